@@ -1,0 +1,30 @@
+"""Which Python runs the programs: the project's own virtual environment where it exists."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+PROJECT_ROOT = Path(__file__).resolve().parents[1]
+
+
+def use_project_environment() -> None:
+    """Continue in the project's `.venv` when this Python has no MindSpore.
+
+    Called by a script before it imports anything heavy, so that `python3 train.py` works whichever
+    `python3` the shell finds. Uses the standard library only. Ends with exit code 2 where there is
+    no environment yet.
+    """
+    if importlib.util.find_spec("mindspore") is not None:
+        return
+    python = PROJECT_ROOT / ".venv" / "bin" / "python"
+    if not python.exists() or Path(sys.prefix).resolve() == python.parents[1].resolve():
+        print(
+            "error: MindSpore is not installed for this Python; run `bash scripts/setup.sh` in "
+            f"{PROJECT_ROOT} first",
+            file=sys.stderr,
+        )
+        raise SystemExit(2)
+    os.execv(str(python), [str(python), *sys.argv])

@@ -1,0 +1,1 @@
+"""DELF on MindSpore: attentive deep local features for landmark retrieval."""

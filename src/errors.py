@@ -1,0 +1,58 @@
+"""How a command ends: one line for a person's mistake, exit codes that say what happened."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import sys
+from typing import Callable, NoReturn
+
+EXIT_USER_ERROR = 2
+EXIT_INTERRUPTED = 130
+
+
+class UserError(Exception):
+    """Something a person can put right: one line that says what, where and what to do."""
+
+
+def set_up_logging() -> None:
+    """Send log records of level INFO and above to standard error, with the time in front."""
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S"
+    )
+
+
+def one_line(error: BaseException) -> str:
+    """Return the message of an error on a single line, or its type where it has none."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def run_command(main: Callable[[], int | None]) -> NoReturn:
+    """Run a command-line program and exit with its code.
+
+    A `UserError` or a full disk ends with one line on standard error and exit code 2, Ctrl-C with
+    130. Any other exception is a defect of ours and keeps its traceback (exit code 1).
+    """
+    set_up_logging()
+    try:
+        code = main() or 0
+        sys.stdout.flush()
+    except UserError as error:
+        print(f"error: {one_line(error)}", file=sys.stderr)
+        code = EXIT_USER_ERROR
+    except KeyboardInterrupt:
+        print("interrupted; what was complete is kept, run the same command again", file=sys.stderr)
+        code = EXIT_INTERRUPTED
+    except BrokenPipeError:
+        code = 1
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        where = f" while writing {error.filename}" if error.filename else ""
+        print(
+            f"error: the disk is full{where}; free some space and run the same command again: "
+            "what was complete is kept",
+            file=sys.stderr,
+        )
+        code = EXIT_USER_ERROR
+    sys.exit(code)
