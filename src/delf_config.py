@@ -1,0 +1,88 @@
+"""How features are taken from a photo: pyramid, receptive field, selection, reduction.
+
+The defaults are those of DELF (Noh et al., ICCV 2017, section 3 and the published extractor).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+from src.errors import UserError
+
+SCORES = ("attention", "norm")
+
+
+@dataclasses.dataclass(frozen=True)
+class DelfConfig:
+    """All settings that change the features of a photo.
+
+    Attributes:
+        image_scales: scales of the image pyramid, relative to the base image. The base image is
+            the photo itself, or a smaller copy of it where a level would pass `max_level_side`.
+        receptive_field: side in pixels of the square of a level that one feature sees.
+        stride: distance in pixels between neighbouring features of a level.
+        padding: how far in pixels the field of the first feature reaches out of the level.
+        max_feature_num: most features kept for a photo.
+        max_level_side: longest side in pixels a level may have.
+        min_level_side: levels with a shorter side under this many pixels are left out (the
+            largest level is always kept).
+        score: what features are picked by: the attention of the network, or the L2 norm of the
+            feature (for weights without a trained attention).
+        score_threshold: share of the largest score of the photo a feature must reach, 0 to 1. It is
+            relative so that one value suits any weights.
+        use_pca: whether descriptors are reduced by PCA.
+        pca_dim: length of the reduced descriptor.
+        use_whitening: whether reduced descriptors are divided by their standard deviations.
+        nms_iou: receptive fields that overlap a better one by more than this intersection over
+            union are dropped; 1 switches the suppression off.
+
+    Raises:
+        UserError: a value is out of its range.
+    """
+
+    image_scales: tuple[float, ...] = (0.25, 0.3536, 0.5, 0.7071, 1.0, 1.4142, 2.0)
+    receptive_field: float = 291.0
+    stride: float = 32.0
+    padding: float = 145.0
+    max_feature_num: int = 1000
+    max_level_side: int = 2048
+    min_level_side: int = 16
+    score: str = "attention"
+    score_threshold: float = 0.0
+    use_pca: bool = True
+    pca_dim: int = 40
+    use_whitening: bool = False
+    nms_iou: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Bring the scales to a tuple and check every range."""
+        object.__setattr__(self, "image_scales", tuple(float(s) for s in self.image_scales))
+        scales_fit = all(math.isfinite(scale) and scale > 0 for scale in self.image_scales)
+        checks = (
+            ("image_scales", bool(self.image_scales) and scales_fit, "one or more numbers above 0"),
+            ("receptive_field", self.receptive_field >= 1, "at least 1"),
+            ("stride", self.stride >= 1, "at least 1"),
+            ("padding", self.padding >= 0, "at least 0"),
+            ("max_feature_num", self.max_feature_num >= 1, "at least 1"),
+            ("min_level_side", self.min_level_side >= 1, "at least 1"),
+            (
+                "max_level_side",
+                self.max_level_side >= self.min_level_side,
+                f"at least min_level_side ({self.min_level_side})",
+            ),
+            ("score", self.score in SCORES, f"one of {', '.join(SCORES)}"),
+            ("score_threshold", 0 <= self.score_threshold <= 1, "from 0 to 1"),
+            ("pca_dim", self.pca_dim >= 1, "at least 1"),
+            ("nms_iou", 0 < self.nms_iou <= 1, "above 0 and at most 1 (1: off)"),
+        )
+        for name, fits, wanted in checks:
+            if not fits:
+                raise UserError(
+                    f"feature setting {name} is {getattr(self, name)!r}; it must be {wanted}"
+                )
+
+    def settings(self) -> dict[str, Any]:
+        """Return the fields as a dictionary of JSON values."""
+        return {**dataclasses.asdict(self), "image_scales": list(self.image_scales)}
