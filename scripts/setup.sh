@@ -1,0 +1,77 @@
+#!/usr/bin/env bash
+# Makes or reuses the project's virtual environment (.venv) with the pinned packages.
+#   bash scripts/setup.sh        what the programs need
+#   bash scripts/setup.sh dev    and what the tests need
+# DELF_PYTHON names the Python to build it with; otherwise the first of python3, python3.12 … 3.9 that fits.
+set -euo pipefail
+source "$(dirname "$0")/common.sh"
+
+kind="${1:-run}"
+case "$kind" in
+    run) requirements="$PROJECT_ROOT/requirements.txt" ;;
+    dev) requirements="$PROJECT_ROOT/requirements-dev.txt" ;;
+    *) die "usage: bash scripts/setup.sh [dev]" ;;
+esac
+
+# What a complete installation leaves behind: a stamp for each of its two sizes.
+digest() {
+    case "$1" in
+        run) cksum <"$PROJECT_ROOT/requirements.txt" ;;
+        dev) cat "$PROJECT_ROOT/requirements.txt" "$PROJECT_ROOT/requirements-dev.txt" | cksum ;;
+    esac
+}
+
+is_ready() {
+    [ "$(cat "$VENV/.installed-$kind" 2>/dev/null)" = "$(digest "$kind")" ] &&
+        "$VENV/bin/python" -c "" 2>/dev/null
+}
+
+is_supported() { "$1" -c 'import sys; sys.exit(not (3, 9) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null; }
+
+find_python() {
+    local candidate
+    if [ -n "${DELF_PYTHON:-}" ]; then
+        is_supported "$DELF_PYTHON" || die "DELF_PYTHON=$DELF_PYTHON is not a Python 3.9-3.12"
+        printf '%s\n' "$DELF_PYTHON"
+        return
+    fi
+    for candidate in python3 python3.12 python3.11 python3.10 python3.9 python; do
+        if is_supported "$candidate"; then
+            printf '%s\n' "$candidate"
+            return
+        fi
+    done
+    die "MindSpore needs Python 3.9-3.12 and none was found (python3 is $(python3 -V 2>&1 | head -n 1));" \
+        "install one and name it: DELF_PYTHON=/path/to/python3.11 bash scripts/setup.sh"
+}
+
+if is_ready; then exit 0; fi
+
+# One installation at a time: two launchers may start together.
+if command -v flock >/dev/null; then
+    exec 9>"$PROJECT_ROOT/.venv.lock"
+    flock 9
+    if is_ready; then exit 0; fi
+fi
+
+if ! { [ -x "$VENV/bin/python" ] && is_supported "$VENV/bin/python"; }; then
+    python="$(find_python)" || exit $?
+    say "Making a virtual environment in .venv with $("$python" -V) ..."
+    rm -rf "$VENV"
+    # Some systems ship Python without ensurepip: then this Python's own pip fills the environment.
+    "$python" -m venv "$VENV" >/dev/null 2>&1 || "$python" -m venv --without-pip "$VENV" ||
+        die "this Python cannot make virtual environments; install its venv module (Debian: python3-venv)"
+    printf '%s\n' "$python" >"$VENV/.made-by"
+fi
+if "$VENV/bin/python" -m pip --version >/dev/null 2>&1; then
+    pip=("$VENV/bin/python" -m pip)
+else
+    pip=("$(cat "$VENV/.made-by")" -m pip --python "$VENV/bin/python")
+fi
+
+say "Installing the packages of $(basename "$requirements") into .venv (about 1 GB; the first time takes minutes) ..."
+"${pip[@]}" install --quiet --disable-pip-version-check --requirement "$requirements" ||
+    die "the packages could not be installed (pip's message is above); check the network and run the same command again"
+digest run >"$VENV/.installed-run"
+if [ "$kind" = dev ]; then digest dev >"$VENV/.installed-dev"; fi
+say "The environment is ready."
