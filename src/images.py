@@ -56,9 +56,9 @@ def list_images(folder: PathLike) -> list[tuple[str, str]]:
                 continue
             path = Path(parent, file).relative_to(folder).as_posix()
             name = Path(file).stem
-            if not path.isprintable():  # names go into lists of one name a line, in UTF-8
+            if not _is_one_line_of_text(path):
                 raise UserError(
-                    f"image file name {path!r} in {folder} is not plain text; rename it"
+                    f"the name of image {path!r} in {folder} cannot stand in a list; rename it"
                 )
             if name in found:
                 raise UserError(
@@ -91,6 +91,9 @@ def read_image(path: PathLike) -> np.ndarray:
             image.load()
             orientation = _orientation(image)
             pixels = _to_rgb(image)
+            if orientation in _TRANSPOSE:
+                pixels = pixels.transpose(_TRANSPOSE[orientation])
+            return np.array(pixels)
     except Image.DecompressionBombError as error:
         raise UnreadableImageError(
             f"image {path} is larger than {MAX_PIXELS / 1e6:.0f} megapixels "
@@ -106,9 +109,14 @@ def read_image(path: PathLike) -> np.ndarray:
         raise UnreadableImageError(
             f"image {path} cannot be read: {reason or one_line(error)}"
         ) from error
-    if orientation in _TRANSPOSE:
-        pixels = pixels.transpose(_TRANSPOSE[orientation])
-    return np.array(pixels)
+
+
+def _is_one_line_of_text(name: str) -> bool:
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:  # bytes of some other encoding
+        return False
+    return len(name.splitlines()) == 1
 
 
 def _is_empty(path: PathLike) -> bool:
@@ -126,7 +134,7 @@ def _orientation(image: Image.Image) -> int:
 def _to_rgb(image: Image.Image) -> Image.Image:
     """Convert an image of any mode to mode RGB."""
     if image.mode == "RGB" and "transparency" not in image.info:
-        return image.copy()
+        return image
     if image.mode == "I" or image.mode.startswith("I;16"):
         # 16-bit grey; older versions of Pillow give it as 32-bit integers.
         values = np.asarray(image).astype(np.float64)
