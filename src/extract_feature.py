@@ -68,7 +68,7 @@ Box = tuple[float, float, float, float]  # x1, y1, x2, y2 as in the ground truth
 
 
 class Network(Protocol):
-    """What extraction needs of a network; see `delf_model.load_feature_network`."""
+    """What extraction needs of a network; see `feature_network.FeatureNetwork`."""
 
     fingerprint: str
     static_shape: tuple[int, int, int, int] | None
@@ -218,7 +218,7 @@ def parse_devices(text: str) -> tuple[int, ...]:
         UserError: something else, or a device named twice.
     """
     items = [item for item in text.split(",") if item] if "," in text else list(text.strip())
-    if not items or not all(item.strip().isdecimal() for item in items):
+    if not items or not all(item.isascii() and item.isdecimal() for item in items):
         raise UserError(
             f"devices {text!r}: give one digit for each device (03), or numbers with commas (0,12)"
         )
@@ -232,7 +232,7 @@ def open_network(
     checkpoint: str | None, device_target: str, max_level_side: int, device_id: int
 ) -> Network:
     """Load the DELF network on a device (imports MindSpore only now)."""
-    from src.delf_model import load_feature_network
+    from src.feature_network import load_feature_network
 
     return load_feature_network(
         checkpoint,
