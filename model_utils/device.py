@@ -1,0 +1,56 @@
+"""Where the programs run: choosing and setting up the device."""
+
+from __future__ import annotations
+
+import logging
+import os
+from functools import cache
+
+from src.errors import UserError
+
+LOG = logging.getLogger(__name__)
+DEVICE_TARGETS = ("auto", "Ascend", "CPU")
+
+
+def tune_cpu_libraries() -> None:
+    """Choose oneDNN's instruction set for MindSpore's convolutions, before the first of them.
+
+    On machines with AVX-512, the oneDNN in MindSpore 2.9 and 2.10 falls back to reference code for
+    convolutions in plain NCHW layout, about 70 times slower than its AVX2 path (measured, see
+    docs/performance.md). A value the user has set stays.
+    """
+    os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
+
+
+@cache
+def find_device_target() -> str:
+    """Return "Ascend" where MindSpore finds one, else "CPU"."""
+    import mindspore as ms
+
+    return "Ascend" if ms.hal.is_available("Ascend") else "CPU"
+
+
+def set_up_device(device_target: str = "auto", device_id: int = 0, threads: int = 0) -> str:
+    """Set MindSpore's device and graph mode for this process; return the device's name.
+
+    `threads` limits MindSpore's own threads on CPU (0: as many as there are cores). Raises
+    `UserError` for a device that MindSpore does not find.
+    """
+    if device_target not in DEVICE_TARGETS:
+        raise UserError(f"device_target is {device_target!r}; choose from {DEVICE_TARGETS}")
+    tune_cpu_libraries()
+    import mindspore as ms
+
+    target = find_device_target() if device_target == "auto" else device_target
+    try:
+        if target == "CPU":
+            ms.set_device("CPU")
+        else:
+            ms.set_device(target, device_id)
+    except (RuntimeError, ValueError, TypeError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else "no reason given"
+        raise UserError(f"device {target} {device_id} cannot be used: {reason}") from error
+    if threads and target == "CPU":
+        ms.runtime.dispatch_threads_num(threads)
+    ms.set_context(mode=ms.GRAPH_MODE)
+    return target

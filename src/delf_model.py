@@ -1,0 +1,190 @@
+"""The DELF network: ResNet50 up to conv4 or conv5, the attention, and the two training stages.
+
+The backbone is the first version of ResNet (He et al., CVPR 2016) as DELF uses it (Noh et al.,
+ICCV 2017, section 4.1): a stage is subsampled by the 3×3 convolution of its *last* unit. Weights
+made for the arrangement that subsamples in the first 1×1 convolution of the *next* stage fit
+without change and give the same outputs: both of that stage's 1×1 convolutions read every second
+pixel only, so here the other three quarters are never computed (12 % of the network's
+multiplications). The conv4 output is therefore already at stride 32, the one DELF reads.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import mindspore as ms
+from mindspore import nn, ops
+from mindspore.common.initializer import HeNormal, Normal
+
+BN_EPSILON = 1e-3
+CONV4_CHANNELS = 1024
+CONV5_CHANNELS = 2048
+# stage number: (channels of the inner convolutions, units, stride of the last unit)
+STAGES = {2: (64, 3, 2), 3: (128, 4, 2), 4: (256, 6, 2), 5: (512, 3, 1)}
+
+
+class ConvBN(nn.Cell):
+    """A convolution and its batch normalisation; folded, one convolution with a bias.
+
+    The convolution has no bias of its own: batch normalisation cancels it, and the conversion of
+    the weights moves it into the running mean.
+    """
+
+    def __init__(self, cin: int, cout: int, kernel: int, stride: int = 1, folded: bool = False):
+        super().__init__()
+        self.conv = nn.Conv2d(
+            cin,
+            cout,
+            kernel,
+            stride,
+            pad_mode="pad" if kernel > 1 else "valid",
+            padding=kernel // 2,
+            has_bias=folded,
+            weight_init=HeNormal(mode="fan_out", nonlinearity="relu"),
+            bias_init="zeros",
+        )
+        self.bn = nn.Identity() if folded else nn.BatchNorm2d(cout, eps=BN_EPSILON, momentum=0.99)
+
+    def construct(self, x: ms.Tensor) -> ms.Tensor:
+        """Map [N, cin, H, W] to [N, cout, ceil(H/stride), ceil(W/stride)]."""
+        return self.bn(self.conv(x))
+
+
+class Bottleneck(nn.Cell):
+    """A residual unit: 1×1, 3×3 and 1×1 convolutions beside a shortcut.
+
+    `stride` is taken by the 3×3 convolution; the shortcut then keeps every second pixel.
+    """
+
+    def __init__(
+        self, cin: int, inner: int, stride: int = 1, project: bool = False, folded: bool = False
+    ):
+        super().__init__()
+        cout = 4 * inner
+        self.branch2a = ConvBN(cin, inner, 1, folded=folded)
+        self.branch2b = ConvBN(inner, inner, 3, stride, folded=folded)
+        self.branch2c = ConvBN(inner, cout, 1, folded=folded)
+        self.branch1 = ConvBN(cin, cout, 1, folded=folded) if project else nn.Identity()
+        self.subsample = nn.MaxPool2d(1, stride, "valid") if stride > 1 else nn.Identity()
+        self.relu = nn.ReLU()
+
+    def construct(self, x: ms.Tensor) -> ms.Tensor:
+        """Map [N, cin, H, W] to [N, 4·inner, ceil(H/stride), ceil(W/stride)]."""
+        y = self.relu(self.branch2a(x))
+        y = self.relu(self.branch2b(y))
+        return self.relu(self.branch2c(y) + self.branch1(self.subsample(x)))
+
+
+def _stage(number: int, cin: int, folded: bool) -> nn.SequentialCell:
+    inner, units, last_stride = STAGES[number]
+    cells = OrderedDict()
+    for unit in range(units):
+        cells[f"res{number}{'abcdef'[unit]}"] = Bottleneck(
+            cin if unit == 0 else 4 * inner,
+            inner,
+            stride=last_stride if unit == units - 1 else 1,
+            project=unit == 0,
+            folded=folded,
+        )
+    return nn.SequentialCell(cells)
+
+
+class ResNet50(nn.Cell):
+    """ResNet50 without its classifier, up to conv4 (stride 32, 1,024 channels) or conv5 (2,048)."""
+
+    def __init__(self, conv5: bool, folded: bool = False):
+        super().__init__()
+        self.conv1 = ConvBN(3, 64, 7, 2, folded=folded)
+        self.relu = nn.ReLU()
+        self.pool1 = nn.MaxPool2d(3, 2, "pad", 1)
+        self.stage2 = _stage(2, 64, folded)
+        self.stage3 = _stage(3, 256, folded)
+        self.stage4 = _stage(4, 512, folded)
+        self.stage5 = _stage(5, CONV4_CHANNELS, folded) if conv5 else nn.Identity()
+
+    def construct(self, x: ms.Tensor) -> ms.Tensor:
+        """Map RGB images [N, 3, H, W], (x − 128)/128, to [N, C, ceil(H/32), ceil(W/32)]."""
+        x = self.pool1(self.relu(self.conv1(x)))
+        return self.stage5(self.stage4(self.stage3(self.stage2(x))))
+
+
+class Attention(nn.Cell):
+    """The score of each feature: two 1×1 convolutions and a softplus (section 4.2)."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv1 = nn.Conv2d(
+            CONV4_CHANNELS, 512, 1, pad_mode="valid", has_bias=True, weight_init=HeNormal()
+        )
+        self.relu = nn.ReLU()
+        self.conv2 = nn.Conv2d(
+            512, 1, 1, pad_mode="valid", has_bias=True, weight_init=Normal(0.01), bias_init="zeros"
+        )
+        self.softplus = ops.Softplus()
+
+    def construct(self, features: ms.Tensor) -> ms.Tensor:
+        """Map features [N, 1024, h, w] to positive scores [N, 1, h, w]."""
+        return self.softplus(self.conv2(self.relu(self.conv1(features))))
+
+
+class TuningNetwork(nn.Cell):
+    """The first stage: the whole ResNet50 as a classifier of landmarks (section 4.1)."""
+
+    def __init__(self, num_classes: int):
+        super().__init__()
+        self.backbone = ResNet50(conv5=True)
+        self.pool = ops.ReduceMean()
+        self.classifier = nn.Dense(CONV5_CHANNELS, num_classes, Normal(0.01), "zeros")
+
+    def construct(self, images: ms.Tensor) -> ms.Tensor:
+        """Map images [N, 3, H, W] to logits [N, num_classes]; pools over the whole map."""
+        return self.classifier(self.pool(self.backbone(images), (2, 3)))
+
+
+class AttentionNetwork(nn.Cell):
+    """The second stage: the attention learns on a frozen backbone (section 4.2).
+
+    The prediction is W · Σ α(f) f/|f|: the sum of the L2-normalised conv4 features, each weighted
+    by its score. Nothing of the backbone is trained, so no gradient is sent into it, and it stays
+    in inference mode, so that its running statistics do not move.
+    """
+
+    def __init__(self, num_classes: int):
+        super().__init__()
+        self.backbone = ResNet50(conv5=False)
+        self.attention = Attention()
+        self.classifier = nn.Dense(CONV4_CHANNELS, num_classes, Normal(0.01), "zeros")
+        self.sum = ops.ReduceSum()
+        self.sum_keep = ops.ReduceSum(keep_dims=True)
+        for parameter in self.backbone.get_parameters():
+            parameter.requires_grad = False
+
+    def set_train(self, mode: bool = True) -> AttentionNetwork:
+        """Set the training mode of everything but the backbone."""
+        super().set_train(mode)
+        self.backbone.set_train(False)
+        return self
+
+    def construct(self, images: ms.Tensor) -> ms.Tensor:
+        """Map images [N, 3, H, W] to logits [N, num_classes]."""
+        features = ops.stop_gradient(self.backbone(images))
+        squares = self.sum_keep(features * features, 1)
+        unit = features / ops.sqrt(ops.maximum(squares, 1e-12))
+        return self.classifier(self.sum(unit * self.attention(features), (2, 3)))
+
+
+class FeatureExtractor(nn.Cell):
+    """What inference needs: conv4 features and their scores, batch normalisation folded.
+
+    L2 normalisation and PCA follow outside, for the selected features only.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.backbone = ResNet50(conv5=False, folded=True)
+        self.attention = Attention()
+
+    def construct(self, images: ms.Tensor) -> tuple[ms.Tensor, ms.Tensor]:
+        """Map images [N, 3, H, W] to features [N, 1024, h, w] and scores [N, 1, h, w]."""
+        features = self.backbone(images)
+        return features, self.attention(features)
