@@ -1,0 +1,428 @@
+"""Retrieval: every query descriptor votes, every voted image is verified, inliers rank."""
+
+from __future__ import annotations
+
+if __name__ == "__main__":  # run as a script: from any folder, by any Python
+    import sys
+    from pathlib import Path
+
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+    from model_utils.environment import use_project_environment
+
+    use_project_environment()
+
+import argparse
+import hashlib
+import json
+import logging
+import os
+import time
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from multiprocessing import get_context
+from pathlib import Path
+
+import cv2
+import faiss
+import numpy as np
+from tqdm import tqdm
+
+from src.atomic_files import PathLike, atomic_path, write_json
+from src.build_feature_dataset import Index, load_index, read_description
+from src.dataset import read_ground_truth
+from src.errors import UserError, run_command
+from src.feature_io import (
+    Features,
+    check_settings,
+    feature_path,
+    features_checksum,
+    read_features,
+)
+from src.geometry import MINIMAL_MATCHES, VerifySettings, verify
+
+LOG = logging.getLogger(__name__)
+
+OUTPUT_FOLDER = Path("retrieval_dataset")
+SETTINGS_NAME = "retrieval.json"
+
+
+@dataclass(frozen=True)
+class RetrievalSettings:
+    """How a query is ranked.
+
+    Attributes:
+        neighbours: nearest descriptors of the index that each query descriptor votes for.
+        min_inliers: an image with fewer inliers counts as having none, and is ranked by its votes
+            below all that have more.
+        verify: how the matches of a voted image are verified.
+    """
+
+    neighbours: int = 60
+    min_inliers: int = 0
+    verify: VerifySettings = field(default_factory=VerifySettings)
+
+
+@dataclass(frozen=True)
+class RankedQuery:
+    """The result of one query.
+
+    Attributes:
+        ranks: int32 [images], all image indices, best first.
+        inliers: int32 [images], by image index.
+        votes: int32 [images], by image index.
+        seconds: time for the nearest neighbours, and for voting and verification.
+    """
+
+    ranks: np.ndarray
+    inliers: np.ndarray
+    votes: np.ndarray
+    seconds: tuple[float, float] = (0.0, 0.0)
+
+
+def rank_images(
+    index: Index,
+    features: Features,
+    settings: RetrievalSettings = RetrievalSettings(),  # noqa: B008 (frozen)
+) -> RankedQuery:
+    """Rank all images of an index for one query.
+
+    Each query descriptor votes for the images of its nearest descriptors. The pairs behind an
+    image's votes are its matches, and RANSAC counts how many agree on one affine map. Images are
+    sorted by inliers, then by votes, then by their order in the index; those without a vote come
+    last.
+
+    Raises:
+        UserError: when the descriptors are not as long as those of the index.
+    """
+    inliers = np.zeros(index.image_count, dtype=np.int32)
+    votes = np.zeros(index.image_count, dtype=np.int32)
+    start = searched = time.perf_counter()
+    if len(features):
+        if features.dimension != index.search.d:
+            raise UserError(
+                f"the query's descriptors have {features.dimension} dimensions, those of the index "
+                f"{index.folder} have {index.search.d}; extract both with the same settings"
+            )
+        count = min(settings.neighbours, index.search.ntotal)
+        _, neighbours = index.search.search(features.descriptors, count)
+        searched = time.perf_counter()
+        for image, from_query, from_index in _matches_by_image(index, neighbours):
+            votes[image] = len(from_query)
+            if len(from_query) >= max(MINIMAL_MATCHES, settings.min_inliers):
+                found = verify(
+                    features.locations[from_query], index.locations[from_index], settings.verify
+                ).count
+                inliers[image] = found if found >= settings.min_inliers else 0
+    order = np.lexsort((np.arange(index.image_count), -votes, -inliers))
+    seconds = (searched - start, time.perf_counter() - searched)
+    return RankedQuery(order.astype(np.int32), inliers, votes, seconds)
+
+
+def _matches_by_image(
+    index: Index, neighbours: np.ndarray
+) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Group neighbours by image.
+
+    Args:
+        index: the index.
+        neighbours: int64 [query features, k], rows of the index; -1 where FAISS found fewer.
+
+    Yields:
+        (image, rows of the query's features, rows of the index) for each image with a vote.
+    """
+    from_query, column = np.nonzero(neighbours >= 0)
+    from_index = neighbours[from_query, column]
+    images = index.image_of[from_index]
+    by_image = np.argsort(images, kind="stable")
+    images, from_query, from_index = images[by_image], from_query[by_image], from_index[by_image]
+    starts = np.flatnonzero(np.diff(images, prepend=-1))
+    for start, end in zip(starts, [*starts[1:], len(images)]):
+        yield int(images[start]), from_query[start:end], from_index[start:end]
+
+
+# ---------------------------------------------------------------- all queries
+
+
+def retrieve(
+    index_folder: PathLike,
+    features_folder: PathLike,
+    queries: Mapping[str, str],
+    output_folder: PathLike = OUTPUT_FOLDER,
+    settings: RetrievalSettings = RetrievalSettings(),  # noqa: B008 (frozen)
+    workers: int = 1,
+) -> np.ndarray:
+    """Rank all images for each query, in several processes, and keep the results.
+
+    In the output folder: `ranks.npy` (int32 [queries, images]), `scores.npz` with `inliers` and
+    `votes` of the same shape (by image index) and the `queries`, one file a query under `queries`,
+    by which an interrupted run goes on, and `process[X]/retrieval[X].log` of worker X. Each worker
+    computes with one thread, so that the result does not depend on how many there are.
+
+    Args:
+        index_folder: a complete index.
+        features_folder: where the query images' features are; may be that of the index.
+        queries: label → image name, in the order of the rows.
+        output_folder: for the results.
+        settings: how to rank.
+        workers: number of processes, at least 1.
+
+    Returns:
+        int32 [queries, images], image indices, best first.
+
+    Raises:
+        UserError: when a query image is not in the index or its features are missing, when the
+            folder holds results of other settings, or when a worker dies.
+    """
+    output = Path(output_folder)
+    index_settings = read_description(index_folder)["settings"]
+    names = set(load_index(index_folder).names)
+    for label, name in queries.items():
+        if name not in names:
+            raise UserError(
+                f"the image {name} of query {label} is not in the index {index_folder}; "
+                "build the index from all images, the queries' included"
+            )
+    wanted = {"retrieval": asdict(settings), "index": index_settings}
+    if (output / SETTINGS_NAME).exists():
+        check_settings(_read_settings(output), wanted, f"the retrieval in {output}")
+    else:
+        write_json(output / SETTINGS_NAME, wanted)
+    jobs = [
+        _Job(label, feature_path(features_folder, name), _result_path(output, label), wanted)
+        for label, name in queries.items()
+    ]
+    results: dict[str, RankedQuery] = {}
+    for job in jobs:
+        found = job.read()
+        if found is not None:
+            results[job.label] = found
+    todo = [job for job in jobs if job.label not in results]
+    LOG.info("%d queries, %d of them done before", len(jobs), len(results))
+    progress = tqdm(total=len(jobs), initial=len(results), desc="queries", disable=None)
+    with progress:
+        for label, result in _run(todo, index_folder, output, settings, workers):
+            results[label] = result
+            progress.update()
+    ordered = [results[label] for label in queries]
+    ranks = np.stack([result.ranks for result in ordered])
+    with atomic_path(output / "scores.npz") as temporary:
+        np.savez(
+            temporary,
+            queries=np.array(list(queries)),
+            inliers=np.stack([result.inliers for result in ordered]),
+            votes=np.stack([result.votes for result in ordered]),
+        )
+    with atomic_path(output / "ranks.npy") as temporary:
+        np.save(temporary, ranks)
+    return ranks
+
+
+def _read_settings(output: Path) -> dict:
+    try:
+        return json.loads((output / SETTINGS_NAME).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"cannot read {output / SETTINGS_NAME} ({error}); delete {output} and run again"
+        ) from None
+
+
+def _result_path(output: Path, label: str) -> Path:
+    return output / "queries" / f"{label}.npz"
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One query: its features' file, where its result goes, the settings the result depends on."""
+
+    label: str
+    features: Path
+    result: Path
+    settings: dict
+
+    def fingerprint(self) -> str:
+        """Identify everything that the result depends on."""
+        parts = [features_checksum(self.features), json.dumps(self.settings, sort_keys=True)]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+    def read(self) -> RankedQuery | None:
+        """Return the result of an earlier run, None where there is none that still holds."""
+        try:
+            with np.load(self.result, allow_pickle=False) as arrays:
+                if str(arrays["fingerprint"]) != self.fingerprint():
+                    return None
+                return RankedQuery(arrays["ranks"], arrays["inliers"], arrays["votes"])
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            LOG.warning("%s is damaged and is computed again", self.result)
+            return None
+
+    def write(self, result: RankedQuery) -> None:
+        """Keep a result."""
+        with atomic_path(self.result) as temporary:
+            np.savez(
+                temporary,
+                fingerprint=self.fingerprint(),
+                ranks=result.ranks,
+                inliers=result.inliers,
+                votes=result.votes,
+            )
+
+
+def _run(
+    jobs: Sequence[_Job],
+    index_folder: PathLike,
+    output: Path,
+    settings: RetrievalSettings,
+    workers: int,
+) -> Iterator[tuple[str, RankedQuery]]:
+    """Do the jobs in `workers` processes, yielding each result when it is there."""
+    workers = min(workers, len(jobs))
+    if workers <= 1:
+        with _one_thread(), _worker_log(output, 0):
+            index = load_index(index_folder)
+            for job in jobs:
+                yield job.label, _do(job, index, settings)
+        return
+    context = get_context("spawn")
+    numbers = context.Queue()
+    for number in range(workers):
+        numbers.put(number)
+    with ProcessPoolExecutor(
+        workers, context, _start_worker, (numbers, str(index_folder), str(output), settings)
+    ) as pool:
+        futures = {pool.submit(_work, job): job for job in jobs}
+        try:
+            for future in as_completed(futures):
+                yield futures[future].label, future.result()
+        except BrokenProcessPool:
+            raise UserError(
+                f"a retrieval process ended before its work was done (out of memory?); see the "
+                f"logs {output}/process*/retrieval*.log and run again: finished queries are kept"
+            ) from None
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _do(job: _Job, index: Index, settings: RetrievalSettings) -> RankedQuery:
+    features = read_features(job.features)
+    if not len(features):
+        LOG.warning(
+            "query %s (%s) has no features: its images are ranked in the order of the index",
+            job.label,
+            job.features.stem,
+        )
+    result = rank_images(index, features, settings)
+    job.write(result)
+    best = result.ranks[0]
+    LOG.info(
+        "query %s: %d features, %d images voted; neighbours %.2f s, verification %.2f s; "
+        "best %s (%d inliers, %d votes)",
+        job.label,
+        len(features),
+        (result.votes > 0).sum(),
+        *result.seconds,
+        index.names[best],
+        result.inliers[best],
+        result.votes[best],
+    )
+    return replace(result, seconds=(0.0, 0.0))
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let FAISS and OpenCV use one thread: sums do not depend on how work is divided."""
+    before = faiss.omp_get_max_threads(), cv2.getNumThreads()
+    faiss.omp_set_num_threads(1)
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before[0])
+        cv2.setNumThreads(before[1])
+
+
+@contextmanager
+def _worker_log(output: Path, number: int) -> Iterator[None]:
+    """Append this process's log records to `process[X]/retrieval[X].log`."""
+    path = output / f"process{number}" / f"retrieval{number}.log"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    level = LOG.level
+    LOG.setLevel(logging.INFO)
+    LOG.addHandler(handler)
+    try:
+        yield
+    finally:
+        LOG.removeHandler(handler)
+        LOG.setLevel(level)
+        handler.close()
+
+
+# The state of a worker process, made once by `_start_worker`.
+_worker: dict = {}
+
+
+def _start_worker(numbers, index_folder: str, output: str, settings: RetrievalSettings) -> None:
+    number = numbers.get()
+    for resource in (_one_thread(), _worker_log(Path(output), number)):
+        resource.__enter__()
+        _worker.setdefault("resources", []).append(resource)  # for the life of the process
+    _worker.update(index=load_index(index_folder), settings=settings)
+
+
+def _work(job: _Job) -> RankedQuery:
+    try:
+        return _do(job, _worker["index"], _worker["settings"])
+    except Exception:
+        LOG.exception("query %s failed", job.label)
+        raise
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Rank the queries of a ground truth from the command line."""
+    defaults = RetrievalSettings()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--index_path", type=Path, required=True, help="index folder")
+    parser.add_argument(
+        "--features_path", type=Path, required=True, help="features of the query images"
+    )
+    parser.add_argument("--gt_path", type=Path, required=True, help="ground truth folder")
+    parser.add_argument(
+        "--output_path", type=Path, default=OUTPUT_FOLDER, help="results (%(default)s)"
+    )
+    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="(%(default)s)")
+    parser.add_argument(
+        "--neighbours",
+        type=int,
+        default=defaults.neighbours,
+        help="votes of a query descriptor (%(default)s)",
+    )
+    parser.add_argument(
+        "--min_inliers",
+        type=int,
+        default=defaults.min_inliers,
+        help="images with fewer inliers are ranked by votes (%(default)s)",
+    )
+    args = parser.parse_args(arguments)
+    for name, lowest in (("workers", 1), ("neighbours", 1), ("min_inliers", 0)):
+        if getattr(args, name) < lowest:
+            parser.error(f"--{name} must be at least {lowest}")
+    ground_truth = read_ground_truth(args.gt_path, load_index(args.index_path).names)
+    retrieve(
+        args.index_path,
+        args.features_path,
+        {query.label: query.name for query in ground_truth.queries},
+        args.output_path,
+        replace(defaults, neighbours=args.neighbours, min_inliers=args.min_inliers),
+        args.workers,
+    )
+
+
+if __name__ == "__main__":
+    run_command(main)
