@@ -1,0 +1,122 @@
+"""Reading the configuration: delf_config.yaml, and what the command line changes of it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import yaml
+
+from model_utils.environment import PROJECT_ROOT
+from src.errors import UserError
+
+DEFAULT_CONFIG = PROJECT_ROOT / "delf_config.yaml"
+
+
+class Config(SimpleNamespace):
+    """The settings by name; see delf_config.yaml for what each means."""
+
+
+def load_config(
+    arguments: Sequence[str] | None = None, description: str = "", config_path: str | None = None
+) -> Config:
+    """Return the settings of a program: the YAML's values, overridden by `--name=value`.
+
+    Args:
+        arguments: the command line, by default this program's.
+        description: first line of the help text.
+        config_path: another YAML; `--config_path` names one on the command line.
+
+    Raises:
+        UserError: the YAML is missing, is malformed or names a setting nobody knows; a value has
+            the wrong type or is none of the choices. argparse itself ends the program (exit code
+            2) for an unknown option.
+    """
+    finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    finder.add_argument("--config_path", default=config_path or str(DEFAULT_CONFIG))
+    path = Path(finder.parse_known_args(arguments)[0].config_path)
+    values, helps, choices = _read_documents(path)
+
+    parser = argparse.ArgumentParser(description=description, allow_abbrev=False)
+    parser.add_argument("--config_path", help="another delf_config.yaml")
+    for name, value in values.items():
+        text = f"{helps.get(name, '')} (default: {value!r})".replace("%", "%%")
+        parser.add_argument(f"--{name}", help=text, metavar="VALUE")
+    given = vars(parser.parse_args(arguments))
+
+    settings = {}
+    for name, default in values.items():
+        text = given[name]
+        value = default if text is None else parse_value(name, text, default)
+        allowed = choices.get(name)
+        if allowed == "path":
+            base = path.resolve().parent if text is None else Path.cwd()
+            value = str(base / value) if value else ""
+        elif allowed is not None and value not in allowed:
+            raise UserError(f"{name} is {value!r}; choose from {', '.join(map(str, allowed))}")
+        settings[name] = value
+    return Config(**settings)
+
+
+def parse_value(name: str, text: str, default: Any) -> Any:
+    """Read the text of an option as a value of the default's type.
+
+    >>> parse_value("need_summary", "False", True)
+    False
+    >>> parse_value("export_shape", "1,3,480,640", [7])
+    [1, 3, 480, 640]
+    """
+    if isinstance(default, str):
+        return text
+    if isinstance(default, list):
+        items = text.strip("[]").replace(",", " ").split()
+        return [parse_value(name, item, default[0]) for item in items]
+    if isinstance(default, bool):
+        words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+        if text.lower() not in words:
+            raise UserError(f"{name} is {text!r}; give True or False")
+        return words[text.lower()]
+    try:
+        return type(default)(text)
+    except ValueError:
+        kind = "a whole number" if isinstance(default, int) else "a number"
+        raise UserError(f"{name} is {text!r}; give {kind}") from None
+
+
+def _read_documents(path: Path) -> tuple[dict[str, Any], dict[str, str], dict[str, Any]]:
+    """Return values, help texts and choices; types and names are checked against our own file."""
+    documents = _parse(path)
+    if path.resolve() == DEFAULT_CONFIG.resolve():
+        return documents
+    # A person's own copy may hold a few of the settings only: the others keep our values.
+    values, helps, choices = _parse(DEFAULT_CONFIG)
+    for name, value in documents[0].items():
+        if name not in values:
+            raise UserError(f"{path} sets {name}, which is no setting; see {DEFAULT_CONFIG.name}")
+        values[name] = _checked(path, name, value, values[name])
+    return values, helps, choices
+
+
+def _checked(path: Path, name: str, value: Any, default: Any) -> Any:
+    wanted = (int, float) if isinstance(default, float) else type(default)
+    is_bool_where_none_fits = isinstance(value, bool) != isinstance(default, bool)
+    if not isinstance(value, wanted) or is_bool_where_none_fits:
+        raise UserError(f"{path}: {name} is {value!r}, but should look like {default!r}")
+    return float(value) if isinstance(default, float) else value
+
+
+def _parse(path: Path) -> tuple[dict[str, Any], dict[str, str], dict[str, Any]]:
+    if not path.is_file():
+        raise UserError(f"configuration {path} does not exist")
+    try:
+        documents = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"configuration {path} is not valid YAML: {error}") from error
+    documents += [{}] * (3 - len(documents))
+    if len(documents) > 3 or not all(isinstance(document or {}, dict) for document in documents):
+        raise UserError(f"configuration {path} should hold names with values, in three documents")
+    values, helps, choices = (document or {} for document in documents)
+    return values, helps, choices
