@@ -189,7 +189,7 @@ def is_reachable(url: str, seconds: float = 5.0) -> bool:
             remote_size(url, Network(timeout=seconds))
             answers.append(True)
         except UserError as error:
-            LOG.info("%s", error)
+            LOG.debug("%s", error)
 
     # A resolver that does not answer cannot be interrupted: leave it behind in its thread.
     thread = threading.Thread(target=ask, daemon=True)
