@@ -597,7 +597,11 @@ def _obituary(process: BaseProcess) -> str:
 
 @contextlib.contextmanager
 def _worker_environment(threads: int | None) -> Iterator[None]:
-    """Start workers with a number of threads each, and deaf to Ctrl-C (this process ends them)."""
+    """Start workers with a number of threads each, and deaf to Ctrl-C (this process ends them).
+
+    MindSpore's CPU kernels have as many threads as there are cores whatever is set, and the last
+    bits of their results depend on that number, which therefore has to stay the same.
+    """
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     before = {name: os.environ.get(name) for name in names}
     in_main_thread = threading.current_thread() is threading.main_thread()

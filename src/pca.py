@@ -120,7 +120,8 @@ def project(descriptors: np.ndarray, pca: Pca, dimension: int, whiten: bool) -> 
             f"the PCA takes {len(pca.mean)} dimensions to at most {len(pca.projection)}, the "
             f"features have {descriptors.shape[1]} and pca_dim is {dimension}; fit a PCA for them"
         )
-    reduced = (descriptors - pca.mean) @ pca.projection[:dimension].T
+    # Not a BLAS product: its last bits depend on the number of threads and on the other rows.
+    reduced = np.einsum("nc,dc->nd", descriptors - pca.mean, pca.projection[:dimension])
     if whiten:
         reduced /= np.sqrt(np.maximum(pca.variances[:dimension], _LEAST_VARIANCE))
     return unit_length(reduced)
