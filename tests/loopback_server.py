@@ -19,6 +19,7 @@ class Resource:
         statuses: codes to answer with before the file is served at all.
         drop_after: for each of the next answers, close the connection after that many bytes.
         ranges: whether Range is understood.
+        range_shift: answer with a range that begins that many bytes off the one asked for.
         etag: the version named to the client; None for a server that names none.
         content_type: what the server says the file is.
         location: answer with a redirect to here.
@@ -29,6 +30,7 @@ class Resource:
     statuses: list[int] = dataclasses.field(default_factory=list)
     drop_after: list[int] = dataclasses.field(default_factory=list)
     ranges: bool = True
+    range_shift: int = 0
     etag: str | None = '"1"'
     content_type: str = "application/octet-stream"
     location: str | None = None
@@ -116,6 +118,7 @@ class _Handler(BaseHTTPRequestHandler):
             start = int(wanted[1])
             if start >= len(body):
                 return self._status(request, 416, **{"Content-Range": f"bytes */{len(body)}"})
+            start += resource.range_shift
         request.status = 206 if start else 200
         self.send_response(request.status)
         if start:

@@ -79,6 +79,13 @@ def test_a_server_without_ranges_is_read_from_the_start(server, tmp_path):
     assert [request.sent for request in server.asked("/a")] == [150_000, 200_000]
 
 
+def test_a_range_that_was_not_asked_for_is_not_appended(server, tmp_path):
+    body = noise(200_000)
+    server.add("/a", body, drop_after=[50_000], range_shift=-100)
+    fetch(server.url + "/a", tmp_path / "a", IMPATIENT)
+    assert (tmp_path / "a").read_bytes() == body
+
+
 def test_a_file_that_changed_on_the_server_is_not_pieced_together(server, tmp_path):
     old, new = noise(200_000, 1), noise(200_000, 2)
     resource = server.add("/a", old, drop_after=[120_000])

@@ -410,6 +410,13 @@ def test_google_protobuf_agrees():
     np.testing.assert_array_equal(parse_datum(datum.SerializeToString()), values)
 
 
+def test_fields_that_are_not_known_do_no_harm_inside_and_are_noticed_when_cut_off():
+    inside = field(1, b"\x08\x01" + b"\x12\x01x") + field(2, b"\x12\x04abcd" + field(1, bytes(4)))
+    assert parse_datum(inside).tolist() == [0]
+    with pytest.raises(ValueError, match="middle of a field"):
+        parse_datum(DATUM + b"\x5a\x05x")
+
+
 @pytest.mark.parametrize("length", range(len(DATUM)))
 def test_a_cut_off_datum_is_refused(length):
     with pytest.raises(ValueError):
@@ -428,8 +435,9 @@ def test_a_shape_that_does_not_fit_is_refused():
     with pytest.raises(ValueError, match="do not fill"):
         parse_datum(DATUM.replace(b"\x02\x02\x03", b"\x02\x02\x04"))
     minus_one = b"\xff" * 9 + b"\x01"
-    with pytest.raises(ValueError, match="do not fill"):
-        parse_datum(field(1, field(1, minus_one)) + field(2, field(1, bytes(4))))
+    for shape in (minus_one, minus_one * 2):
+        with pytest.raises(ValueError, match="do not fill"):
+            parse_datum(field(1, field(1, shape)) + field(2, field(1, bytes(4))))
 
 
 def datum(array: np.ndarray) -> bytes:
