@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from functools import cache
+from pathlib import Path
 
 from src.errors import UserError
 
@@ -25,6 +26,9 @@ def tune_cpu_libraries() -> None:
 @cache
 def find_device_target() -> str:
     """Return "Ascend" where MindSpore finds one, else "CPU"."""
+    # MindSpore logs several warnings when it is asked on a machine without the driver.
+    if not any(Path("/dev").glob("davinci*")):
+        return "CPU"
     import mindspore as ms
 
     return "Ascend" if ms.hal.is_available("Ascend") else "CPU"

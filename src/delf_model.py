@@ -90,13 +90,19 @@ def _stage(number: int, cin: int, folded: bool) -> nn.SequentialCell:
 
 
 class ResNet50(nn.Cell):
-    """ResNet50 without its classifier, up to conv4 (stride 32, 1,024 channels) or conv5 (2,048)."""
+    """ResNet50 without its classifier, up to conv4 (stride 32, 1,024 channels) or conv5 (2,048).
 
-    def __init__(self, conv5: bool, folded: bool = False):
+    `portable` builds the first pooling of operators that a model file can hold for pictures of any
+    size. It computes the same, since padding by zero behind a ReLU is padding by nothing, but the
+    padding takes a sixth of the network's time on CPU.
+    """
+
+    def __init__(self, conv5: bool, folded: bool = False, portable: bool = False):
         super().__init__()
         self.conv1 = ConvBN(3, 64, 7, 2, folded=folded)
         self.relu = nn.ReLU()
-        self.pool1 = nn.MaxPool2d(3, 2, "pad", 1)
+        self.pad = nn.Pad(((0, 0), (0, 0), (1, 1), (1, 1))) if portable else nn.Identity()
+        self.pool1 = nn.MaxPool2d(3, 2, "valid") if portable else nn.MaxPool2d(3, 2, "pad", 1)
         self.stage2 = _stage(2, 64, folded)
         self.stage3 = _stage(3, 256, folded)
         self.stage4 = _stage(4, 512, folded)
@@ -104,7 +110,7 @@ class ResNet50(nn.Cell):
 
     def construct(self, x: ms.Tensor) -> ms.Tensor:
         """Map RGB images [N, 3, H, W], (x − 128)/128, to [N, C, ceil(H/32), ceil(W/32)]."""
-        x = self.pool1(self.relu(self.conv1(x)))
+        x = self.pool1(self.pad(self.relu(self.conv1(x))))
         return self.stage5(self.stage4(self.stage3(self.stage2(x))))
 
 
@@ -176,12 +182,12 @@ class AttentionNetwork(nn.Cell):
 class FeatureExtractor(nn.Cell):
     """What inference needs: conv4 features and their scores, batch normalisation folded.
 
-    L2 normalisation and PCA follow outside, for the selected features only.
+    L2 normalisation and PCA follow outside, for the selected features only. `portable`: for export.
     """
 
-    def __init__(self):
+    def __init__(self, portable: bool = False):
         super().__init__()
-        self.backbone = ResNet50(conv5=False, folded=True)
+        self.backbone = ResNet50(conv5=False, folded=True, portable=portable)
         self.attention = Attention()
 
     def construct(self, images: ms.Tensor) -> tuple[ms.Tensor, ms.Tensor]:

@@ -1,0 +1,32 @@
+"""Evaluate DELF: mAP of a photo collection with ground truth, or the match of two photos.
+
+python3 eval.py --images_path=PHOTOS --gt_path=GROUND_TRUTH --checkpoint_path=CKPT
+python3 eval.py --eval_task=match --images_path=PHOTOS --checkpoint_path=CKPT
+"""
+
+from __future__ import annotations
+
+if __name__ == "__main__":  # by any Python
+    from model_utils.environment import use_project_environment
+
+    use_project_environment()
+
+from model_utils.config import load_config
+from src.errors import run_command
+
+
+def main() -> None:
+    """Read the configuration, evaluate, print the result."""
+    config = load_config(description=__doc__.splitlines()[0])
+    from src.dataset import format_map_text  # MindSpore takes seconds to import: not for --help
+    from src.evaluation import evaluate_retrieval, match_two_photos
+
+    if config.eval_task == "match":
+        match = match_two_photos(config)
+        print(f"{match.inlier_count} inliers; see {config.match_output}")
+    else:
+        print(format_map_text(evaluate_retrieval(config)), end="")
+
+
+if __name__ == "__main__":
+    run_command(main)

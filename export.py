@@ -1,0 +1,32 @@
+"""Export DELF as MindIR: python3 export.py --device_id=0 --ckpt_path=CKPT [--name=value ...]."""
+
+from __future__ import annotations
+
+if __name__ == "__main__":  # by any Python
+    from model_utils.environment import use_project_environment
+
+    use_project_environment()
+
+from model_utils.config import load_config
+from src.errors import UserError, run_command
+
+
+def main() -> None:
+    """Read the configuration and export to the current folder."""
+    config = load_config(description=__doc__)
+    if not config.ckpt_path:
+        raise UserError("ckpt_path is not set; give --ckpt_path=CHECKPOINT of the attn stage")
+    from src.export_model import export_model  # MindSpore takes seconds to import: not for --help
+
+    path = export_model(
+        config.ckpt_path,
+        config.file_name,
+        config.export_shape,
+        config.device_target,
+        config.device_id,
+    )
+    print(path)
+
+
+if __name__ == "__main__":
+    run_command(main)

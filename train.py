@@ -1,0 +1,29 @@
+"""Train a stage of DELF: python3 train.py --train_state=tuning [--name=value ...]."""
+
+from __future__ import annotations
+
+if __name__ == "__main__":  # by any Python
+    from model_utils.environment import use_project_environment
+
+    use_project_environment()
+
+import logging
+
+from model_utils.config import load_config
+from src.errors import run_command
+
+LOG = logging.getLogger(__name__)
+
+
+def main() -> None:
+    """Read the configuration, train, report."""
+    config = load_config(description=__doc__)
+    from src.training import train  # MindSpore takes seconds to import: --help does not wait
+
+    result = train(config)
+    accuracy = "" if result.accuracy is None else f", validation accuracy {result.accuracy:.4f}"
+    LOG.info("done: loss %.5f%s, checkpoint %s", result.loss, accuracy, result.checkpoint)
+
+
+if __name__ == "__main__":
+    run_command(main)
