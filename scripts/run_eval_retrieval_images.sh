@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Evaluates retrieval on Oxford5k, Paris6k or photos in their layout; prints mAP and writes mAP.txt.
+#   bash scripts/run_eval_retrieval_images.sh IMAGES_PATH GT_PATH CHECKPOINT [DEVICES] [--name=value ...]
+# Logs: extract_feature.log, retrieval_dataset/process[X]/retrieval[X].log, calculate_mAP.log, in the
+# project's folder.
+set -euo pipefail
+source "$(dirname "$0")/common.sh"
+source "$(dirname "$0")/eval_common.sh"
+
+usage="usage: bash scripts/run_eval_retrieval_images.sh IMAGES_PATH GT_PATH CHECKPOINT [DEVICES] [--name=value ...]"
+[ $# -ge 3 ] || die "$usage"
+existing_folder "$1"
+existing_folder "$2"
+existing_file "$3"
+options=("--eval_task=retrieval" "--images_path=$(absolute_path "$1")" "--gt_path=$(absolute_path "$2")"
+    "--checkpoint_path=$(absolute_path "$3")")
+shift 3
+run_evaluation "$@"
