@@ -1,7 +1,12 @@
 import numpy as np
 import pytest
 
+from PIL import Image
+
+from src.delf_config import DelfConfig
 from src.errors import UserError
+from src.extract_feature import extract_image
+from src.fit_pca import choose_files, fit_pca_on_images, read_all
 from src.pca import Pca, fit_pca, project, read_pca, unit_length, write_pca
 
 
@@ -162,3 +167,59 @@ def test_missing_and_damaged_files_are_named(tmp_path):
     (tmp_path / "pca.json").write_text("{")
     with pytest.raises(UserError, match=r"pca\.json"):
         read_pca(tmp_path)
+
+
+# --- fitting to photos
+
+
+class _Colours:
+    """A network whose features are pixels: six numbers around the centre of each cell."""
+
+    fingerprint = "colours"
+    static_shape = None
+
+    def __call__(self, images):
+        padded = np.pad(images[0], ((0, 0), (0, 1), (0, 0)), mode="edge")
+        features = np.concatenate((padded[:, :-1:32, ::32], padded[:, 1::32, ::32]))
+        features = features.transpose(1, 2, 0)[: -(-images.shape[2] // 32)] + np.float32(2)
+        return features, features.sum(axis=2)
+
+
+def _pictures(count):
+    rng = np.random.default_rng(3)
+    return [rng.integers(0, 256, (90, 120, 3)).astype(np.uint8) for _ in range(count)]
+
+
+def test_fit_on_photos_is_the_fit_of_their_features():
+    pictures = [*_pictures(4), np.zeros((50, 50, 3), np.uint8)]  # the last one has no features
+    config = DelfConfig(pca_dim=3, max_feature_num=25)
+    pca = fit_pca_on_images(_Colours(), iter(pictures), config, 5, source="four pictures")
+    plain = DelfConfig(use_pca=False, max_feature_num=25)
+    blocks = [extract_image(_Colours(), picture, plain).descriptors for picture in pictures[:4]]
+    expected = fit_pca(np.concatenate(blocks), 5)
+    assert pca.projection == pytest.approx(expected.projection, abs=1e-3)
+    assert pca.variances == pytest.approx(expected.variances, rel=1e-4)
+    assert pca.about == {
+        "network": "colours",
+        "source": "four pictures",
+        "images": 5,
+        "descriptors": sum(map(len, blocks)),
+    }
+
+
+def test_choice_of_photos_depends_on_the_seed_only(tmp_path):
+    for number in range(12):
+        (tmp_path / f"{number:02}.jpg").touch()
+    first = choose_files(tmp_path, 5, seed=1)
+    assert first == choose_files(tmp_path, 5, seed=1)
+    assert first != choose_files(tmp_path, 5, seed=2)
+    assert len(set(first)) == 5
+    assert first == sorted(first)
+    assert len(choose_files(tmp_path, 99, seed=1)) == 12
+
+
+def test_unreadable_photos_are_passed_over(tmp_path, caplog):
+    Image.fromarray(_pictures(1)[0]).save(tmp_path / "a.png")
+    (tmp_path / "b.png").write_bytes(b"")
+    assert len(list(read_all([tmp_path / "a.png", tmp_path / "b.png"]))) == 1
+    assert "b.png" in caplog.text
