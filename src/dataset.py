@@ -117,7 +117,7 @@ def read_ground_truth(folder: PathLike, image_names: Sequence[str]) -> GroundTru
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(f"there is no ground truth folder {folder}")
-    query_files = sorted(folder.glob("*_query.txt"))
+    query_files = sorted(folder.glob("[!.]*_query.txt"))
     if not query_files:
         raise UserError(f"the ground truth folder {folder} holds no *_query.txt file")
     position = {name: index for index, name in enumerate(image_names)}
@@ -317,10 +317,19 @@ def evaluate(
         )
     if not (np.sort(ranks, axis=1) == np.arange(wanted[1])).all():
         raise UserError("a ranked list does not hold every image once; run the retrieval again")
-    return {
-        name: _evaluate_protocol(ranks, [judge(query) for query in ground_truth.queries])
-        for name, judge in protocols.items()
-    }
+    results = {}
+    for name, judge in protocols.items():
+        judgements = [judge(query) for query in ground_truth.queries]
+        results[name] = _evaluate_protocol(ranks, judgements)
+        without = sum(not judgement.positives.size for judgement in judgements)
+        if without:
+            LOG.warning(
+                "%s: %d of %d queries have no positives and are left out of the mean",
+                name,
+                without,
+                len(judgements),
+            )
+    return results
 
 
 def _evaluate_protocol(ranks: np.ndarray, judgements: Sequence[Judgement]) -> Metrics:

@@ -16,6 +16,8 @@ import hashlib
 import json
 import logging
 import os
+import signal
+import threading
 import time
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,7 +25,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 
 import cv2
@@ -110,7 +112,7 @@ def rank_images(
         count = min(settings.neighbours, index.search.ntotal)
         _, neighbours = index.search.search(features.descriptors, count)
         searched = time.perf_counter()
-        for image, from_query, from_index in _matches_by_image(index, neighbours):
+        for image, from_query, from_index in matches_by_image(index, neighbours):
             votes[image] = len(from_query)
             if len(from_query) >= max(MINIMAL_MATCHES, settings.min_inliers):
                 found = verify(
@@ -122,7 +124,7 @@ def rank_images(
     return RankedQuery(order.astype(np.int32), inliers, votes, seconds)
 
 
-def _matches_by_image(
+def matches_by_image(
     index: Index, neighbours: np.ndarray
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     """Group neighbours by image.
@@ -174,10 +176,12 @@ def retrieve(
         int32 [queries, images], image indices, best first.
 
     Raises:
-        UserError: when a query image is not in the index or its features are missing, when the
-            folder holds results of other settings, or when a worker dies.
+        UserError: when there are no queries, a query image is not in the index or its features are
+            missing, when the folder holds results of other settings, or when a worker dies.
     """
     output = Path(output_folder)
+    if not queries:
+        raise UserError("there are no queries to rank the images for")
     index_settings = read_description(index_folder)["settings"]
     names = set(load_index(index_folder).names)
     for label, name in queries.items():
@@ -369,11 +373,19 @@ _worker: dict = {}
 
 
 def _start_worker(numbers, index_folder: str, output: str, settings: RetrievalSettings) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends us
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     number = numbers.get()
     for resource in (_one_thread(), _worker_log(Path(output), number)):
         resource.__enter__()
         _worker.setdefault("resources", []).append(resource)  # for the life of the process
     _worker.update(index=load_index(index_folder), settings=settings)
+
+
+def _end_with_parent() -> None:
+    """End this process when its parent is gone, killed perhaps: nobody would fetch its results."""
+    parent_process().join()
+    os._exit(1)
 
 
 def _work(job: _Job) -> RankedQuery:

@@ -51,6 +51,7 @@ def both(judgement):
 def test_oxford_layout_is_read(tmp_path):
     write_query(tmp_path, "b_1", query="oxc1_q", good=["a", "q"], ok=["b"], junk=["d", "c"])
     write_query(tmp_path, "a_2", query="e", ok=["b", "gone", "b"])
+    (tmp_path / "._a_2_query.txt").write_bytes(b"\x00\x05\x16\x07")  # macOS leaves such files
     truth = read_ground_truth(tmp_path, NAMES)
     assert [query.label for query in truth.queries] == ["a_2", "b_1"]
     first, second = truth.queries
@@ -288,11 +289,15 @@ def test_perfect_ranking_is_perfect(case):
     assert metrics.mean_average_precision == pytest.approx(1, abs=1e-12)
 
 
-def test_queries_without_positives_are_left_out_of_the_mean():
+def test_queries_without_positives_are_left_out_of_the_mean(caplog):
     with_ok = a_query(image=5, ok=[0], junk=[1])
     without = a_query(image=4, good=[3])
     ranks = np.array([[2, 0, 1, 3, 4, 5], [0, 1, 2, 3, 4, 5]])
-    metrics = evaluate(ranks, GroundTruth((with_ok, without), 6, ()))["hard"]
+    with caplog.at_level("WARNING"):
+        metrics = evaluate(ranks, GroundTruth((with_ok, without), 6, ()))["hard"]
+    assert caplog.messages == [
+        "hard: 1 of 2 queries have no positives and are left out of the mean"
+    ]
     assert metrics.mean_average_precision == pytest.approx(1 / 4)
     assert np.isnan(metrics.average_precisions[1])
 

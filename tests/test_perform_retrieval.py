@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -267,6 +267,11 @@ def test_results_of_other_settings_are_refused(made, tmp_path):
         retrieve(tmp_path / "index", tmp_path / "features", QUERIES, tmp_path / "out", SMALL)
 
 
+def test_no_queries(made, tmp_path):
+    with pytest.raises(UserError, match="no queries"):
+        run(made, tmp_path / "out", queries={})
+
+
 def test_query_image_that_is_not_in_the_index(made, tmp_path):
     with pytest.raises(UserError, match="gone of query g_1"):
         run(made, tmp_path / "out", queries={"g_1": "gone"})
@@ -279,19 +284,39 @@ def test_missing_query_features_are_named(made, tmp_path, workers):
 
 
 SCRIPT = """
-import os, signal, sys
+import os, signal, sys, time
 sys.path.insert(0, {root!r})
 import src.perform_retrieval as module
 
-def die(*arguments):
-    os.kill(os.getpid(), signal.SIGKILL)
+def fault(*arguments):
+    open({started!r}, "a").write(str(os.getpid()) + "\\n")
+    {fault}
 
 if __name__ == "__mp_main__":
-    module.rank_images = die
+    module.rank_images = fault
 if __name__ == "__main__":
     from src.errors import run_command
-    run_command(lambda: module.main({arguments!r}) and None)
+    run_command(lambda: module.main({arguments!r}))
 """
+
+
+def start_with_fault(made, tmp_path, fault, workers=2):
+    """Start the command with workers in which ranking a query ends in `fault`."""
+    write_ground_truth(tmp_path / "gt")
+    arguments = ["--index_path", str(made / "index"), "--features_path", str(made / "features"),
+                 "--gt_path", str(tmp_path / "gt"), "--output_path", str(tmp_path / "out"),
+                 "--workers", str(workers)]  # fmt: skip
+    root = str(Path(__file__).resolve().parents[1])
+    script = tmp_path / "faulty.py"
+    started = str(tmp_path / "started")
+    script.write_text(SCRIPT.format(root=root, arguments=arguments, fault=fault, started=started))
+    return subprocess.Popen(
+        [sys.executable, str(script)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
 
 
 def write_ground_truth(folder):
@@ -320,15 +345,33 @@ def test_command_line_gives_the_same_ranks(made, tmp_path):
 
 
 def test_a_worker_that_dies_ends_the_run_with_one_line(made, tmp_path):
-    write_ground_truth(tmp_path / "gt")
-    arguments = ["--index_path", str(made / "index"), "--features_path", str(made / "features"),
-                 "--gt_path", str(tmp_path / "gt"), "--output_path", str(tmp_path / "out"),
-                 "--workers", "2"]  # fmt: skip
-    root = str(Path(__file__).resolve().parents[1])
-    script = tmp_path / "dying.py"
-    script.write_text(SCRIPT.format(root=root, arguments=arguments))
-    ended = subprocess.run([sys.executable, str(script)], capture_output=True, text=True,
-                           timeout=60, env={**os.environ, "PYTHONPATH": root})  # fmt: skip
-    assert ended.returncode == 2
-    assert "a retrieval process ended" in ended.stderr
-    assert "Traceback" not in ended.stderr
+    process = start_with_fault(made, tmp_path, "os.kill(os.getpid(), signal.SIGKILL)")
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "a retrieval process ended" in errors
+    assert "Traceback" not in errors
+
+
+def wait_until(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "that took too long"
+        time.sleep(0.05)
+
+
+def is_running(process):
+    try:
+        status = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except FileNotFoundError:
+        return False
+    return status != "Z"
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc")
+def test_workers_do_not_outlive_a_killed_run(made, tmp_path):
+    process = start_with_fault(made, tmp_path, "time.sleep(600)")
+    started = tmp_path / "started"
+    wait_until(lambda: started.exists() and len(started.read_text().split()) == 2)
+    process.kill()
+    process.communicate()
+    wait_until(lambda: not any(map(is_running, started.read_text().split())))
