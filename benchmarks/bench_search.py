@@ -3,8 +3,8 @@
 A query is: nearest neighbours of its descriptors (FAISS, exact), votes, one RANSAC an image. The
 baseline takes the same votes and verifies each image with scikit-image's `ransac`, as published
 DELF retrieval does (affine, 20 pixels, at most 1,000 trials). Both see the same pairs in turn, in
-one process with one thread, and processor time is counted; the baseline sees a sample of the images,
-since it takes minutes a query, and its time is scaled to all.
+one process with one thread, and processor time is counted; the baseline sees a sample of the
+images, since it takes minutes a query, and its time is scaled to all.
 
     python benchmarks/bench_search.py                                  # synthetic features
     python benchmarks/bench_search.py --features_path=runs/x/features  # your own
@@ -167,9 +167,7 @@ def run(features_folder: Path, index_folder: Path, queries: int, sample: int) ->
     print(f"       votes and RANSAC  {rest:8.2f} s  ({np.mean(voted):.0f} images)")
     print(f"       together          {whole:8.2f} s")
     print(f"       RANSAC as published {scaled:6.0f} s  (scaled from {sample} images a query)")
-    print(
-        f"pair                     {here:8.2f} ms; scikit-image {there:.0f} ms ({there / here:.0f}×)"
-    )
+    print(f"pair                     {here:8.2f} ms; {there:.0f} ms as published")
     print(f"peak memory              {memory:8.0f} MB")
 
 
