@@ -57,6 +57,7 @@ from src.gldv2_tables import (
 )
 from src.images import UnreadableImageError
 from src.photo_check import BrokenPhotoError, is_plain_jpeg
+from src.shard_index import RELABELING, SPLITS
 from src.shard_writer import (
     HEADER_BYTES,
     LARGEST_PHOTO,
@@ -72,9 +73,7 @@ LOG = logging.getLogger(__name__)
 
 SCHEMA = {"file_id": {"type": "string"}, "label": {"type": "int64"}, "data": {"type": "bytes"}}
 MANIFEST = "dataset.json"
-RELABELING = "relabeling.csv"
 SKIPPED = "skipped_images.csv"
-SPLITS = ("train", "validation")
 MAX_SHARDS = 1000  # of one set: names have three digits
 FORMAT = 1
 
@@ -83,13 +82,6 @@ _PLAN = "plan.json"
 _IMAGES_A_SHARD = 8192
 _DEFAULT_MAX_SHARDS = 128
 _CHECKED_AT_ONCE = 64
-_ROWS_AT_ONCE = 64  # of a shard; part of the format, since it decides how rows lie in the file
-_CONVERTED_QUALITY = 95
-# MindRecord pads a shard to a header and two pages. These sizes make that 9 MB instead of 50.
-HEADER_BYTES = 1 << 20
-SMALLEST_PAGE = 1 << 22
-_LARGEST_PAGE = 1 << 28
-
 _KEEP, _CONVERT, _BROKEN = range(3)
 
 
