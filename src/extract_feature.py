@@ -378,7 +378,8 @@ def extract_folder(
     with tqdm(total=len(pending), unit="photo", disable=None) as bar:
         progress = _Progress(bar)
         if count == 1:
-            _run_job(jobs[0], check_network, progress.take)
+            with _interruptible():
+                _run_job(jobs[0], check_network, progress.take)
         else:
             _run_workers(jobs, check_network, progress.take)
     summary = ExtractionSummary(
@@ -597,7 +598,7 @@ def _obituary(process: BaseProcess) -> str:
 
 @contextlib.contextmanager
 def _worker_environment(threads: int | None) -> Iterator[None]:
-    """Start workers with a number of threads each, and deaf to Ctrl-C (this process ends them).
+    """Start workers with a number of threads each, and deaf to Ctrl-C: this process ends them.
 
     MindSpore's CPU kernels have as many threads as there are cores whatever is set, and the last
     bits of their results depend on that number, which therefore has to stay the same.
@@ -619,8 +620,31 @@ def _worker_environment(threads: int | None) -> Iterator[None]:
             signal.signal(signal.SIGINT, handler)
 
 
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let Ctrl-C raise KeyboardInterrupt in a block that runs MindSpore here.
+
+    While it computes, MindSpore turns Ctrl-C into a SIGTERM to its own process, which would end
+    without a word.
+    """
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if not in_main_thread or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
 def _worker_main(job: _Job, connection: Connection) -> None:
     """Run a job in a process of its own; ends when its parent does."""
+    os.setpgid(0, 0)  # away from the terminal's Ctrl-C: MindSpore sets a handler of its own for it
     lock = threading.Lock()
 
     def report(*message: Any) -> None:

@@ -98,7 +98,7 @@ def read_all(files: Iterable[Path]) -> Iterator[np.ndarray]:
 
 @contextlib.contextmanager
 def _photo_folder(images_path: str | None, count: int, seed: int) -> Iterator[Path]:
-    """Yield the folder given, or else one of `count` or more rendered photos, for the time being."""
+    """Yield the folder given, or else a temporary one of `count` or more rendered photos."""
     if images_path is not None:
         yield Path(images_path)
         return

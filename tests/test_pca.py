@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-
 from PIL import Image
 
 from src.delf_config import DelfConfig
