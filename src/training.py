@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import time
 from collections.abc import Iterator
@@ -56,6 +55,7 @@ def train(config: Config) -> TrainingResult:
         training=True,
         seed=config.seed,
         num_parallel_workers=config.num_parallel_workers or None,
+        first_step=config.start_iter - 1,
     )
     steps_per_epoch = data.get_dataset_size()
     if steps_per_epoch == 0:
@@ -150,7 +150,9 @@ def _run(
     summary: Summary,
 ) -> TrainingResult:
     checkpoints = CheckpointFolder(config.save_ckpt, config.train_state, config.keep_checkpoint_max)
-    batches = _endless(data)
+    # Counted from the first step of the training, whichever this run starts with.
+    epochs = -(-config.max_iters // steps_per_epoch)
+    batches = data.create_tuple_iterator(num_epochs=epochs)
     total = config.max_iters - config.start_iter + 1
     bar = tqdm(total=total, unit="step", disable=None, smoothing=0.05)
     saved, loss, accuracy = None, float("nan"), None
@@ -159,7 +161,7 @@ def _run(
         for group in _groups(config):
             with profiled(config.save_summary if group.is_profiled else None):
                 for number in group.steps:
-                    value = step(*next(batches))
+                    value = step(*_next(batches))
                     bar.update()
                     is_last = number == config.max_iters
                     epoch, in_epoch = divmod(number - 1, steps_per_epoch)
@@ -209,11 +211,12 @@ def _groups(config: Config) -> Iterator[_Group]:
         yield _Group(range(first, end), False)
 
 
-def _endless(data: ms.dataset.Dataset) -> Iterator[tuple[ms.Tensor, ms.Tensor]]:
-    """Yield batches epoch after epoch; each epoch is shuffled anew by the pipeline."""
-    iterator = data.create_tuple_iterator(num_epochs=-1)
-    for _ in itertools.count():
-        yield from iterator
+def _next(batches: Iterator[tuple[ms.Tensor, ms.Tensor]]) -> tuple[ms.Tensor, ms.Tensor]:
+    """Return the next batch; the iterator stops once at the end of each epoch."""
+    try:
+        return next(batches)
+    except StopIteration:
+        return next(batches)
 
 
 def _say(bar: tqdm, line: str) -> None:
