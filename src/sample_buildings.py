@@ -8,7 +8,7 @@ from typing import Callable
 import numpy as np
 
 from src.sample_mesh import LANDMARK, Mesh, MeshBuilder
-from src.sample_textures import Canvas, Colour, Texture, blend, shade, vary
+from src.sample_textures import Canvas, Colour, Texture, arch, blend, shade, vary
 
 STONES: tuple[Colour, ...] = (
     (0.76, 0.70, 0.58),  # limestone
@@ -274,7 +274,7 @@ def facade(
                 continue
             if floor == 0 and ground == "arcade":
                 canvas.polygon(
-                    arch_outline(cx, pitch * 0.7, base * 0.9),
+                    arch(cx, 0.0, pitch * 0.7, base * 0.9, "round"),
                     colour=shade(style.trim, 0.3),
                     relief=-0.4,
                 )
@@ -315,13 +315,6 @@ def facade(
     for x in (0.0, width):
         canvas.quoins(x, base, height - storey * 0.2, 1.1, style.trim)
     return canvas.finish()
-
-
-def arch_outline(cx: float, width: float, height: float) -> np.ndarray:
-    """Return a round-headed opening standing on the ground."""
-    from src.sample_textures import arch
-
-    return arch(cx, 0.0, width, height, "round")
 
 
 # -- kinds of landmark -----------------------------------------------------------------------------
@@ -1588,8 +1581,6 @@ def townhall(rng: np.random.Generator, style: Style) -> Mesh:
     for sign in (-1, 1):
         x = sign * w / 2
         steps = 6
-        corners = [(-sign * -d / 2, 0.0), (-sign * d / 2, 0.0)]
-        del corners
         for k in range(steps):
             reach = d / 2 * (1 - k / steps)
             z0 = h + rise * (k - 0.2) / steps if k else 0.0
@@ -1616,8 +1607,6 @@ def townhall(rng: np.random.Generator, style: Style) -> Mesh:
                         ]
                     coordinates = [[(p[1] + d / 2) / d, p[2] / total] for p in points]
                     b.face(np.array(points), gable_t, np.array(coordinates)[:3])
-                stone_edge = shade(style.trim, 1.0)
-                del stone_edge
     stone = stone_texture(rng, style.trim)
     for sign in (-1, 1):
         x = sign * w / 2

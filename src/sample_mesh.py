@@ -109,6 +109,21 @@ def join(meshes: list[Mesh]) -> Mesh:
     )
 
 
+_Vector = tuple[float, float, float]
+
+
+def _minus(a: _Vector, b: _Vector) -> _Vector:
+    return a[0] - b[0], a[1] - b[1], a[2] - b[2]
+
+
+def _dot(a: _Vector, b: _Vector) -> float:
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+
+
+def _cross(a: _Vector, b: _Vector) -> _Vector:
+    return a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]
+
+
 @dataclass
 class MeshBuilder:
     """Collects faces; `build` returns the mesh."""
@@ -135,28 +150,31 @@ class MeshBuilder:
         """Add a flat convex polygon [n, 3], anticlockwise from outside.
 
         `coordinates` [3 or more, 2] are texture coordinates of the first points; the mapping is
-        affine, so three that are not in line decide it.
+        affine, so the first three, which must not be in line, decide it.
         """
         points = np.asarray(points, np.float64)
-        coordinates = np.asarray(coordinates, np.float64)
-        edges = np.roll(points, -1, 0) - points
-        normal = np.zeros(3)
-        for first, second in zip(points - points[0], np.roll(points, -1, 0) - points[0]):
-            normal += np.cross(first, second)
-        length = np.linalg.norm(normal)
-        if length < 1e-9 or not len(edges):
+        (u0, v0), (u1, v1), (u2, v2) = (coordinates[k] for k in range(3))
+        corners = [tuple(p) for p in points.tolist()]
+        first = _minus(corners[1], corners[0])
+        second = _minus(corners[2], corners[0])
+        normal, length = _cross(first, second), 0.0
+        area = (0.0, 0.0, 0.0)
+        for p, q in zip(corners[1:-1], corners[2:]):
+            part = _cross(_minus(p, corners[0]), _minus(q, corners[0]))
+            area = (area[0] + part[0], area[1] + part[1], area[2] + part[2])
+        length = _dot(area, area) ** 0.5
+        square = _dot(normal, normal)
+        if length < 1e-9 or square < 1e-18:
             return
-        normal /= length
-        known = len(coordinates)
-        basis = np.concatenate([points[1:known] - points[0], normal[None]])
-        rises = np.concatenate([coordinates[1:] - coordinates[0], np.zeros((1, 2))])
-        gradient, *_ = np.linalg.lstsq(basis, rises, rcond=None)
-        offset = coordinates[0] - points[0] @ gradient
+        # The gradients that lie in the plane and rise as asked along the first two edges.
+        along_u, along_v = _cross(second, normal), _cross(normal, first)
+        maps = []
+        for start, rise_u, rise_v in ((u0, u1 - u0, u2 - u0), (v0, v1 - v0, v2 - v0)):
+            gradient = tuple((rise_u * a + rise_v * b) / square for a, b in zip(along_u, along_v))
+            maps.append(np.array([*gradient, start - _dot(gradient, corners[0])]))
         self.polygons.append(points)
-        self.maps.append(
-            (np.append(gradient[:, 0], offset[0]), np.append(gradient[:, 1], offset[1]))
-        )
-        self.normals.append(normal)
+        self.maps.append((maps[0], maps[1]))
+        self.normals.append(np.array(area) / length)
         for index, known_texture in enumerate(self.textures):
             if known_texture is texture:
                 self.numbers.append(index)

@@ -5,6 +5,7 @@ None of it belongs to any landmark, so the same clutter stands around all of the
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import cv2
@@ -40,6 +41,16 @@ class Sprite:
     width: float
     height: float
 
+    @functools.cached_property
+    def upright(self) -> tuple[Mesh, Mesh]:
+        """The cut-out at the origin, looking towards negative y, and its mirror image."""
+        half, meshes = self.width / 2, []
+        for span in ((0.0, 0.0, 1.0, 1.0), (1.0, 0.0, 0.0, 1.0)):
+            b = MeshBuilder()
+            b.wall((-half, 0), (half, 0), -0.03, self.height, self.texture, span, two_sided=True)
+            meshes.append(b.build())
+        return meshes[0], meshes[1]
+
     def facing(
         self,
         x: float,
@@ -50,22 +61,8 @@ class Sprite:
         mirror: bool = False,
     ) -> Mesh:
         """Return the sprite standing at x, y, turned towards a point [2 or 3]."""
-        gaze = np.array([towards[0] - x, towards[1] - y])
-        gaze = gaze / max(1e-6, float(np.linalg.norm(gaze)))
-        right = np.array([-gaze[1], gaze[0]]) * self.width * scale / 2
-        b = MeshBuilder()
-        span = (1.0, 0.0, 0.0, 1.0) if mirror else (0.0, 0.0, 1.0, 1.0)
-        b.wall(
-            (x - right[0], y - right[1]),
-            (x + right[0], y + right[1]),
-            -0.03,
-            self.height * scale,
-            self.texture,
-            span,
-            tint,
-            two_sided=True,
-        )
-        return b.build()
+        turn = float(np.arctan2(towards[1] - y, towards[0] - x)) + np.pi / 2
+        return self.upright[mirror].placed(x, y, 0.0, turn, scale, tint)
 
 
 @dataclass(frozen=True)
@@ -102,11 +99,12 @@ def _foliage(
     order = np.argsort(blobs[:, 1] + blobs[:, 2])
     height = canvas.height
     share = blobs[:, 2] ** 2 / (blobs[:, 2] ** 2).sum()
-    one = 1 << SUBPIXEL_BITS
     for x, y, radius in blobs[order]:
         centre = (round(x * sx), round((height - y) * sy))
         cv2.circle(canvas.relief, centre, max(1, round(radius * sx * 0.8)), float(radius * 0.7), -1)
     canvas.relief[:] = cv2.GaussianBlur(canvas.relief, (0, 0), 0.4 * sx)
+    layers = np.dstack([canvas.colour, alpha])
+    corners = np.arange(7) * 2 * np.pi / 7
     for index in order:
         x, y, radius = blobs[index]
         leaves = max(12, round(count * share[index]))
@@ -115,32 +113,20 @@ def _foliage(
         px, py = x + reach * np.cos(angle), y + reach * np.sin(angle) * 0.85
         rank = np.argsort(py + rng.normal(0, radius * 0.3, leaves))
         # The upper leaves of a mass catch the light; below and inside it is dark.
-        tone = 0.62 + 0.5 * (py - y) / radius + 0.18 * (y / height) + rng.normal(0, 0.13, leaves)
+        tone = 0.68 + 0.46 * (py - y) / radius + 0.18 * (y / height) + rng.normal(0, 0.13, leaves)
         size = leaf * rng.uniform(0.6, 1.3, leaves)
-        turn = rng.uniform(0, 180, leaves)
-        hue = rng.normal(0, 0.035, leaves)
+        turn = rng.uniform(0, np.pi, leaves)
+        hue = rng.normal(0, 0.03, leaves)
+        values = np.array(colour) * tone[:, None] + hue[:, None] * np.array([1, 0, -0.4])
+        values = np.concatenate([np.clip(values, 0.01, 0.95), np.ones((leaves, 1))], 1) * 255
+        along, aside = np.cos(corners) * size[:, None], np.sin(corners) * 0.55 * size[:, None]
+        cos, sin = np.cos(turn)[:, None], np.sin(turn)[:, None]
+        columns = (px[:, None] + along * cos - aside * sin) * sx
+        rows = (height - py[:, None] - along * sin - aside * cos) * sy
+        outlines = np.round(np.stack([columns, rows], 2) * (1 << SUBPIXEL_BITS)).astype(np.int32)
         for k in rank:
-            value = (
-                np.clip(
-                    np.array(colour) * tone[k] + np.array([hue[k], 0, -hue[k] * 0.4]), 0.01, 0.95
-                )
-                * 255
-            )
-            centre = (round(px[k] * sx * one), round((height - py[k]) * sy * one))
-            axes = (round(size[k] * sx * one), round(size[k] * sx * 0.55 * one))
-            cv2.ellipse(
-                canvas.colour,
-                centre,
-                axes,
-                turn[k],
-                0,
-                360,
-                tuple(float(v) for v in value),
-                -1,
-                cv2.LINE_AA,
-                SUBPIXEL_BITS,
-            )
-            cv2.ellipse(alpha, centre, axes, turn[k], 0, 360, 255, -1, cv2.LINE_AA, SUBPIXEL_BITS)
+            cv2.fillConvexPoly(layers, outlines[k], values[k].tolist(), cv2.LINE_AA, SUBPIXEL_BITS)
+    canvas.colour[:], alpha[:] = layers[..., :3], layers[..., 3]
 
 
 def _bark(
@@ -203,7 +189,7 @@ def _tree(rng: np.random.Generator, form: str, colour: Colour) -> Sprite:
     rounds[:, 0] = np.clip(rounds[:, 0], rounds[:, 2], width - rounds[:, 2])
     rounds[:, 1] = np.minimum(rounds[:, 1], height - rounds[:, 2])
     leaf = {"round": 0.16, "tall": 0.12, "conifer": 0.13, "wide": 0.17}[form]
-    _foliage(canvas, alpha, rounds, colour, leaf, 3200)
+    _foliage(canvas, alpha, rounds, colour, leaf, 2600)
     return Sprite(canvas.finish(0.0, alpha=alpha, bump=0.55), width, height)
 
 
@@ -213,7 +199,7 @@ def _bush(rng: np.random.Generator, colour: Colour, flowers: Colour | None) -> S
     blobs = np.array(
         [[x, rng.uniform(0.4, 1.0), rng.uniform(0.35, 0.55)] for x in np.linspace(0.55, 2.65, 8)]
     )
-    _foliage(canvas, alpha, blobs, colour, 0.07, 1500)
+    _foliage(canvas, alpha, blobs, colour, 0.075, 1100)
     if flowers is not None:
         for _ in range(60):
             x, y = rng.uniform(0.4, 2.8), rng.uniform(0.2, 1.3)
@@ -393,7 +379,7 @@ def _car(rng: np.random.Generator, paint: Colour) -> Mesh:
                 1,
             )
             around = np.stack([0.5 + 0.5 * np.cos(turn), 0.5 + 0.5 * np.sin(turn)], 1)
-            b.face(points, tyre, around[[0, 4, 8]] if False else around)
+            b.face(points, tyre, around)
     return b.build().placed(-length / 2, 0, 0)
 
 
@@ -653,7 +639,7 @@ def _ground(rng: np.random.Generator, kind: str, colour: Colour) -> Texture:
     else:
         blades = fractal_noise(rng, rows, columns, cells=110, octaves=2, stretch=1.8)
         wide = fractal_noise(rng, rows, columns, cells=6, octaves=5)
-        value = np.array(colour) * (1 + 0.24 * blades[..., None] + 0.1 * wide[..., None])
+        value = np.array(colour) * (1 + 0.17 * blades[..., None] + 0.1 * wide[..., None])
         value[..., 0] += 0.02 * wide
         canvas.colour[:] = np.clip(value * 255, 3, 250)
         canvas.relief[:] = 0.02 * blades
@@ -665,8 +651,8 @@ def build_props(seed: int) -> Props:
     rng = np.random.default_rng([seed, 4711])
     greens: tuple[tuple[str, Colour], ...] = (
         ("round", (0.24, 0.34, 0.11)), ("round", (0.31, 0.38, 0.13)), ("wide", (0.21, 0.31, 0.12)),
-        ("wide", (0.38, 0.36, 0.13)), ("tall", (0.19, 0.28, 0.12)), ("conifer", (0.13, 0.23, 0.14)),
-        ("round", (0.5, 0.32, 0.1)), ("conifer", (0.18, 0.27, 0.14)),
+        ("wide", (0.38, 0.36, 0.13)), ("tall", (0.25, 0.34, 0.16)), ("conifer", (0.2, 0.3, 0.19)),
+        ("round", (0.5, 0.32, 0.1)), ("conifer", (0.25, 0.33, 0.18)),
     )  # fmt: skip
     roofs = [roof_texture(rng, vary(rng, colour, 0.1)) for colour in (*ROOFS[:3], ROOFS[1])]
     paints: tuple[Colour, ...] = (
@@ -676,7 +662,7 @@ def build_props(seed: int) -> Props:
     hedge = Canvas(rng, 4, 4, 50, (0.12, 0.2, 0.07))
     hedge_alpha = np.zeros(hedge.relief.shape, np.uint8)
     blobs = np.stack([rng.uniform(0, 4, 40), rng.uniform(0, 4, 40), rng.uniform(0.4, 0.6, 40)], 1)
-    _foliage(hedge, hedge_alpha, blobs, (0.22, 0.33, 0.12), 0.07, 4500)
+    _foliage(hedge, hedge_alpha, blobs, (0.24, 0.33, 0.14), 0.085, 2600)
     return Props(
         trees=tuple(_tree(rng, form, vary(rng, colour, 0.06)) for form, colour in greens),
         bushes=tuple(
@@ -698,7 +684,7 @@ def build_props(seed: int) -> Props:
         ),
         asphalt=_ground(rng, "asphalt", (0.24, 0.24, 0.25)),
         grass=tuple(
-            _ground(rng, "grass", colour) for colour in ((0.25, 0.36, 0.13), (0.36, 0.38, 0.17))
+            _ground(rng, "grass", colour) for colour in ((0.31, 0.37, 0.2), (0.41, 0.41, 0.24))
         ),
         marking=_plain(rng, (0.82, 0.81, 0.77)),
         hedge=hedge.finish(0.0, repeat=True),

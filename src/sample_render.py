@@ -7,6 +7,8 @@ afterwards for visible pixels alone (deferred shading).
 
 from __future__ import annotations
 
+import functools
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -16,8 +18,10 @@ from src.sample_mesh import LANDMARK, Mesh
 from src.sample_textures import Texture, fractal_noise
 
 NEAR = 0.25  # metres in front of the camera where faces are cut off
-SHADOW_SIDE = 1024
-SHADOW_REACH = 115.0  # metres around the middle of the scene that get sun shadows
+# Sun shadows: a coarse map for the scene and a fine one for what lies before the camera, each with
+# its side in pixels and how many metres it reaches around its middle.
+FAR_SHADOWS = (800, 115.0)
+NEAR_SHADOWS = (512, 24.0)
 _REMAP_ROW = 256
 _TO_LINEAR = ((np.arange(256, dtype=np.float32) / 255) ** 2.2).astype(np.float32)
 
@@ -197,25 +201,25 @@ def _alpha_mask(
 def _fill(
     buffers: Buffers,
     mesh: Mesh,
-    polygons: list[tuple[int, np.ndarray]],
+    polygons: list[tuple[int, np.ndarray, tuple[float, float, float, float]]],
     planes: np.ndarray,
     nearest: np.ndarray,
     maps: tuple[np.ndarray, np.ndarray],
     divide: bool,
 ) -> None:
-    """Draw projected polygons (face, pixels [n, 2]) into the z-buffer."""
+    """Draw projected polygons (face, pixels [n, 2], bounds) into the z-buffer."""
     rows, columns = buffers.depth.shape
     all_x = np.arange(columns, dtype=np.float32)
     all_y = np.arange(rows, dtype=np.float32)
     planes32 = planes.astype(np.float32)
-    for face, pixels in polygons:
-        if np.abs(pixels).max() > 10_000:
+    for face, pixels, bounds in polygons:
+        if min(bounds) < -10_000 or max(bounds) > 10_000:
             pixels = _clip_frame(pixels, columns, rows)
             if not len(pixels):
                 continue
-        low, high = pixels.min(0), pixels.max(0)
-        x0, y0 = max(0, int(np.floor(low[0]))), max(0, int(np.floor(low[1])))
-        x1, y1 = min(columns - 1, int(np.ceil(high[0]))), min(rows - 1, int(np.ceil(high[1])))
+            bounds = (*pixels.min(0), *pixels.max(0))
+        x0, y0 = max(0, math.floor(bounds[0])), max(0, math.floor(bounds[1]))
+        x1, y1 = min(columns - 1, math.ceil(bounds[2])), min(rows - 1, math.ceil(bounds[3]))
         if x0 > x1 or y0 > y1:
             continue
         mask = np.zeros((y1 - y0 + 1, x1 - x0 + 1), np.uint8)
@@ -255,16 +259,17 @@ def rasterise(mesh: Mesh, camera: Camera) -> Buffers:
     y_low = np.minimum.reduceat(pixels[:, 1], mesh.starts)
     y_high = np.maximum.reduceat(pixels[:, 1], mesh.starts)
     inside = (x_high > -1) & (x_low < width) & (y_high > -1) & (y_low < height)
+    bounds = np.stack([x_low, y_low, x_high, y_high], 1)
     polygons = []
-    for face in np.flatnonzero(facing & (inside | ~whole)):
+    for face in np.flatnonzero(facing & (inside | ~whole)).tolist():
         start, count = mesh.starts[face], mesh.counts[face]
         if whole[face]:
-            polygons.append((int(face), pixels[start : start + count]))
+            polygons.append((face, pixels[start : start + count], tuple(bounds[face].tolist())))
             continue
         clipped = _clip_near(seen[start : start + count], NEAR)
         if len(clipped) >= 3:
             flat = clipped[:, :2] / clipped[:, 2:] * camera.focal + np.array(camera.centre)
-            polygons.append((int(face), flat))
+            polygons.append((face, flat, (*flat.min(0).tolist(), *flat.max(0).tolist())))
     nearest = (1 / np.maximum(depth_low, NEAR)).astype(np.float32)
     maps = tuple(_map_rows(mesh, camera, planes, which) for which in ("u_map", "v_map"))
     _fill(buffers, mesh, polygons, planes, nearest, maps, divide=True)
@@ -273,30 +278,37 @@ def rasterise(mesh: Mesh, camera: Camera) -> Buffers:
 
 @dataclass(frozen=True)
 class ShadowMap:
-    """Nearness to the sun [s, s], and the affine map from the world to (column, row, nearness)."""
+    """Nearness to the sun [s, s], and the affine map from the world to (column, row, nearness).
+
+    `slack` is how much nearer, in metres, something must be to throw a shadow.
+    """
 
     depth: np.ndarray
     axes: np.ndarray
     offset: np.ndarray
+    slack: float
 
 
-def shadow_map(mesh: Mesh, light: Light, middle: np.ndarray) -> ShadowMap:
+def shadow_map(
+    mesh: Mesh, light: Light, middle: np.ndarray, size: tuple[int, float] = FAR_SHADOWS
+) -> ShadowMap:
     """Return the scene as the sun sees it: an orthographic z-buffer around `middle` [3]."""
+    side, reach = size
     towards = light.sun / np.linalg.norm(light.sun)
     right = np.cross([0.0, 0.0, 1.0], towards)
     right /= np.linalg.norm(right)
     up = np.cross(towards, right)
-    scale = SHADOW_SIDE / (2 * SHADOW_REACH)
+    scale = side / (2 * reach)
     axes = np.stack([right * scale, -up * scale, towards])
-    offset = np.array([SHADOW_SIDE / 2, SHADOW_SIDE / 2, 1000.0]) - (axes * middle).sum(1)
+    offset = np.array([side / 2, side / 2, 1000.0]) - (axes * middle).sum(1)
     seen = (mesh.points[:, None, :] * axes[None]).sum(2) + offset
     facing = (mesh.normals * towards).sum(1)
     low = np.minimum.reduceat(seen, mesh.starts)
     high = np.maximum.reduceat(seen, mesh.starts)
-    inside = (high[:, :2] > 0).all(1) & (low[:, :2] < SHADOW_SIDE).all(1)
+    inside = (high[:, :2] > 0).all(1) & (low[:, :2] < side).all(1)
     extent = (high[:, :2] - low[:, :2]).max(1)
     # The ground throws no shadow, and faces seen edge on cover nothing.
-    chosen = inside & (extent < SHADOW_SIDE) & (extent > 1.0)
+    chosen = inside & (extent < 300 * scale) & (extent > 0.5)
     chosen &= (facing > 0.02) | (mesh.two_sided & (np.abs(facing) > 0.02))
     basis = np.stack([axes[0] / scale**2, axes[1] / scale**2, axes[2]])
 
@@ -316,30 +328,53 @@ def shadow_map(mesh: Mesh, light: Light, middle: np.ndarray) -> ShadowMap:
         along, constant = rows(affine[:, :3], affine[:, 3])
         flat = along[:, :2] + along[:, 2:] * planes[:, :2]
         maps.append(np.concatenate([flat, (constant + along[:, 2] * planes[:, 2])[:, None]], 1))
+    bounds = np.concatenate([low[:, :2], high[:, :2]], 1)
     polygons = [
-        (int(face), seen[mesh.starts[face] : mesh.starts[face] + mesh.counts[face], :2])
-        for face in np.flatnonzero(chosen)
+        (
+            face,
+            seen[mesh.starts[face] : mesh.starts[face] + mesh.counts[face], :2],
+            tuple(bounds[face].tolist()),
+        )
+        for face in np.flatnonzero(chosen).tolist()
     ]
     buffers = Buffers(
-        np.zeros((SHADOW_SIDE, SHADOW_SIDE), np.float32),
-        np.full((SHADOW_SIDE, SHADOW_SIDE), -1, np.int32),
+        np.zeros((side, side), np.float32),
+        np.full((side, side), -1, np.int32),
     )
     nearest = high[:, 2].astype(np.float32)
     _fill(buffers, mesh, polygons, planes, nearest, (maps[0], maps[1]), divide=False)
-    return ShadowMap(buffers.depth, axes.astype(np.float32), offset.astype(np.float32))
+    return ShadowMap(
+        buffers.depth, axes.astype(np.float32), offset.astype(np.float32), 0.12 + 0.8 / scale
+    )
 
 
-def _lit_by_sun(shadows: ShadowMap, world: np.ndarray, jitter: np.ndarray) -> np.ndarray:
-    """Return 1 where points [3, n] see the sun, 0 where something is in between."""
+def _lit_by_sun(
+    shadows: ShadowMap, world: np.ndarray, jitter: list[np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return 1 where points [3, n] see the sun, 0 where something is between; and which are known.
+
+    Points outside the map are not known.
+    """
+    side = shadows.depth.shape[0]
     axes, offset = shadows.axes, shadows.offset
     column, row, near = (
         axes[k, 0] * world[0] + axes[k, 1] * world[1] + axes[k, 2] * world[2] + offset[k]
         for k in range(3)
     )
-    column = np.clip(column + jitter[0], 0, SHADOW_SIDE - 1).astype(np.int32)
-    row = np.clip(row + jitter[1], 0, SHADOW_SIDE - 1).astype(np.int32)
-    blocker = shadows.depth.ravel()[row * SHADOW_SIDE + column]
-    return (blocker < near + np.float32(0.35)).astype(np.float32)
+    known = (column > 2) & (column < side - 3) & (row > 2) & (row < side - 3)
+    column = np.clip(column + jitter[0], 0, side - 1).astype(np.int32)
+    row = np.clip(row + jitter[1], 0, side - 1).astype(np.int32)
+    blocker = shadows.depth.ravel()[row * side + column]
+    return (blocker < near + np.float32(shadows.slack)).astype(np.float32), known
+
+
+@functools.lru_cache(maxsize=8)
+def _sky_noise(number: int, side: int) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
+    """Return one of the cloud fields [side, side], a forest's mottling, and three ridge lines."""
+    rng = np.random.default_rng([number, 71])
+    clouds = fractal_noise(rng, side, side, cells=5, octaves=6)
+    ridges = [fractal_noise(rng, 2, 2048, cells=9 + 7 * layer, octaves=7)[0] for layer in range(3)]
+    return clouds, fractal_noise(rng, 256, 1024, cells=90, octaves=4), ridges
 
 
 class Sky:
@@ -348,16 +383,13 @@ class Sky:
     SIDE = 512
 
     def __init__(self, light: Light) -> None:
-        rng = np.random.default_rng([light.seed, 71])
         self.light = light
-        self.clouds = fractal_noise(rng, self.SIDE, self.SIDE, cells=5, octaves=6)
-        self.shift = rng.random(2).astype(np.float32) * self.SIDE
-        self.ridges = []
-        for layer in range(3):
-            ridge = fractal_noise(rng, 2, 2048, cells=9 + 7 * layer, octaves=7)[0]
-            height = light.hills * (0.055, 0.04, 0.022)[layer]
-            self.ridges.append((height * (1 + 0.45 * ridge)).astype(np.float32))
-        self.forest = fractal_noise(rng, 256, 1024, cells=90, octaves=4)
+        self.shift = np.random.default_rng(light.seed).random(2).astype(np.float32) * self.SIDE
+        self.clouds, self.forest, ridges = _sky_noise(light.seed % 8, self.SIDE)
+        self.ridges = [
+            (light.hills * height * (1 + 0.45 * ridge)).astype(np.float32)
+            for height, ridge in zip((0.055, 0.04, 0.022), ridges)
+        ]
 
     def colour(self, x: np.ndarray, y: np.ndarray, z: np.ndarray, hills: bool = True) -> np.ndarray:
         """Return linear RGB [3, n] of the sky seen along unit directions x, y, z [n] each."""
@@ -605,17 +637,36 @@ def _shade_faces(
     facing_sun = np.clip(against(light.sun), 0, 1)
     upness = against(np.array([0.0, 0.0, 1.0])) * 0.5 + 0.5
     if light.sun_colour.max() > 0.05:
-        shadows = shadow_map(casters, light, middle)
         sun_seen = np.flatnonzero(facing_sun > 0)
         index = shown[sun_seen]
         place = (index // width % 64) * 64 + index % width % 64
-        blur = np.float32(2.2)
-        jitter = [(noise[1 + k].ravel()[place] - 0.5) * blur for k in range(2)]
-        facing_sun[sun_seen] *= _lit_by_sun(shadows, world[:, sun_seen], jitter)
+        # Half a texel either way blurs the edges of shadows.
+        jitter = [(noise[1 + k].ravel()[place] - 0.5) * np.float32(1.1) for k in range(2)]
+        spots = world[:, sun_seen]
+        lit, known = _lit_by_sun(shadow_map(casters, light, middle), spots, jitter)
+        lit = np.where(known, lit, 1)
+        before = camera.position + camera.rotation[2] * NEAR_SHADOWS[1] * 0.8
+        before[2] = 0
+        close = shadow_map(casters, light, before, NEAR_SHADOWS)
+        fine, known = _lit_by_sun(close, spots, jitter)
+        facing_sun[sun_seen] *= np.where(known, fine, lit)
     # Near the ground walls see less sky; the light that comes up from the ground makes up for some.
-    low = 1 - 0.3 * np.exp(-np.clip(world[2], 0, 50) / 2.5)
-    low = np.where(gather(mesh.normals[:, 2]) > 0.9, 1.0, low).astype(np.float32)
+    low = 1 - 0.4 * np.exp(-np.clip(world[2], 0, 50) / 2.5)
+    level = gather(mesh.normals[:, 2]) > 0.9
+    low = np.where(level, 1.0, low).astype(np.float32)
     occlusion = occlusion * low
+    ground = np.flatnonzero(level & (world[2] < 0.2))
+    if len(ground):
+        # Large, soft stains keep the repeating pavement from looking the same everywhere.
+        stain = _sample(
+            sky.clouds,
+            np.mod(world[0][ground] * 9, Sky.SIDE).astype(np.float32),
+            np.mod(world[1][ground] * 9, Sky.SIDE).astype(np.float32),
+        )
+        worn = np.ones(len(shown), np.float32)
+        worn[ground] = np.clip(1 + 0.09 * stain, 0.7, 1.25)
+        facing_sun *= worn
+        occlusion *= worn
     result = np.empty((3, len(shown)), np.float32)
     for channel in range(3):
         base = _TO_LINEAR[colour[:, channel]] * gather(mesh.tint[:, channel])
@@ -682,13 +733,30 @@ class Film:
     seed: int
 
 
+@functools.lru_cache(maxsize=1)
+def _grain_tile() -> np.ndarray:
+    """Return film grain, float32 [640, 640, 3]: partly the same in all channels."""
+    rng = np.random.default_rng(9)
+    grain = rng.standard_normal((640, 640, 4), dtype=np.float32)
+    return 0.8 * grain[..., 3:] + 0.45 * grain[..., :3]
+
+
+def _grain(seed: int, height: int, width: int) -> np.ndarray:
+    """Return a piece of the grain, float32 [height, width, 3], its own for each seed."""
+    tile = _grain_tile()
+    y, x = np.random.default_rng(seed).integers(0, 640, 2)
+    rows = (np.arange(height) + y) % 640
+    columns = (np.arange(width) + x) % 640
+    return tile[rows[:, None], columns[None, :]]
+
+
 def develop(picture: np.ndarray, film: Film) -> np.ndarray:
     """Return an 8-bit RGB picture of linear light [h, w, 3]: lens, exposure, film curve, noise."""
     height, width = picture.shape[:2]
     luminance = picture @ np.array([0.21, 0.71, 0.08], np.float32)
-    # Exposed for the average, as cameras do, though not all the way: evenings stay dark.
-    key = float(np.exp(np.mean(np.log(luminance + 1e-3))))
-    gain = 2.0**film.exposure * 0.3 / key**0.8
+    # Exposed for the brighter parts, as cameras do, though not all the way: evenings stay dark.
+    key = float(np.percentile(luminance[::3, ::3], 80))
+    gain = 2.0**film.exposure * 0.62 / max(key, 1e-3) ** 0.68
     light = np.clip(picture * (film.balance.astype(np.float32) * np.float32(gain)), 0, 12)
     if film.bloom > 0:
         small = cv2.resize(light, (width // 4, height // 4), interpolation=cv2.INTER_AREA)
@@ -705,10 +773,8 @@ def develop(picture: np.ndarray, film: Film) -> np.ndarray:
     grey = (display @ np.array([0.3, 0.59, 0.11], np.float32))[..., None]
     display = grey + (display - grey) * np.float32(film.saturation)
     display = (display - 0.46) * np.float32(film.contrast) + np.float32(0.46)
-    rng = np.random.default_rng([film.seed, 9])
-    grain = rng.standard_normal((height, width, 4), dtype=np.float32)
     level = film.noise * (1.25 - np.clip(display, 0, 1))
-    display += level * (0.8 * grain[..., 3:] + 0.45 * grain[..., :3])
+    display += level * _grain(film.seed, height, width)
     return np.clip(display * 255 + 0.5, 0, 255).astype(np.uint8)
 
 
@@ -724,8 +790,11 @@ def full_area(mesh: Mesh, camera: Camera, most_pixels: int = 400_000) -> float:
     `mesh` is that of the landmark alone. The area counts in pixels of the camera's own picture.
     """
     seen = camera.to_camera(mesh.points)
-    polygons = [_clip_near(seen[s : s + c], NEAR) for s, c in zip(mesh.starts, mesh.counts)]
-    points = np.concatenate([p for p in polygons if len(p)] or [np.zeros((0, 3))])
+    if seen[:, 2].min() >= NEAR:
+        points = seen
+    else:
+        polygons = [_clip_near(seen[s : s + c], NEAR) for s, c in zip(mesh.starts, mesh.counts)]
+        points = np.concatenate(polygons)
     if not len(points):
         return 0.0
     flat = points[:, :2] / points[:, 2:] * camera.focal

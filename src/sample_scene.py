@@ -21,12 +21,14 @@ from src.sample_render import (
     shade_picture,
 )
 
-SUPERSAMPLING = 2
+SUPERSAMPLING = 1.5
 GOOD_FRACTION = 0.75
 OK_FRACTION = 0.25
 # The share of a landmark that photos of each class aim at, away from the limits of the class.
 _AIMS = {"good": (0.8, 1.01), "ok": (0.31, 0.68), "junk": (0.04, 0.21)}
 _TRIES = 10
+_OBSTACLES = ("tree",) * 4 + ("house",) * 3 + ("frame",) * 2 + ("bus", "crowd")
+_OBSTACLES = ("tree",) * 4 + ("house",) * 3 + ("frame",) * 2 + ("bus", "crowd")
 
 
 @dataclass(frozen=True)
@@ -83,8 +85,9 @@ def choose_light(rng: np.random.Generator) -> Light:
         }.get(mood, rng.uniform(26, 62))
     )
     azimuth = rng.uniform(0, 2 * np.pi)
-    if rng.random() < 0.7:  # mostly behind the photographer, who stands in the south (negative y)
-        azimuth = -np.pi / 2 + rng.normal(0, 0.85)
+    if rng.random() < 0.75:
+        # Mostly behind the photographer, who stands in the south (negative y), and to one side.
+        azimuth = -np.pi / 2 + rng.choice([-1, 1]) * rng.uniform(0.35, 1.35)
     sun = np.array(
         [
             np.cos(elevation) * np.cos(azimuth),
@@ -93,9 +96,9 @@ def choose_light(rng: np.random.Generator) -> Light:
         ]
     )
     warmth = float(np.clip((np.deg2rad(38) - elevation) / np.deg2rad(38), 0, 1))
-    sun_colour = np.array([3.3, 3.3 - 0.9 * warmth, 3.1 - 2.0 * warmth])
-    zenith = np.array([0.16, 0.33, 0.72]) * rng.uniform(0.8, 1.15)
-    horizon = np.array([0.72, 0.83, 0.95])
+    sun_colour = np.array([3.6, 3.45 - 0.95 * warmth, 3.15 - 2.0 * warmth])
+    zenith = np.array([0.13, 0.29, 0.68]) * rng.uniform(0.8, 1.15)
+    horizon = np.array([0.66, 0.79, 0.93])
     cover = {
         "clear": rng.uniform(0.05, 0.3),
         "fair": rng.uniform(0.35, 0.6),
@@ -104,31 +107,31 @@ def choose_light(rng: np.random.Generator) -> Light:
         "haze": rng.uniform(0.2, 0.5),
         "evening": rng.uniform(0.2, 0.65),
     }[mood]
-    ambient = np.array([0.52, 0.62, 0.82])
-    haze, evening = float(rng.uniform(0.0003, 0.0011)), 0.0
+    ambient = np.array([0.42, 0.52, 0.72])
+    haze, evening = float(rng.uniform(0.0002, 0.0008)), 0.0
     if mood == "golden":
-        horizon = np.array([1.0, 0.76, 0.5])
-        zenith = np.array([0.22, 0.33, 0.6])
-        ambient = np.array([0.55, 0.52, 0.6])
-        haze = float(rng.uniform(0.0008, 0.0022))
+        horizon = np.array([0.98, 0.72, 0.48])
+        zenith = np.array([0.19, 0.31, 0.6])
+        ambient = np.array([0.36, 0.37, 0.5])
+        haze = float(rng.uniform(0.0004, 0.0013))
     elif mood == "overcast":
         grey = rng.uniform(0.65, 0.95)
         sun_colour = sun_colour * rng.uniform(0.02, 0.14)
         zenith, horizon = np.full(3, 0.62 * grey), np.array([0.82, 0.85, 0.88]) * grey
-        ambient = np.array([1.0, 1.05, 1.12]) * grey
-        haze = float(rng.uniform(0.0007, 0.002))
+        ambient = np.array([0.95, 1.0, 1.08]) * grey
+        haze = float(rng.uniform(0.0004, 0.0015))
     elif mood == "haze":
-        sun_colour = sun_colour * 0.75
-        zenith, horizon = np.array([0.45, 0.56, 0.7]), np.array([0.92, 0.92, 0.9])
-        haze = float(rng.uniform(0.0022, 0.0045))
+        sun_colour = sun_colour * 0.8
+        zenith, horizon = np.array([0.36, 0.5, 0.7]), np.array([0.86, 0.88, 0.88])
+        haze = float(rng.uniform(0.0014, 0.0032))
     elif mood == "evening":
         evening = float(rng.uniform(0.65, 1.0))
         # After sunset the sun's own light is gone; a faint warm glow remains at its side.
-        sun_colour = np.array([0.30, 0.17, 0.13])
-        zenith = np.array([0.05, 0.09, 0.24]) * rng.uniform(0.7, 1.2)
-        horizon = np.array([0.62, 0.34, 0.26]) * rng.uniform(0.5, 1.0)
-        ambient = np.array([0.17, 0.2, 0.34])
-        haze = float(rng.uniform(0.0005, 0.0012))
+        sun_colour = np.array([0.22, 0.13, 0.11])
+        zenith = np.array([0.02, 0.05, 0.16]) * rng.uniform(0.7, 1.2)
+        horizon = np.array([0.36, 0.23, 0.22]) * rng.uniform(0.3, 1.0)
+        ambient = np.array([0.08, 0.11, 0.19])
+        haze = float(rng.uniform(0.0003, 0.0008))
     bounce = (sun_colour * sun[2] * 0.14 + ambient * 0.3) * np.array([1.05, 1.0, 0.9])
     return Light(
         sun=sun,
@@ -150,10 +153,10 @@ def choose_film(rng: np.random.Generator) -> Film:
     """Return a camera's manner: exposure, colour temperature, grain and the like."""
     warm = rng.normal(0, 0.05)
     return Film(
-        exposure=float(rng.normal(0.05, 0.28)),
+        exposure=float(rng.normal(0.0, 0.25)),
         balance=np.array([1 + warm, 1.0, 1 - warm]),
         saturation=float(rng.uniform(0.88, 1.12)),
-        contrast=float(rng.uniform(0.95, 1.12)),
+        contrast=float(rng.uniform(1.0, 1.15)),
         vignette=float(rng.uniform(0.1, 0.5)),
         softness=float(rng.choice([0.0, 0.35, 0.5, 0.75])),
         noise=float(rng.choice([0.006, 0.01, 0.016, 0.026])),
@@ -237,6 +240,8 @@ def lay_out(
     gras = props.grass[int(rng.integers(2))]
     stone = (*props.paving, *props.cobbles)[int(rng.integers(5))]
     base = {"park": gras, "square": stone, "city": props.asphalt}[setting]
+    if setting == "city" and rng.random() < 0.7:
+        base = (*props.paving, *props.cobbles)[int(rng.integers(5))]
     place.solids.append(_patch(-far, -far, far, far, 0.0, base))
     margin = float(rng.uniform(5, 11))
     if setting == "park":
@@ -297,45 +302,62 @@ def lay_out(
         distance, share = _segment_distance(np.array([x, y]), eye, goal)
         return distance, 2.0 + share * reach * 1.05
 
-    houses = {"city": 64, "square": 50, "park": 10}[setting]
-    for _ in range(houses):
-        if rng.random() < 0.55:  # along the line of sight: a street that leads to the goal
-            along, side = rng.uniform(-5, length + 60), rng.choice([-1, 1])
-            spot = eye + direction * along + across * side * (reach * 0.5 + rng.uniform(12, 34))
-        else:
-            angle, away = rng.uniform(0, 2 * np.pi), reach + rng.uniform(18, 100)
-            spot = goal + away * np.array([np.cos(angle), np.sin(angle)])
-        mesh, width, depth, _ = props.houses[int(rng.integers(len(props.houses)))]
-        radius = max(width, depth) * 0.56
-        x, y = float(spot[0]), float(spot[1])
-        if abs(x) < reach_x + margin * 0.6 + radius and abs(y) < reach_y + margin * 0.6 + radius:
-            continue
-        if has_street and abs(y - street) < 6 + radius:
-            continue
-        gap, need = sight(x, y)
-        if (
-            gap < need + radius
-            or np.hypot(*(spot - eye)) < radius + 7
-            or not place.free(x, y, radius)
-        ):
-            continue
-        turn = float(rng.choice(4)) * np.pi / 2
-        tint = tuple(float(v) for v in rng.uniform(0.85, 1.1) * (1 + rng.normal(0, 0.03, 3)))
-        place.solids.append(mesh.placed(x, y, 0, turn, tint=tint))
-        place.taken.append((x, y, radius))
-    trees = int(rng.integers(3, 14)) if setting != "park" else int(rng.integers(18, 40))
-    for _ in range(trees):
+    def terrace(start: np.ndarray, end: np.ndarray, share: float) -> None:
+        """Build houses wall to wall along a line, leaving out what would be in the way."""
+        along = (end - start) / max(1e-6, float(np.linalg.norm(end - start)))
+        turn = float(np.arctan2(along[1], along[0]))
+        at = 0.0
+        while at < float(np.linalg.norm(end - start)):
+            mesh, width, depth, _ = props.houses[int(rng.integers(len(props.houses)))]
+            spot = start + along * (at + width / 2)
+            at += width + (0.0 if rng.random() < 0.7 else float(rng.uniform(3, 9)))
+            radius = max(width, depth) * 0.52
+            x, y = float(spot[0]), float(spot[1])
+            gap, need = sight(x, y)
+            blocked = (
+                (abs(x) < reach_x + radius + 4 and abs(y) < reach_y + radius + 4)
+                or (has_street and abs(y - street) < 6 + radius)
+                or gap < need + radius * 0.9
+                or np.hypot(x - eye[0], y - eye[1]) < radius + 6
+                or any(np.hypot(x - a, y - b) < 0.8 * (radius + r) for a, b, r in place.taken)
+            )
+            if blocked or rng.random() > share:
+                continue
+            tint = tuple(float(v) for v in rng.uniform(0.82, 1.1) * (1 + rng.normal(0, 0.03, 3)))
+            place.solids.append(mesh.placed(x, y, 0, turn, tint=tint))
+            place.taken.append((x, y, radius))
+
+    dense = {"city": 0.95, "square": 0.85, "park": 0.2}[setting]
+    for side in (-1, 1):
+        # Two rows that open towards the goal, and one behind it, frame the view.
+        near = eye + across * side * float(rng.uniform(11, 22)) + direction * 10
+        edge = goal + across * side * (reach * 1.1 + float(rng.uniform(14, 30)))
+        if rng.random() < dense:
+            terrace(near, edge + direction * 40, dense)
+        behind = goal + direction * (reach + float(rng.uniform(16, 45)))
+        terrace(behind, behind + across * side * 110, dense)
+        if rng.random() < dense:
+            terrace(edge + across * side * 12, edge + across * side * 100, dense)
+    trees = int(rng.integers(3, 18)) if setting != "park" else int(rng.integers(20, 44))
+    avenue = rng.random() < 0.35
+    kind = int(rng.integers(len(props.trees)))
+    for number in range(trees):
         angle, away = rng.uniform(0, 2 * np.pi), reach * 0.75 + rng.uniform(5, 75)
         x, y = goal[0] + away * np.cos(angle), goal[1] + away * np.sin(angle)
+        if avenue and number % 2:
+            share = rng.uniform(0.2, 1.0)
+            side = rng.choice([-1, 1])
+            x, y = eye + direction * length * share + across * side * (5 + share * reach)
         gap, need = sight(x, y)
         if abs(x) < reach_x + 4 and abs(y) < reach_y + 4:
             continue
-        if gap < need * 0.9 + 3 or np.hypot(x - eye[0], y - eye[1]) < 9:
+        if gap < need * (0.55 if avenue else 0.85) + 3 or np.hypot(x - eye[0], y - eye[1]) < 9:
             continue
         if not place.free(x, y, 2.2):
             continue
-        stock = props.trees
-        place.stand(rng, stock[int(rng.integers(len(stock)))], x, y, float(rng.uniform(0.7, 1.25)))
+        if not avenue:
+            kind = int(rng.integers(len(props.trees)))
+        place.stand(rng, props.trees[kind], float(x), float(y), float(rng.uniform(0.7, 1.25)))
         place.taken.append((x, y, 1.5))
     _furnish(
         rng, props, place, eye, direction, across, length, extent, street if has_street else None
@@ -453,10 +475,10 @@ def choose_camera(
     focal = share * max(size) * (distance - float(min(half))) / span
     focal = float(np.clip(focal, 0.6 * max(size), 4.0 * max(size)))
     slack = max(0.0, 1 - share)
-    target = np.array([
-        rng.normal(0, 0.35) * slack * aside, 0.0,
-        height * (0.47 + rng.normal(0, 0.06) * slack) - 0.04 * height,
-    ])  # fmt: skip
+    # The foot of the landmark comes to the lower part of the picture, if its top allows.
+    metres = tall * (distance - float(min(half))) / focal
+    level = max(height - metres * 0.46, min(metres * float(rng.uniform(0.14, 0.32)), height * 0.6))
+    target = np.array([rng.normal(0, 0.5) * slack * aside, 0.0, level])
     return Camera.looking(place, target, focal, size, float(rng.normal(0, 0.012)))
 
 
@@ -482,9 +504,7 @@ def obstruct(
     """
     low, high = _silhouette(landmark, camera)
     span = np.maximum(high - low, 1.0)
-    kind = str(
-        rng.choice(["tree", "tree", "tree", "house", "house", "bus", "crowd", "frame", "frame"])
-    )
+    kind = str(rng.choice(_OBSTACLES))
     hide = 1 - goal
     if kind == "frame":
         if rng.random() < 0.5:
@@ -541,11 +561,8 @@ def obstruct(
     elif kind == "house":
         mesh, width, depth, _ = props.houses[int(rng.integers(len(props.houses)))]
         distance = float(np.clip(camera.focal * width / max(10.0, wide), 16.0, reach * 0.6))
-        outer = last + (distance and camera.focal * width * 0.5 / distance) - wide
-        column = first + camera.focal * width * 0.5 / distance
-        if side < 0:
-            column = last - camera.focal * width * 0.5 / distance
-        del outer
+        half = camera.focal * width * 0.5 / distance
+        column = first + half if side > 0 else last - half
         x, y = ground(column, distance + depth)
         turn = np.arctan2(forward[1], forward[0]) - np.pi / 2 + float(rng.normal(0, 0.12))
         place.solids.append(mesh.placed(x, y, 0, turn))
@@ -559,7 +576,7 @@ def obstruct(
         place.solids.append(mesh.placed(x, y, 0, turn))
     else:
         for _ in range(int(6 + 16 * hide)):
-            distance = float(rng.uniform(2.2, 6.0))
+            distance = float(rng.uniform(3.2, 8.0))
             x, y = ground(float(rng.uniform(first, last)), distance)
             place.stand(
                 rng,

@@ -57,8 +57,12 @@ def fractal_noise(
     `cells` is the number of bumps of the coarsest octave along the longer side; `stretch` above 1
     draws the bumps out vertically.
     """
-    total = np.zeros((height, width), np.float32)
     longest = max(height, width)
+    if longest >= 256 and cells * 2**octaves * 4 <= longest:
+        # Nothing in it is so fine that half the resolution would not do.
+        half = fractal_noise(rng, (height + 1) // 2, (width + 1) // 2, cells, octaves, stretch)
+        return cv2.resize(half, (width, height), interpolation=cv2.INTER_LINEAR)
+    total = np.zeros((height, width), np.float32)
     for octave in range(octaves):
         rows = max(2, round(cells * height / longest * 2**octave / stretch))
         columns = max(2, round(cells * width / longest * 2**octave))
@@ -88,7 +92,7 @@ def vary(rng: np.random.Generator, colour: Colour, amount: float = 0.05) -> Colo
     """Return a colour changed a little at random, more in brightness than in hue."""
     factor = 1.0 + rng.normal(0, amount)
     return tuple(  # type: ignore[return-value]
-        float(np.clip(c * factor + rng.normal(0, amount * 0.3), 0.02, 0.98)) for c in colour
+        float(np.clip(c * factor + rng.normal(0, amount * 0.17), 0.02, 0.98)) for c in colour
     )
 
 
