@@ -156,12 +156,14 @@ def retrieve(
     output_folder: PathLike = OUTPUT_FOLDER,
     settings: RetrievalSettings = RetrievalSettings(),  # noqa: B008 (frozen)
     workers: int = 1,
+    log_folder: PathLike | None = None,
 ) -> np.ndarray:
     """Rank all images for each query, in several processes, and keep the results.
 
     In the output folder: `ranks.npy` (int32 [queries, images]), `scores.npz` with `inliers` and
     `votes` of the same shape (by image index) and the `queries`, one file a query under `queries`,
-    by which an interrupted run goes on, and `process[X]/retrieval[X].log` of worker X. Each worker
+    by which an interrupted run goes on, and `process[X]/retrieval[X].log` of worker X
+    (in `log_folder`). Each worker
     computes with one thread, so that the result does not depend on how many there are.
 
     Args:
@@ -171,6 +173,7 @@ def retrieve(
         output_folder: for the results.
         settings: how to rank.
         workers: number of processes, at least 1.
+        log_folder: for the logs of the workers; by default the output folder.
 
     Returns:
         int32 [queries, images], image indices, best first.
@@ -208,7 +211,9 @@ def retrieve(
     LOG.info("%d queries, %d of them done before", len(jobs), len(results))
     progress = tqdm(total=len(jobs), initial=len(results), desc="queries", disable=None)
     with progress:
-        for label, result in _run(todo, index_folder, output, settings, workers):
+        for label, result in _run(
+            todo, index_folder, Path(log_folder or output), settings, workers
+        ):
             results[label] = result
             progress.update()
     ordered = [results[label] for label in queries]
@@ -280,14 +285,14 @@ class _Job:
 def _run(
     jobs: Sequence[_Job],
     index_folder: PathLike,
-    output: Path,
+    logs: Path,
     settings: RetrievalSettings,
     workers: int,
 ) -> Iterator[tuple[str, RankedQuery]]:
     """Do the jobs in `workers` processes, yielding each result when it is there."""
     workers = min(workers, len(jobs))
     if workers <= 1:
-        with _one_thread(), _worker_log(output, 0):
+        with _one_thread(), _worker_log(logs, 0):
             index = load_index(index_folder)
             for job in jobs:
                 yield job.label, _do(job, index, settings)
@@ -297,7 +302,7 @@ def _run(
     for number in range(workers):
         numbers.put(number)
     with ProcessPoolExecutor(
-        workers, context, _start_worker, (numbers, str(index_folder), str(output), settings)
+        workers, context, _start_worker, (numbers, str(index_folder), str(logs), settings)
     ) as pool:
         futures = {pool.submit(_work, job): job for job in jobs}
         try:
@@ -306,7 +311,7 @@ def _run(
         except BrokenProcessPool:
             raise UserError(
                 f"a retrieval process ended before its work was done (out of memory?); see the "
-                f"logs {output}/process*/retrieval*.log and run again: finished queries are kept"
+                f"logs {logs}/process*/retrieval*.log and run again: finished queries are kept"
             ) from None
         finally:
             pool.shutdown(cancel_futures=True)
@@ -351,9 +356,9 @@ def _one_thread() -> Iterator[None]:
 
 
 @contextmanager
-def _worker_log(output: Path, number: int) -> Iterator[None]:
+def _worker_log(logs: Path, number: int) -> Iterator[None]:
     """Append this process's log records to `process[X]/retrieval[X].log`."""
-    path = output / f"process{number}" / f"retrieval{number}.log"
+    path = logs / f"process{number}" / f"retrieval{number}.log"
     path.parent.mkdir(parents=True, exist_ok=True)
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
@@ -372,11 +377,11 @@ def _worker_log(output: Path, number: int) -> Iterator[None]:
 _worker: dict = {}
 
 
-def _start_worker(numbers, index_folder: str, output: str, settings: RetrievalSettings) -> None:
+def _start_worker(numbers, index_folder: str, logs: str, settings: RetrievalSettings) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends us
     threading.Thread(target=_end_with_parent, daemon=True).start()
     number = numbers.get()
-    for resource in (_one_thread(), _worker_log(Path(output), number)):
+    for resource in (_one_thread(), _worker_log(Path(logs), number)):
         resource.__enter__()
         _worker.setdefault("resources", []).append(resource)  # for the life of the process
     _worker.update(index=load_index(index_folder), settings=settings)
