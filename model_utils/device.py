@@ -34,11 +34,10 @@ def find_device_target() -> str:
     return "Ascend" if ms.hal.is_available("Ascend") else "CPU"
 
 
-def set_up_device(device_target: str = "auto", device_id: int = 0, threads: int = 0) -> str:
+def set_up_device(device_target: str = "auto", device_id: int = 0) -> str:
     """Set MindSpore's device and graph mode for this process; return the device's name.
 
-    `threads` limits MindSpore's own threads on CPU (0: as many as there are cores). Raises
-    `UserError` for a device that MindSpore does not find.
+    Raises `UserError` for a device that MindSpore does not find.
     """
     if device_target not in DEVICE_TARGETS:
         raise UserError(f"device_target is {device_target!r}; choose from {DEVICE_TARGETS}")
@@ -54,7 +53,5 @@ def set_up_device(device_target: str = "auto", device_id: int = 0, threads: int 
     except (RuntimeError, ValueError, TypeError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else "no reason given"
         raise UserError(f"device {target} {device_id} cannot be used: {reason}") from error
-    if threads and target == "CPU":
-        ms.runtime.dispatch_threads_num(threads)
     ms.set_context(mode=ms.GRAPH_MODE)
     return target

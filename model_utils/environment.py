@@ -15,8 +15,10 @@ def use_project_environment() -> None:
 
     Called by a script before it imports anything heavy, so that `python3 train.py` works whichever
     `python3` the shell finds. Uses the standard library only. Ends with exit code 2 where there is
-    no environment yet.
+    no environment yet. MindSpore's own log is limited to errors unless GLOG_v says otherwise: its
+    warnings are about the shapes inside the graph and missing Ascend libraries.
     """
+    os.environ.setdefault("GLOG_v", "3")
     if importlib.util.find_spec("mindspore") is not None:
         return
     python = PROJECT_ROOT / ".venv" / "bin" / "python"

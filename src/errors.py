@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
+import signal
 import sys
+import threading
+from collections.abc import Iterator
 from typing import Callable, NoReturn
 
 EXIT_USER_ERROR = 2
@@ -20,11 +24,35 @@ def set_up_logging() -> None:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S"
     )
+    # Which of its builds FAISS tries on this processor is nobody's concern.
+    logging.getLogger("faiss").setLevel(logging.WARNING)
 
 
 def one_line(error: BaseException) -> str:
     """Return the message of an error on a single line, or its type where it has none."""
     return " ".join(str(error).split()) or type(error).__name__
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Let Ctrl-C raise KeyboardInterrupt in a block that runs MindSpore here.
+
+    While it computes, MindSpore turns Ctrl-C into a SIGTERM to its own process, which would end
+    without a word.
+    """
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if not in_main_thread or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def run_command(main: Callable[[], int | None]) -> NoReturn:
@@ -35,7 +63,8 @@ def run_command(main: Callable[[], int | None]) -> NoReturn:
     """
     set_up_logging()
     try:
-        code = main() or 0
+        with interruptible():
+            code = main() or 0
         sys.stdout.flush()
     except UserError as error:
         print(f"error: {one_line(error)}", file=sys.stderr)

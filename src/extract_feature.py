@@ -38,7 +38,7 @@ from tqdm import tqdm
 
 from src.atomic_files import PathLike, write_json
 from src.delf_config import SCORES, DelfConfig
-from src.errors import UserError, one_line, run_command
+from src.errors import UserError, interruptible, one_line, run_command
 from src.extract_utils_np import (
     LevelOutput,
     build_pyramid,
@@ -378,7 +378,7 @@ def extract_folder(
     with tqdm(total=len(pending), unit="photo", disable=None) as bar:
         progress = _Progress(bar)
         if count == 1:
-            with _interruptible():
+            with interruptible():
                 _run_job(jobs[0], check_network, progress.take)
         else:
             _run_workers(jobs, check_network, progress.take)
@@ -618,28 +618,6 @@ def _worker_environment(threads: int | None) -> Iterator[None]:
                 os.environ[name] = value
         if in_main_thread:
             signal.signal(signal.SIGINT, handler)
-
-
-@contextlib.contextmanager
-def _interruptible() -> Iterator[None]:
-    """Let Ctrl-C raise KeyboardInterrupt in a block that runs MindSpore here.
-
-    While it computes, MindSpore turns Ctrl-C into a SIGTERM to its own process, which would end
-    without a word.
-    """
-
-    def interrupt(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    in_main_thread = threading.current_thread() is threading.main_thread()
-    if not in_main_thread or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
-        yield
-        return
-    signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _worker_main(job: _Job, connection: Connection) -> None:

@@ -1,4 +1,4 @@
-"""The MindRecord shards of a training set: which there are, whether they are whole, their labels."""
+"""MindRecord shards of a training set: which there are, whether they are whole, their labels."""
 
 from __future__ import annotations
 
