@@ -244,6 +244,8 @@ def _check_settings(
 
 
 def _sha256(path: PathLike) -> str:
+    if not Path(path).is_file():
+        raise UserError(f"no csv file at {path}")
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         for block in iter(lambda: file.read(1 << 20), b""):
@@ -267,20 +269,25 @@ def _work_folder(output: Path) -> Iterator[Path]:
     work = output / _WORK
     try:
         work.mkdir(parents=True, exist_ok=True)
-        lock = open(work / "lock", "w")  # noqa: SIM115
+        folder = os.open(work, os.O_RDONLY)
+        if not os.access(work, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise UserError(f"cannot write to {output}: {error.strerror}") from error
-    with lock:
+    try:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
             raise UserError(f"another build is writing to {output}; wait for it") from error
-        yield work
-        (work / "lock").unlink()
-        with contextlib.suppress(OSError):
-            work.rmdir()
+        try:
+            yield work
+        finally:
+            with contextlib.suppress(OSError):  # what is unfinished stays for the next build
+                work.rmdir()
+    finally:
+        os.close(folder)
 
 
 def _finish_moving(work: Path, output: Path) -> None:

@@ -1,0 +1,141 @@
+"""Photos a second from the shards to batches, beside decode → normalise → crop.
+
+The baseline is the usual order in MindData: decode, cast to float32, normalise the whole photo,
+crop and scale, bring the channels to the front, shuffle in a buffer of 100, batch. "fused" crops
+while decoding and normalises afterwards. "ours" is `create_dataset`. Each run is one epoch in a
+fresh process with one worker a step; the three take turns. Processor time is counted, of all
+threads, without imports.
+
+    python benchmarks/bench_input_pipeline.py                       # photo-like pictures
+    python benchmarks/bench_input_pipeline.py --images FOLDER       # your own photos
+"""
+
+from __future__ import annotations
+
+if __name__ == "__main__":  # run as a script: from any folder, by any Python
+    import sys
+    from pathlib import Path
+
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+    from model_utils.environment import use_project_environment
+
+    use_project_environment()
+
+import argparse
+import logging
+import multiprocessing
+import resource
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import mindspore as ms
+import mindspore.dataset as ds
+from mindspore.dataset import transforms, vision
+
+from benchmarks.bench_dataset_build import Measured, build
+from benchmarks.photo_like import write_photo_like
+from src.data_augmentation_parallel import CROP_AREA, CROP_ASPECT, create_dataset
+from src.errors import UserError, run_command
+from src.images import list_images
+from src.shard_index import find_shards
+
+MEAN = [128.0] * 3
+PIPELINES = ("baseline", "fused", "ours")
+
+
+def pipeline(name: str, shards: list[str], image_size: int, batch_size: int) -> ds.Dataset:
+    """Make one of the three pipelines."""
+    if name == "ours":
+        return create_dataset(
+            shards, image_size=image_size, batch_size=batch_size, num_parallel_workers=1
+        )
+    rows = ds.MindDataset(shards, columns_list=["data", "label"], num_parallel_workers=1)
+    if name == "baseline":
+        steps = [
+            vision.Decode(),
+            transforms.TypeCast(ms.float32),
+            vision.Normalize(MEAN, MEAN),
+            vision.RandomResizedCrop(image_size, CROP_AREA, CROP_ASPECT, max_attempts=100),
+            vision.HWC2CHW(),
+        ]
+        rows = rows.map(steps, ["data"], num_parallel_workers=1).shuffle(100)
+    else:
+        steps = [
+            vision.RandomCropDecodeResize(image_size, CROP_AREA, CROP_ASPECT, max_attempts=100),
+            vision.RandomHorizontalFlip(),
+            vision.Normalize(MEAN, MEAN),
+            vision.HWC2CHW(),
+        ]
+        rows = rows.map(steps, ["data"], num_parallel_workers=1)
+    return rows.batch(batch_size, drop_remainder=True, num_parallel_workers=1)
+
+
+def _measure(
+    name: str, shards: list[str], size: int, batch: int, queue: multiprocessing.Queue
+) -> None:
+    data = pipeline(name, shards, size, batch)
+    photos, start, processor = 0, time.perf_counter(), time.process_time()
+    for columns in data.create_tuple_iterator(num_epochs=1, output_numpy=True):
+        photos += len(columns[0])
+    used = time.process_time() - processor, time.perf_counter() - start
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    queue.put((Measured(*used, peak), photos))
+
+
+def measure(name: str, shards: list[str], image_size: int, batch_size: int) -> tuple[Measured, int]:
+    """Run an epoch of a pipeline in a fresh process; also return how many photos it gave."""
+    context = multiprocessing.get_context("spawn")
+    queue = context.Queue()
+    process = context.Process(target=_measure, args=(name, shards, image_size, batch_size, queue))
+    process.start()
+    process.join()
+    if process.exitcode:
+        raise UserError(f"pipeline {name} failed, see above")
+    return queue.get()
+
+
+def main() -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--images", type=Path, help="folder of photos (default: photo-like ones)")
+    parser.add_argument("--rounds", type=int, default=5, help="runs of each (default: 5)")
+    parser.add_argument("--photos", type=int, default=300, help="photo-like ones (default: 300)")
+    parser.add_argument("--width", type=int, default=1024, help="of the photo-like ones")
+    parser.add_argument("--height", type=int, default=768, help="of the photo-like ones")
+    parser.add_argument("--image_size", type=int, default=321, help="(default: 321)")
+    parser.add_argument("--batch_size", type=int, default=32, help="(default: 32)")
+    arguments = parser.parse_args()
+    logging.getLogger().setLevel(logging.WARNING)
+    with tempfile.TemporaryDirectory() as work:
+        images = arguments.images
+        if images is None:
+            images = Path(work, "photos")
+            images.mkdir()
+            write_photo_like(images, arguments.photos, arguments.width, arguments.height)
+        build(images, Path(work))
+        count = len(list_images(images))
+        shards = find_shards(Path(work, "shards"))
+        runs: dict[str, list[tuple[Measured, int]]] = {name: [] for name in PIPELINES}
+        for _ in range(arguments.rounds):
+            for name, some in runs.items():
+                some.append(measure(name, shards, arguments.image_size, arguments.batch_size))
+    print("python", *sys.argv)
+    print(
+        f"{count} photos, four fifths of them for training; {arguments.rounds} runs each, medians"
+    )
+    for name, some in runs.items():
+        print(
+            f"{name:9} {statistics.median(n / run.processor for run, n in some):6.0f} photos/s of "
+            f"processor time, {statistics.median(n / run.clock for run, n in some):6.0f} by the "
+            f"clock, peak memory {max(run.peak_bytes for run, _ in some) / 1e6:.0f} MB"
+        )
+    pairs = list(zip(runs["baseline"], runs["ours"]))
+    ratio = statistics.median((a.processor / n) / (b.processor / m) for (a, n), (b, m) in pairs)
+    print(f"ours / baseline: {ratio:.1f}×")
+
+
+if __name__ == "__main__":
+    run_command(main)
