@@ -39,6 +39,7 @@ from src.feature_io import (
     read_features,
     read_manifest,
 )
+from src.geometry import extent
 
 LOG = logging.getLogger(__name__)
 
@@ -95,6 +96,12 @@ class Index:
         """The image of each feature, int32 [features]."""
         images = np.arange(self.image_count, dtype=np.int32)
         return np.repeat(images, np.diff(self.offsets))
+
+    @cached_property
+    def extents(self) -> np.ndarray:
+        """The `geometry.extent` of each image's features in pixels, float64 [images]."""
+        pairs = zip(self.offsets[:-1], self.offsets[1:])
+        return np.array([extent(self.locations[start:end]) for start, end in pairs])
 
 
 def index_settings(features_folder: PathLike, settings: IndexSettings) -> dict[str, Any]:

@@ -22,14 +22,14 @@ class VerifySettings:
         confidence: RANSAC stops when a better map is less probable than 1 − confidence.
         max_scale: a map that enlarges or shrinks any direction by more than this factor, or that
             mirrors, shows no building from another place and leaves no inliers. Without the limit
-            a map that shrinks everything into one spot collects inliers. 0 = no limit; only a
-            map onto a line or a point is refused then.
+            a map that shrinks everything into one spot collects inliers. 0 = no limit; only a map
+            onto a line or a point is refused then.
     """
 
     threshold: float = 20.0
     max_trials: int = 1000
     confidence: float = 0.99
-    max_scale: float = 0.0
+    max_scale: float = 3.0
 
 
 @dataclass(frozen=True)
@@ -96,10 +96,16 @@ def _squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.maximum(squares, 0, out=squares)
 
 
+def extent(locations: np.ndarray) -> float:
+    """Return the diagonal of the box around points [N, 2], a measure of the image's size, or 1."""
+    return float(np.linalg.norm(np.ptp(locations, axis=0))) or 1.0 if len(locations) else 1.0
+
+
 def verify(
     locations_a: np.ndarray,
     locations_b: np.ndarray,
     settings: VerifySettings = VerifySettings(),  # noqa: B008 (frozen)
+    relative_size: float = 1.0,
 ) -> Verification:
     """Find the affine map that most matches agree with, by RANSAC.
 
@@ -112,6 +118,8 @@ def verify(
         locations_a: float [M, 2], (y, x) in pixels of the first image.
         locations_b: float [M, 2], (y, x) of the matched points in the second.
         settings: thresholds.
+        relative_size: size of the second image relative to the first: `settings.max_scale` is
+            meant for images of one size, and counts from here.
 
     Returns:
         The inliers. None are left where the matches fix no affine map: fewer than three, all on a
@@ -132,7 +140,9 @@ def verify(
     if affine is None or not np.isfinite(affine).all():
         return nothing
     inliers = mask.ravel().astype(bool)
-    if inliers.sum() < MINIMAL_MATCHES or not _plausible(affine, settings.max_scale):
+    if inliers.sum() < MINIMAL_MATCHES or not _plausible(
+        affine / relative_size, settings.max_scale
+    ):
         return nothing
     return Verification(inliers, affine)
 

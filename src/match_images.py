@@ -25,7 +25,7 @@ from PIL import Image, ImageDraw, ImageFont
 from src.atomic_files import PathLike, atomic_path
 from src.errors import UserError, run_command
 from src.feature_io import Features, feature_path, read_features
-from src.geometry import VerifySettings, match_descriptors, verify
+from src.geometry import VerifySettings, extent, match_descriptors, verify
 from src.images import EXTENSIONS, list_images, read_image
 
 LOG = logging.getLogger(__name__)
@@ -103,7 +103,8 @@ def match_pair(
     )
     locations_a = features_a.locations[pairs[:, 0]]
     locations_b = features_b.locations[pairs[:, 1]]
-    found = verify(locations_a, locations_b, settings.verify)
+    relative_size = extent(features_b.locations) / extent(features_a.locations)
+    found = verify(locations_a, locations_b, settings.verify, relative_size)
     return PairMatch(locations_a, locations_b, found.inliers, found.affine)
 
 

@@ -44,7 +44,7 @@ from src.feature_io import (
     features_checksum,
     read_features,
 )
-from src.geometry import MINIMAL_MATCHES, VerifySettings, verify
+from src.geometry import MINIMAL_MATCHES, VerifySettings, extent, verify
 
 LOG = logging.getLogger(__name__)
 
@@ -56,16 +56,27 @@ SETTINGS_NAME = "retrieval.json"
 class RetrievalSettings:
     """How a query is ranked.
 
+    The defaults rank better than the plain way: RANSAC always finds some map that some matches
+    agree with, and those few inliers say less than the votes do.
+
     Attributes:
         neighbours: nearest descriptors of the index that each query descriptor votes for.
+        single_match: of a query feature's matches in one image only the nearest is verified, so
+            that a feature is not its own witness when many alike lie side by side.
         min_inliers: an image with fewer inliers counts as having none, and is ranked by its votes
             below all that have more.
         verify: how the matches of a voted image are verified.
     """
 
     neighbours: int = 60
-    min_inliers: int = 0
+    single_match: bool = True
+    min_inliers: int = 15
     verify: VerifySettings = field(default_factory=VerifySettings)
+
+    @classmethod
+    def plain(cls) -> RetrievalSettings:
+        """Return the settings of the published retrieval: inliers alone, of any map."""
+        return cls(single_match=False, min_inliers=0, verify=VerifySettings(max_scale=0))
 
 
 @dataclass(frozen=True)
@@ -93,9 +104,9 @@ def rank_images(
     """Rank all images of an index for one query.
 
     Each query descriptor votes for the images of its nearest descriptors. The pairs behind an
-    image's votes are its matches, and RANSAC counts how many agree on one affine map. Images are
-    sorted by inliers, then by votes, then by their order in the index; those without a vote come
-    last.
+    image's votes are its matches, and RANSAC counts how many agree on one affine map; every image
+    with enough matches for that is verified. Images are sorted by inliers, then by votes, then by
+    their order in the index; those without a vote come last.
 
     Raises:
         UserError: when the descriptors are not as long as those of the index.
@@ -112,11 +123,18 @@ def rank_images(
         count = min(settings.neighbours, index.search.ntotal)
         _, neighbours = index.search.search(features.descriptors, count)
         searched = time.perf_counter()
+        size = extent(features.locations)
         for image, from_query, from_index in matches_by_image(index, neighbours):
             votes[image] = len(from_query)
+            if settings.single_match:
+                nearest = np.diff(from_query, prepend=-1) > 0
+                from_query, from_index = from_query[nearest], from_index[nearest]
             if len(from_query) >= max(MINIMAL_MATCHES, settings.min_inliers):
                 found = verify(
-                    features.locations[from_query], index.locations[from_index], settings.verify
+                    features.locations[from_query],
+                    index.locations[from_index],
+                    settings.verify,
+                    index.extents[image] / size,
                 ).count
                 inliers[image] = found if found >= settings.min_inliers else 0
     order = np.lexsort((np.arange(index.image_count), -votes, -inliers))
@@ -134,7 +152,8 @@ def matches_by_image(
         neighbours: int64 [query features, k], rows of the index; -1 where FAISS found fewer.
 
     Yields:
-        (image, rows of the query's features, rows of the index) for each image with a vote.
+        (image, rows of the query's features, rows of the index) for each image with a vote, sorted
+        by the query's features, of each feature the nearest first.
     """
     from_query, column = np.nonzero(neighbours >= 0)
     from_index = neighbours[from_query, column]
@@ -426,17 +445,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
         default=defaults.min_inliers,
         help="images with fewer inliers are ranked by votes (%(default)s)",
     )
+    parser.add_argument(
+        "--plain",
+        action="store_true",
+        help="rank as published: by inliers alone, of any map and of all matches",
+    )
     args = parser.parse_args(arguments)
     for name, lowest in (("workers", 1), ("neighbours", 1), ("min_inliers", 0)):
         if getattr(args, name) < lowest:
             parser.error(f"--{name} must be at least {lowest}")
+    if args.plain:
+        settings = replace(RetrievalSettings.plain(), neighbours=args.neighbours)
+    else:
+        settings = replace(defaults, neighbours=args.neighbours, min_inliers=args.min_inliers)
     ground_truth = read_ground_truth(args.gt_path, load_index(args.index_path).names)
     retrieve(
         args.index_path,
         args.features_path,
         {query.label: query.name for query in ground_truth.queries},
         args.output_path,
-        replace(defaults, neighbours=args.neighbours, min_inliers=args.min_inliers),
+        settings,
         args.workers,
     )
 

@@ -60,6 +60,9 @@ def test_arrays_hold_the_features_in_the_order_of_the_images(tmp_path):
         rows = slice(index.offsets[position], index.offsets[position + 1])
         np.testing.assert_array_equal(index.descriptors[rows], written[name].descriptors)
         np.testing.assert_array_equal(index.locations[rows], written[name].locations)
+        if len(written[name]):
+            corners = written[name].locations.max(axis=0) - written[name].locations.min(axis=0)
+            assert index.extents[position] == pytest.approx(np.hypot(*corners))
     assert index.image_of.tolist() == [0] * 30 + [2] * 50 + [3] * 7
     assert isinstance(index.descriptors, np.memmap)
     assert sorted(path.name for path in (tmp_path / "index").iterdir()) == [

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
-from src.geometry import VerifySettings, match_descriptors, verify
+from src.geometry import VerifySettings, extent, match_descriptors, verify
 
 
 def unit(rng, count, dimension=16):
@@ -109,6 +109,20 @@ def test_same_result_in_any_order_of_calls_and_any_thread():
         np.testing.assert_array_equal(first, third)
 
 
+def test_a_scale_is_counted_from_the_sizes_of_the_images():
+    """The same view of a building in a photo and in its eightfold enlargement."""
+    a = np.random.default_rng(0).uniform(0, 500, (60, 2))
+    b = 8 * a
+    assert verify(a, b).count == 0
+    assert verify(a, b, relative_size=extent(b) / extent(a)).count == 60
+    assert verify(a, a, relative_size=extent(b) / extent(a)).count == 0
+
+
+def test_extent():
+    assert extent(np.array([[10.0, 0], [13, 2], [11, 4]])) == 5
+    assert extent(np.array([[10.0, 0]])) == extent(np.zeros((0, 2))) == 1
+
+
 line = np.linspace(0, 900, 40)[:, None] * [1.0, 0.5]
 
 
@@ -125,8 +139,9 @@ line = np.linspace(0, 900, 40)[:, None] * [1.0, 0.5]
     ],
     ids=["none", "two", "line", "one point", "two points", "many to one", "one to many"],
 )
-def test_degenerate_matches_have_no_inliers(a, b):
-    found = verify(a, b)
+@pytest.mark.parametrize("max_scale", [0, 3])
+def test_degenerate_matches_have_no_inliers(a, b, max_scale):
+    found = verify(a, b, VerifySettings(max_scale=max_scale))
     assert (found.count, found.affine) == (0, None)
     assert found.inliers.shape == (len(a),)
 

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ from src.geometry import VerifySettings
 from src.perform_retrieval import RetrievalSettings, main, rank_images, retrieve
 
 SMALL = RetrievalSettings(neighbours=12)
+PLAIN = replace(RetrievalSettings.plain(), neighbours=12)
 QUERIES = {"tower_1": "tower_a", "bridge_1": "bridge_b", "empty_1": "nothing"}
 
 
@@ -87,10 +89,11 @@ def ranked_names(index, result):
     return [index.names[image] for image in result.ranks]
 
 
+@pytest.mark.parametrize("settings", [SMALL, PLAIN], ids=["default", "plain"])
 @pytest.mark.parametrize("building", ["tower", "bridge"])
-def test_views_of_the_same_building_come_first(made, index, building):
+def test_views_of_the_same_building_come_first(made, index, building, settings):
     query = read_features(feature_path(made / "features", f"{building}_a"))
-    result = rank_images(index, query, SMALL)
+    result = rank_images(index, query, settings)
     names = ranked_names(index, result)
     assert names[0] == f"{building}_a"
     assert set(names[:3]) == {f"{building}_{view}" for view in "abc"}
@@ -99,8 +102,8 @@ def test_views_of_the_same_building_come_first(made, index, building):
 
 
 def test_every_list_is_a_permutation_sorted_by_inliers_votes_and_order(made, index):
-    for name in index.names:
-        result = rank_images(index, read_features(feature_path(made / "features", name)), SMALL)
+    for name, how in itertools.product(index.names, (SMALL, PLAIN)):
+        result = rank_images(index, read_features(feature_path(made / "features", name)), how)
         assert result.ranks.dtype == np.int32
         assert sorted(result.ranks) == list(range(index.image_count))
         keys = [(-result.inliers[i], -result.votes[i], i) for i in result.ranks]
@@ -121,28 +124,57 @@ def test_votes_are_those_of_a_brute_force_search(made, index):
     assert result.votes.sum() == 80 * 12
 
 
-def test_every_voted_image_is_verified(made, index, monkeypatch):
-    """The first and the last of the voted images too, with exactly the matches behind its votes."""
+def spy_on_verify(monkeypatch):
+    """Return a list that every verification adds its two arrays of locations to."""
     seen = []
+    original = perform_retrieval.verify
 
-    def spy(locations_a, locations_b, settings):
+    def spy(locations_a, locations_b, *others):
         seen.append((locations_a, locations_b))
-        return perform_retrieval_verify(locations_a, locations_b, settings)
+        return original(locations_a, locations_b, *others)
 
-    perform_retrieval_verify = perform_retrieval.verify
     monkeypatch.setattr(perform_retrieval, "verify", spy)
+    return seen
+
+
+def images_at(index):
+    pairs = zip(index.locations, index.image_of)
+    return {tuple(location): int(image) for location, image in pairs}
+
+
+def test_plain_ranking_verifies_every_voted_image_with_all_its_matches(made, index, monkeypatch):
+    """The first and the last of the voted images too."""
+    seen = spy_on_verify(monkeypatch)
     query = read_features(feature_path(made / "features", "tower_b"))
-    result = rank_images(index, query, replace(SMALL, neighbours=3))
-    image_at = {tuple(location): int(image)
-                for location, image in zip(index.locations, index.image_of)}  # fmt: skip
-    verified = [{image_at[tuple(location)] for location in pair[1]} for pair in seen]
-    assert all(len(images) == 1 for images in verified)
-    assert [min(images) for images in verified] == np.flatnonzero(result.votes >= 3).tolist()
+    result = rank_images(index, query, replace(PLAIN, neighbours=3))
+    image_at = images_at(index)
+    verified = [[image_at[tuple(location)] for location in pair[1]] for pair in seen]
+    assert all(len(set(images)) == 1 for images in verified)
+    assert [images[0] for images in verified] == np.flatnonzero(result.votes >= 3).tolist()
+    assert [len(images) for images in verified] == result.votes[result.votes >= 3].tolist()
+
+
+def test_single_matches_are_the_nearest_of_each_feature(made, index, monkeypatch):
+    seen = spy_on_verify(monkeypatch)
+    query = read_features(feature_path(made / "features", "tower_b"))
+    rank_images(index, query, replace(SMALL, min_inliers=0))
+    image_at = images_at(index)
+    row_at = {tuple(location): row for row, location in enumerate(query.locations)}
+    column_at = {tuple(location): row for row, location in enumerate(index.locations)}
+    distances = np.linalg.norm(query.descriptors[:, None] - index.descriptors[None], axis=2)
+    assert len(seen) > 8
+    for locations_a, locations_b in seen:
+        rows = [row_at[tuple(location)] for location in locations_a]
+        assert len(set(rows)) == len(rows)
+        (image,) = {image_at[tuple(location)] for location in locations_b}
+        of_image = distances[:, index.offsets[image] : index.offsets[image + 1]]
+        for row, location in zip(rows, locations_b):
+            assert distances[row, column_at[tuple(location)]] == of_image[row].min()
 
 
 def test_images_with_few_inliers_are_ranked_by_votes(made, index):
     query = read_features(feature_path(made / "features", "tower_a"))
-    plain = rank_images(index, query, SMALL)
+    plain = rank_images(index, query, replace(SMALL, min_inliers=0))
     some = rank_images(index, query, replace(SMALL, min_inliers=20))
     assert 0 < (some.inliers > 0).sum() < (plain.inliers > 0).sum()
     np.testing.assert_array_equal(some.inliers, np.where(plain.inliers < 20, 0, plain.inliers))
@@ -338,6 +370,9 @@ def test_command_line_gives_the_same_ranks(made, tmp_path):
     np.testing.assert_array_equal(np.load(tmp_path / "out" / "ranks.npy"), expected)
     settings_read = json.loads((tmp_path / "out" / "retrieval.json").read_text())
     assert settings_read["retrieval"]["neighbours"] == 12
+    main([*arguments[:-4], "--workers", "1", "--plain", "--output_path", str(tmp_path / "plain")])
+    settings_read = json.loads((tmp_path / "plain" / "retrieval.json").read_text())
+    assert settings_read["retrieval"] == asdict(RetrievalSettings.plain())
     for wrong in (["--workers", "0"], ["--neighbours", "x"], ["--min_inliers", "-1"]):
         with pytest.raises(SystemExit) as caught:
             main([*arguments, *wrong])
