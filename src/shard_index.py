@@ -97,8 +97,9 @@ def count_labels(shard: PathLike) -> Counter[int]:
                 dict(index.execute(f"SELECT {label}, COUNT(*) FROM INDEXES GROUP BY {label}"))
             )
             last_byte = index.execute(
-                "SELECT MAX(PAGE_ID_BLOB * ? + PAGE_OFFSET_BLOB_END) FROM INDEXES",
-                (header["page_size"],),
+                "SELECT MAX(MAX(PAGE_ID_BLOB * :page + PAGE_OFFSET_BLOB_END,"
+                " PAGE_ID_RAW * :page + PAGE_OFFSET_RAW_END)) FROM INDEXES",
+                {"page": header["page_size"]},
             ).fetchone()[0]
         finally:
             index.close()
@@ -107,7 +108,7 @@ def count_labels(shard: PathLike) -> Counter[int]:
             f"{shard} or its .db file is damaged or was not written by "
             f"src/build_image_dataset.py ({one_line(error)}); copy or build it again"
         ) from error
-    size, needed = os.path.getsize(shard), header["header_size"] + (last_byte or 0)
+    size, needed = os.path.getsize(shard), header["header_size"] + last_byte if counts else 0
     if size < needed:
         raise UserError(
             f"{shard} is cut short: {size} bytes of at least {needed}; copy or build it again"
