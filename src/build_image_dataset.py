@@ -59,9 +59,7 @@ from src.images import UnreadableImageError
 from src.photo_check import BrokenPhotoError, is_plain_jpeg
 from src.shard_index import RELABELING, SPLITS
 from src.shard_writer import (
-    HEADER_BYTES,
     LARGEST_PHOTO,
-    SMALLEST_PAGE,
     ShardTask,
     converted_jpeg,
     page_bytes,
@@ -82,6 +80,8 @@ _PLAN = "plan.json"
 _IMAGES_A_SHARD = 8192
 _DEFAULT_MAX_SHARDS = 128
 _CHECKED_AT_ONCE = 64
+_INDEX_BYTES = 1 << 16  # of a shard beside its photos, at least
+_SPARE_BYTES = 1 << 24  # MindRecord refuses to write to a disk with less
 _KEEP, _CONVERT, _BROKEN = range(3)
 
 
@@ -494,8 +494,9 @@ def _plan(
 
 
 def _check_space(data_bytes: int, shards: int, work: Path) -> None:
-    done = sum(path.stat().st_size for path in work.glob("*.mindrecord*"))
-    needed = data_bytes + shards * (HEADER_BYTES + 2 * SMALLEST_PAGE) - done
+    done = sum(path.stat().st_blocks * 512 for path in work.glob("*.mindrecord*"))
+    # The padding of a shard is a hole in the file, which takes no space.
+    needed = data_bytes + shards * _INDEX_BYTES + _SPARE_BYTES - done
     free = shutil.disk_usage(work).free
     if needed > free:
         raise UserError(

@@ -87,8 +87,9 @@ def write_shard(task: ShardTask) -> None:
         writer.commit()
     except UserError:
         raise
-    except Exception as error:  # MindRecord says "failed to write" whatever the cause
-        if shutil.disk_usage(task.folder).free < task.page_bytes:
+    except Exception as error:  # MindRecord raises RuntimeError whatever the cause
+        no_space = "No free disk" in str(error)
+        if no_space or shutil.disk_usage(task.folder).free < task.page_bytes:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
         raise
     mode = 0o666 & ~_umask()
