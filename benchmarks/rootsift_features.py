@@ -20,6 +20,7 @@ if __name__ == "__main__":  # run as a script: from any folder, by any Python
     use_project_environment()
 
 import argparse
+import json
 import logging
 from functools import partial
 from multiprocessing import get_context
@@ -29,7 +30,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from src.atomic_files import PathLike, write_text
+from src.atomic_files import PathLike, write_json, write_text
 from src.build_feature_dataset import build_index
 from src.dataset import evaluate, format_map_text, read_ground_truth
 from src.errors import run_command
@@ -102,6 +103,11 @@ def extract_rootsift(
         check_settings(manifest.settings, settings, f"the features in {output_path}")
         LOG.info("%s is complete, %d images", output_path, len(manifest.images))
         return manifest
+    unfinished = output_path / "unfinished.json"
+    if unfinished.exists():
+        found = json.loads(unfinished.read_text(encoding="utf-8"))
+        check_settings(found, settings, f"the unfinished features in {output_path}")
+    write_json(unfinished, settings)
     images = list_images(images_path)
     extract = partial(
         _extract_one, images_path=images_path, output_path=output_path, max_features=max_features
@@ -115,6 +121,7 @@ def extract_rootsift(
         LOG.warning("%s: %s", name, reason)
     manifest = Manifest(tuple(images), settings, failed)
     write_manifest(output_path, manifest)
+    unfinished.unlink()
     return manifest
 
 
