@@ -68,10 +68,6 @@ class Mesh:
             tint=self.tint if tint is None else self.tint * np.array(tint),
         )
 
-    def owned_by(self, owner: int) -> Mesh:
-        """Return a copy whose faces all belong to LANDMARK or OTHER."""
-        return replace(self, owner=np.full(self.face_count, owner, np.int32))
-
 
 def join(meshes: list[Mesh]) -> Mesh:
     """Return one mesh of several; textures used by more than one of them are kept once."""
@@ -441,22 +437,6 @@ class MeshBuilder:
             self.tiled(points, roof, size, tint)
         if flat > 0:
             self.tiled([[*p, top] for p in upper], roof, size, tint)
-
-    def add(self, mesh: Mesh) -> None:
-        """Add all faces of a finished mesh."""
-        for k in range(mesh.face_count):
-            start, count = int(mesh.starts[k]), int(mesh.counts[k])
-            texture = mesh.textures[int(mesh.texture[k])]
-            self.polygons.append(mesh.points[start : start + count])
-            self.maps.append((mesh.u_map[k], mesh.v_map[k]))
-            self.normals.append(mesh.normals[k])
-            known = [i for i, t in enumerate(self.textures) if t is texture]
-            if not known:
-                self.textures.append(texture)
-            self.numbers.append(known[0] if known else len(self.textures) - 1)
-            self.tints.append(tuple(mesh.tint[k]))
-            self.sides.append(bool(mesh.two_sided[k]))
-            self.glows.append(float(mesh.glow[k]))
 
     def build(self) -> Mesh:
         """Return the mesh of all faces so far."""

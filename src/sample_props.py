@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from src.sample_buildings import (
+from src.sample_mesh import Mesh, MeshBuilder
+from src.sample_style import (
     BRICKS,
     PLASTERS,
     ROOFS,
@@ -20,7 +21,6 @@ from src.sample_buildings import (
     roof_texture,
     stone_texture,
 )
-from src.sample_mesh import Mesh, MeshBuilder
 from src.sample_textures import (
     SUBPIXEL_BITS,
     Canvas,
@@ -132,7 +132,7 @@ def _foliage(
 def _bark(
     canvas: Canvas, alpha: np.ndarray, points: np.ndarray, thick: float, colour: Colour
 ) -> None:
-    pixels = [canvas._pixels(points)]
+    pixels = [canvas.pixels(points)]
     width = max(1, round(thick * canvas.scale[0]))
     value = tuple(round(c * 255) for c in colour)
     cv2.polylines(canvas.colour, pixels, False, value, width, cv2.LINE_AA, SUBPIXEL_BITS)
@@ -238,7 +238,7 @@ def _person(rng: np.random.Generator) -> Sprite:
     def mass(points: list[list[float]], colour: Colour) -> None:
         array = np.array(points)
         canvas.polygon(array, colour=colour)
-        cv2.fillPoly(alpha, [canvas._pixels(array)], 255, cv2.LINE_AA, SUBPIXEL_BITS)
+        cv2.fillPoly(alpha, [canvas.pixels(array)], 255, cv2.LINE_AA, SUBPIXEL_BITS)
 
     stride = rng.uniform(0.02, 0.2)
     skirt = rng.random() < 0.3

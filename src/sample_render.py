@@ -1,4 +1,4 @@
-"""The renderer of the sample world: perspective z-buffer, sun shadows, sky and camera response.
+"""The renderer of the sample world: perspective z-buffer, textures, sun shadows.
 
 Faces are flat, so inverse depth, and texture coordinates divided by depth, are affine functions of
 the pixel. The z-buffer keeps for each pixel its nearest face; everything else is worked out
@@ -7,7 +7,6 @@ afterwards for visible pixels alone (deferred shading).
 
 from __future__ import annotations
 
-import functools
 import math
 from dataclasses import dataclass
 
@@ -15,14 +14,14 @@ import cv2
 import numpy as np
 
 from src.sample_mesh import LANDMARK, Mesh
-from src.sample_textures import Texture, fractal_noise
+from src.sample_sky import Light, Sky, sample_image
+from src.sample_textures import Texture
 
 NEAR = 0.25  # metres in front of the camera where faces are cut off
 # Sun shadows: a coarse map for the scene and a fine one for what lies before the camera, each with
 # its side in pixels and how many metres it reaches around its middle.
 FAR_SHADOWS = (800, 115.0)
 NEAR_SHADOWS = (512, 24.0)
-_REMAP_ROW = 256
 _TO_LINEAR = ((np.arange(256, dtype=np.float32) / 255) ** 2.2).astype(np.float32)
 
 
@@ -86,28 +85,6 @@ class Camera:
                 [0, 0, 1],
             ]
         )
-
-
-@dataclass(frozen=True)
-class Light:
-    """What lights a scene, in linear RGB: see `sample_scene` for how it is chosen.
-
-    sun [3] points at the sun; haze is the fog's density a metre; `evening` (0 … 1) lights windows
-    and lamps; cloud_cover 0 … 1; seed draws the clouds and hills.
-    """
-
-    sun: np.ndarray
-    sun_colour: np.ndarray
-    zenith: np.ndarray
-    horizon: np.ndarray
-    ambient: np.ndarray
-    bounce: np.ndarray
-    haze: float
-    evening: float
-    cloud_cover: float
-    cloud_scale: float
-    hills: float
-    seed: int
 
 
 @dataclass(frozen=True)
@@ -280,13 +257,15 @@ def rasterise(mesh: Mesh, camera: Camera) -> Buffers:
 class ShadowMap:
     """Nearness to the sun [s, s], and the affine map from the world to (column, row, nearness).
 
-    `slack` is how much nearer, in metres, something must be to throw a shadow.
+    `slack` is how much nearer, in metres, something must be to throw a shadow; `texel` is the size
+    of a pixel of the map in metres.
     """
 
     depth: np.ndarray
     axes: np.ndarray
     offset: np.ndarray
     slack: float
+    texel: float
 
 
 def shadow_map(
@@ -344,17 +323,24 @@ def shadow_map(
     nearest = high[:, 2].astype(np.float32)
     _fill(buffers, mesh, polygons, planes, nearest, (maps[0], maps[1]), divide=False)
     return ShadowMap(
-        buffers.depth, axes.astype(np.float32), offset.astype(np.float32), 0.12 + 0.8 / scale
+        buffers.depth,
+        axes.astype(np.float32),
+        offset.astype(np.float32),
+        0.1 + 0.5 / scale,
+        1 / scale,
     )
 
 
 def _lit_by_sun(
-    shadows: ShadowMap, world: np.ndarray, jitter: list[np.ndarray]
+    shadows: ShadowMap, world: np.ndarray, outward: np.ndarray, jitter: list[np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return 1 where points [3, n] see the sun, 0 where something is between; and which are known.
 
-    Points outside the map are not known.
+    `outward` [3, n] are the normals of the surfaces they lie on. Points outside the map are not
+    known.
     """
+    # A texel of the map is a patch of a slanted surface: step off it, lest it shade itself.
+    world = world + outward * np.float32(1.2 * shadows.texel)
     side = shadows.depth.shape[0]
     axes, offset = shadows.axes, shadows.offset
     column, row, near = (
@@ -366,105 +352,6 @@ def _lit_by_sun(
     row = np.clip(row + jitter[1], 0, side - 1).astype(np.int32)
     blocker = shadows.depth.ravel()[row * side + column]
     return (blocker < near + np.float32(shadows.slack)).astype(np.float32), known
-
-
-@functools.lru_cache(maxsize=8)
-def _sky_noise(number: int, side: int) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
-    """Return one of the cloud fields [side, side], a forest's mottling, and three ridge lines."""
-    rng = np.random.default_rng([number, 71])
-    clouds = fractal_noise(rng, side, side, cells=5, octaves=6)
-    ridges = [fractal_noise(rng, 2, 2048, cells=9 + 7 * layer, octaves=7)[0] for layer in range(3)]
-    return clouds, fractal_noise(rng, 256, 1024, cells=90, octaves=4), ridges
-
-
-class Sky:
-    """The sky of one picture: gradient, sun glow, clouds and distant hills, by direction."""
-
-    SIDE = 512
-
-    def __init__(self, light: Light) -> None:
-        self.light = light
-        self.shift = np.random.default_rng(light.seed).random(2).astype(np.float32) * self.SIDE
-        self.clouds, self.forest, ridges = _sky_noise(light.seed % 8, self.SIDE)
-        self.ridges = [
-            (light.hills * height * (1 + 0.45 * ridge)).astype(np.float32)
-            for height, ridge in zip((0.055, 0.04, 0.022), ridges)
-        ]
-
-    def colour(self, x: np.ndarray, y: np.ndarray, z: np.ndarray, hills: bool = True) -> np.ndarray:
-        """Return linear RGB [3, n] of the sky seen along unit directions x, y, z [n] each."""
-        light = self.light
-        above = np.clip(z, 0.0, 1.0)
-        t = 1 - np.exp(-above * 3.2)
-        glow = np.clip(x * light.sun[0] + y * light.sun[1] + z * light.sun[2], 0, 1)
-        result = np.empty((3, len(x)), np.float32)
-        halo = 0.35 * glow**8 + 1.2 * glow**90 + 6.0 * glow**1800
-        halo = halo * np.float32(1 - 0.85 * light.cloud_cover)
-        for channel in range(3):
-            low, high = light.horizon[channel], light.zenith[channel]
-            result[channel] = low + (high - low) * t + light.sun_colour[channel] * 0.16 * halo
-        density, bright = self._clouds(x, y, above)
-        for channel in range(3):
-            lit = light.ambient[channel] * 0.75 + light.sun_colour[channel] * 0.36 * bright
-            result[channel] += (lit - result[channel]) * density
-        if hills and light.hills > 0:
-            self._hills(result, x, y, z)
-        return result
-
-    def _clouds(
-        self, x: np.ndarray, y: np.ndarray, above: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        light = self.light
-        far = light.cloud_scale / (above + 0.13)
-        map_x = np.mod(x * far * 120 + self.shift[0], self.SIDE).astype(np.float32)
-        map_y = np.mod(y * far * 120 + self.shift[1], self.SIDE).astype(np.float32)
-        noise = _sample(self.clouds, map_x, map_y)
-        towards = light.sun[:2] / (np.linalg.norm(light.sun[:2]) + 1e-6) * 9
-        beyond = _sample(
-            self.clouds,
-            np.mod(map_x + np.float32(towards[0]), self.SIDE),
-            np.mod(map_y + np.float32(towards[1]), self.SIDE),
-        )
-        threshold = 1.5 - 3.2 * light.cloud_cover
-        density = np.clip((noise - threshold) / 1.1, 0, 1)
-        density = density * density * (3 - 2 * density)
-        density = density * np.clip(above * 9 + 0.12, 0, 1) * np.float32(0.92)
-        thick = np.clip((noise - threshold) / 2.6, 0, 1)
-        bright = np.clip(1.05 + 0.38 * (noise - beyond) - 0.75 * thick, 0.12, 1.5)
-        return density.astype(np.float32), bright.astype(np.float32)
-
-    def _hills(self, result: np.ndarray, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> None:
-        light = self.light
-        azimuth = np.arctan2(y, x) / (2 * np.pi) + 0.5
-        column = np.clip((azimuth * 2048).astype(np.int32), 0, 2047)
-        texture = _sample(
-            self.forest,
-            np.mod(azimuth * 1024 * 6, 1024).astype(np.float32),
-            np.mod(z * 1500, 256).astype(np.float32),
-        )
-        greens = ((0.075, 0.11, 0.05), (0.065, 0.1, 0.045), (0.05, 0.085, 0.03))
-        power = light.ambient * 0.8 + light.sun_colour * max(0.15, float(light.sun[2])) * 0.5
-        for layer, ridge in enumerate(self.ridges):
-            edge = np.clip((ridge[column] - z) * 700, 0, 1)
-            veil = np.exp(-light.haze * (2600, 1300, 600)[layer])
-            for channel in range(3):
-                ground = greens[layer][channel] * power[channel] * (1 + 0.22 * texture)
-                seen = light.horizon[channel] * (1 - veil) + ground * veil
-                result[channel] += (seen - result[channel]) * edge
-
-
-def _sample(image: np.ndarray, map_x: np.ndarray, map_y: np.ndarray) -> np.ndarray:
-    """Read an image at many points (1-D arrays of columns and rows), wrapping at its borders."""
-    count = len(map_x)
-    padding = -count % _REMAP_ROW
-    if padding:
-        map_x = np.concatenate([map_x, np.zeros(padding, np.float32)])
-        map_y = np.concatenate([map_y, np.zeros(padding, np.float32)])
-    shape = (-1, _REMAP_ROW)
-    found = cv2.remap(
-        image, map_x.reshape(shape), map_y.reshape(shape), cv2.INTER_LINEAR, None, cv2.BORDER_WRAP
-    )
-    return found.reshape(-1, *image.shape[2:])[:count]
 
 
 def _read_textures(
@@ -506,8 +393,8 @@ def _read_textures(
         else:
             map_x = np.clip(pu * width - 0.5, 0, width - 1).astype(np.float32)
             map_y = np.clip((1 - pv) * height - 0.5, 0, height - 1).astype(np.float32)
-        colour[part] = _sample(fine_colour, map_x, map_y)
-        detail[part] = _sample(fine_detail, map_x, map_y)
+        colour[part] = sample_image(fine_colour, map_x, map_y)
+        detail[part] = sample_image(fine_detail, map_x, map_y)
     return colour, detail
 
 
@@ -519,7 +406,7 @@ def shade_picture(
     light: Light,
     middle: np.ndarray,
 ) -> np.ndarray:
-    """Return the lit picture, linear RGB float32 [h, w, 3]; see `develop` for the rest.
+    """Return the lit picture, linear RGB float32 [h, w, 3].
 
     `casters` throw the shadows, around `middle` [3]: the scene with cut-outs turned to the sun.
     """
@@ -643,12 +530,13 @@ def _shade_faces(
         # Half a texel either way blurs the edges of shadows.
         jitter = [(noise[1 + k].ravel()[place] - 0.5) * np.float32(1.1) for k in range(2)]
         spots = world[:, sun_seen]
-        lit, known = _lit_by_sun(shadow_map(casters, light, middle), spots, jitter)
+        outward = normals.astype(np.float32).T[:, face[sun_seen]]
+        lit, known = _lit_by_sun(shadow_map(casters, light, middle), spots, outward, jitter)
         lit = np.where(known, lit, 1)
         before = camera.position + camera.rotation[2] * NEAR_SHADOWS[1] * 0.8
         before[2] = 0
         close = shadow_map(casters, light, before, NEAR_SHADOWS)
-        fine, known = _lit_by_sun(close, spots, jitter)
+        fine, known = _lit_by_sun(close, spots, outward, jitter)
         facing_sun[sun_seen] *= np.where(known, fine, lit)
     # Near the ground walls see less sky; the light that comes up from the ground makes up for some.
     low = 1 - 0.4 * np.exp(-np.clip(world[2], 0, 50) / 2.5)
@@ -658,7 +546,7 @@ def _shade_faces(
     ground = np.flatnonzero(level & (world[2] < 0.2))
     if len(ground):
         # Large, soft stains keep the repeating pavement from looking the same everywhere.
-        stain = _sample(
+        stain = sample_image(
             sky.clouds,
             np.mod(world[0][ground] * 9, Sky.SIDE).astype(np.float32),
             np.mod(world[1][ground] * 9, Sky.SIDE).astype(np.float32),
@@ -716,66 +604,6 @@ def _add_glass(
     for channel, warm in enumerate((1.25, 0.78, 0.34)):
         values = result[channel, panes] * (1 - fresnel) + seen[channel] * fresnel
         result[channel, panes] = values + lit * warm * 0.75
-
-
-@dataclass(frozen=True)
-class Film:
-    """How a camera turns light into a picture: exposure in stops, colour balance, flaws."""
-
-    exposure: float
-    balance: np.ndarray
-    saturation: float
-    contrast: float
-    vignette: float
-    softness: float
-    noise: float
-    bloom: float
-    seed: int
-
-
-@functools.lru_cache(maxsize=1)
-def _grain_tile() -> np.ndarray:
-    """Return film grain, float32 [640, 640, 3]: partly the same in all channels."""
-    rng = np.random.default_rng(9)
-    grain = rng.standard_normal((640, 640, 4), dtype=np.float32)
-    return 0.8 * grain[..., 3:] + 0.45 * grain[..., :3]
-
-
-def _grain(seed: int, height: int, width: int) -> np.ndarray:
-    """Return a piece of the grain, float32 [height, width, 3], its own for each seed."""
-    tile = _grain_tile()
-    y, x = np.random.default_rng(seed).integers(0, 640, 2)
-    rows = (np.arange(height) + y) % 640
-    columns = (np.arange(width) + x) % 640
-    return tile[rows[:, None], columns[None, :]]
-
-
-def develop(picture: np.ndarray, film: Film) -> np.ndarray:
-    """Return an 8-bit RGB picture of linear light [h, w, 3]: lens, exposure, film curve, noise."""
-    height, width = picture.shape[:2]
-    luminance = picture @ np.array([0.21, 0.71, 0.08], np.float32)
-    # Exposed for the brighter parts, as cameras do, though not all the way: evenings stay dark.
-    key = float(np.percentile(luminance[::3, ::3], 80))
-    gain = 2.0**film.exposure * 0.62 / max(key, 1e-3) ** 0.68
-    light = np.clip(picture * (film.balance.astype(np.float32) * np.float32(gain)), 0, 12)
-    if film.bloom > 0:
-        small = cv2.resize(light, (width // 4, height // 4), interpolation=cv2.INTER_AREA)
-        glow = cv2.GaussianBlur(np.clip(small - 0.9, 0, 3), (0, 0), width / 140)
-        light += film.bloom * cv2.resize(glow, (width, height))
-    ys = (np.arange(height, dtype=np.float32) - height / 2) / (width / 2)
-    xs = (np.arange(width, dtype=np.float32) - width / 2) / (width / 2)
-    light *= (1 - film.vignette * np.add.outer(ys**2, xs**2) * 0.5)[..., None]
-    if film.softness > 0.05:
-        light = cv2.GaussianBlur(light, (0, 0), film.softness)
-    # A filmic curve (rational fit of the kind used in cinema): soft toe, soft shoulder.
-    curve = (light * (2.51 * light + 0.03)) / (light * (2.43 * light + 0.59) + 0.14)
-    display = np.clip(curve, 0, 1) ** np.float32(1 / 2.2)
-    grey = (display @ np.array([0.3, 0.59, 0.11], np.float32))[..., None]
-    display = grey + (display - grey) * np.float32(film.saturation)
-    display = (display - 0.46) * np.float32(film.contrast) + np.float32(0.46)
-    level = film.noise * (1.25 - np.clip(display, 0, 1))
-    display += level * _grain(film.seed, height, width)
-    return np.clip(display * 255 + 0.5, 0, 255).astype(np.uint8)
 
 
 def landmark_mask(mesh: Mesh, buffers: Buffers) -> np.ndarray:

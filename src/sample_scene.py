@@ -7,27 +7,25 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from src.sample_mesh import LANDMARK, Mesh, MeshBuilder, join
+from src.sample_film import Film, choose_film, develop
+from src.sample_mesh import Mesh, MeshBuilder, join
 from src.sample_props import Props, Sprite
 from src.sample_render import (
     Buffers,
     Camera,
-    Film,
-    Light,
-    develop,
     full_area,
     landmark_mask,
     rasterise,
     shade_picture,
 )
+from src.sample_sky import MOODS, Light, choose_light
 
 SUPERSAMPLING = 1.5
 GOOD_FRACTION = 0.75
 OK_FRACTION = 0.25
 # The share of a landmark that photos of each class aim at, away from the limits of the class.
-_AIMS = {"good": (0.8, 1.01), "ok": (0.31, 0.68), "junk": (0.04, 0.21)}
+_AIMS = {"query": (0.85, 1.01), "good": (0.8, 1.01), "ok": (0.31, 0.68), "junk": (0.04, 0.21)}
 _TRIES = 10
-_OBSTACLES = ("tree",) * 4 + ("house",) * 3 + ("frame",) * 2 + ("bus", "crowd")
 _OBSTACLES = ("tree",) * 4 + ("house",) * 3 + ("frame",) * 2 + ("bus", "crowd")
 
 
@@ -67,102 +65,6 @@ def measure(
     ys, xs = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     box = (float(xs[0]), float(ys[0]), float(xs[-1] + 1), float(ys[-1] + 1))
     return min(1.0, shown / whole), box
-
-
-# -- light -----------------------------------------------------------------------------------------
-
-
-def choose_light(rng: np.random.Generator) -> Light:
-    """Return the light of an hour: noon, low sun, overcast, haze or evening."""
-    mood = str(
-        rng.choice(["clear", "clear", "fair", "fair", "golden", "overcast", "haze", "evening"])
-    )
-    elevation = np.deg2rad(
-        {
-            "golden": rng.uniform(9, 20),
-            "evening": rng.uniform(4, 8),
-            "haze": rng.uniform(20, 45),
-        }.get(mood, rng.uniform(26, 62))
-    )
-    azimuth = rng.uniform(0, 2 * np.pi)
-    if rng.random() < 0.75:
-        # Mostly behind the photographer, who stands in the south (negative y), and to one side.
-        azimuth = -np.pi / 2 + rng.choice([-1, 1]) * rng.uniform(0.35, 1.35)
-    sun = np.array(
-        [
-            np.cos(elevation) * np.cos(azimuth),
-            np.cos(elevation) * np.sin(azimuth),
-            np.sin(elevation),
-        ]
-    )
-    warmth = float(np.clip((np.deg2rad(38) - elevation) / np.deg2rad(38), 0, 1))
-    sun_colour = np.array([3.6, 3.45 - 0.95 * warmth, 3.15 - 2.0 * warmth])
-    zenith = np.array([0.13, 0.29, 0.68]) * rng.uniform(0.8, 1.15)
-    horizon = np.array([0.66, 0.79, 0.93])
-    cover = {
-        "clear": rng.uniform(0.05, 0.3),
-        "fair": rng.uniform(0.35, 0.6),
-        "golden": rng.uniform(0.25, 0.6),
-        "overcast": rng.uniform(0.9, 1.1),
-        "haze": rng.uniform(0.2, 0.5),
-        "evening": rng.uniform(0.2, 0.65),
-    }[mood]
-    ambient = np.array([0.42, 0.52, 0.72])
-    haze, evening = float(rng.uniform(0.0002, 0.0008)), 0.0
-    if mood == "golden":
-        horizon = np.array([0.98, 0.72, 0.48])
-        zenith = np.array([0.19, 0.31, 0.6])
-        ambient = np.array([0.36, 0.37, 0.5])
-        haze = float(rng.uniform(0.0004, 0.0013))
-    elif mood == "overcast":
-        grey = rng.uniform(0.65, 0.95)
-        sun_colour = sun_colour * rng.uniform(0.02, 0.14)
-        zenith, horizon = np.full(3, 0.62 * grey), np.array([0.82, 0.85, 0.88]) * grey
-        ambient = np.array([0.95, 1.0, 1.08]) * grey
-        haze = float(rng.uniform(0.0004, 0.0015))
-    elif mood == "haze":
-        sun_colour = sun_colour * 0.8
-        zenith, horizon = np.array([0.36, 0.5, 0.7]), np.array([0.86, 0.88, 0.88])
-        haze = float(rng.uniform(0.0014, 0.0032))
-    elif mood == "evening":
-        evening = float(rng.uniform(0.65, 1.0))
-        # After sunset the sun's own light is gone; a faint warm glow remains at its side.
-        sun_colour = np.array([0.22, 0.13, 0.11])
-        zenith = np.array([0.02, 0.05, 0.16]) * rng.uniform(0.7, 1.2)
-        horizon = np.array([0.36, 0.23, 0.22]) * rng.uniform(0.3, 1.0)
-        ambient = np.array([0.08, 0.11, 0.19])
-        haze = float(rng.uniform(0.0003, 0.0008))
-    bounce = (sun_colour * sun[2] * 0.14 + ambient * 0.3) * np.array([1.05, 1.0, 0.9])
-    return Light(
-        sun=sun,
-        sun_colour=sun_colour,
-        zenith=zenith,
-        horizon=horizon,
-        ambient=ambient,
-        bounce=bounce,
-        haze=haze,
-        evening=evening,
-        cloud_cover=float(cover),
-        cloud_scale=float(rng.uniform(0.7, 1.5)),
-        hills=float(rng.choice([0.0, 0.6, 1.0, 1.6])),
-        seed=int(rng.integers(1 << 30)),
-    )
-
-
-def choose_film(rng: np.random.Generator) -> Film:
-    """Return a camera's manner: exposure, colour temperature, grain and the like."""
-    warm = rng.normal(0, 0.05)
-    return Film(
-        exposure=float(rng.normal(0.0, 0.25)),
-        balance=np.array([1 + warm, 1.0, 1 - warm]),
-        saturation=float(rng.uniform(0.88, 1.12)),
-        contrast=float(rng.uniform(1.0, 1.15)),
-        vignette=float(rng.uniform(0.1, 0.5)),
-        softness=float(rng.choice([0.0, 0.35, 0.5, 0.75])),
-        noise=float(rng.choice([0.006, 0.01, 0.016, 0.026])),
-        bloom=float(rng.uniform(0.15, 0.45)),
-        seed=int(rng.integers(1 << 30)),
-    )
 
 
 # -- place -----------------------------------------------------------------------------------------
@@ -456,8 +358,13 @@ def choose_camera(
     landmark: Mesh,
     size: tuple[int, int],
     spread: float = 60.0,
+    farthest: float = 4.0,
 ) -> Camera:
-    """Return a camera before a landmark: up to `spread` degrees aside, at 1 to 4 × the distance."""
+    """Return a camera before a landmark.
+
+    It stands up to `spread` degrees aside, at 1 to `farthest` times the distance from which a
+    wide-angle lens takes everything in.
+    """
     height = float(landmark.points[:, 2].max())
     half = np.abs(landmark.points[:, :2]).max(0)
     turn = np.deg2rad(rng.uniform(-spread, spread))
@@ -466,7 +373,7 @@ def choose_camera(
     # How far one must stand for a wide-angle lens to take it all in.
     span = max(height / tall, 2 * aside / width) * max(size)
     nearest = 0.85 * span + float(np.hypot(*half)) * 0.55
-    distance = nearest * float(np.exp(rng.uniform(0, np.log(4.0))))
+    distance = nearest * float(np.exp(rng.uniform(0, np.log(farthest))))
     eye_height = float(rng.choice([1.65, 1.7, 1.8, 3.5, 9.0], p=[0.3, 0.3, 0.2, 0.12, 0.08]))
     place = np.array([np.sin(turn) * distance, -np.cos(turn) * distance, eye_height])
     share = float(rng.uniform(0.5, 0.97))
@@ -484,9 +391,8 @@ def choose_camera(
 
 def _silhouette(landmark: Mesh, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
     """Return the corners (low, high) of the landmark's box in the picture, edges ignored."""
-    seen = camera.to_camera(landmark.points)
-    seen = seen[seen[:, 2] > 0.5]
-    flat = seen[:, :2] / seen[:, 2:] * camera.focal + np.array(camera.centre)
+    before = camera.to_camera(landmark.points)[:, 2] > 0.5
+    flat = camera.project(landmark.points[before])
     return flat.min(0), flat.max(0)
 
 
@@ -606,20 +512,21 @@ def take_photo(
 ) -> Photo:
     """Return a photo of a landmark of which as much is visible as the class `wanted` says.
 
-    `wanted` (good, ok or junk) is what the composition aims at; the visible share in the result is
-    measured on the finished picture.
+    `wanted` (good, ok or junk; query is a good one from near by and by day) is what the composition
+    aims at; the visible share in the result is measured on the finished picture.
     """
     rng = np.random.default_rng(seed)
-    light, film = choose_light(rng), choose_film(rng)
+    light = choose_light(rng, MOODS[:5] if wanted == "query" else MOODS)
+    film = choose_film(rng)
     half = np.abs(landmark.points[:, :2]).max(0)
     extent = (float(half[0]), float(half[1]))
     setting = str(rng.choice(["city", "city", "square", "park"]))
     low, high = _AIMS[wanted]
     best: tuple[float, Place, Camera] | None = None
     for _ in range(_TRIES):
-        camera = choose_camera(rng, landmark, size)
+        camera = choose_camera(rng, landmark, size, farthest=1.8 if wanted == "query" else 4.0)
         place = lay_out(rng, props, extent, camera.position[:2], np.zeros(2), setting)
-        if wanted != "good":
+        if wanted in ("ok", "junk"):
             camera = obstruct(rng, props, place, landmark, camera, float(rng.uniform(low, high)))
         scene = join([landmark, place.mesh(camera.position)])
         small = camera.scaled(140 / max(size))
@@ -668,8 +575,3 @@ def take_view(props: Props, size: tuple[int, int], kind: str, seed: list[int]) -
     scene = place.mesh(camera.position)
     casters = place.mesh(light.sun * 1e4)
     return _take(scene, casters, camera, light, film, np.array([*(eye * 0.3), 5.0]))[0]
-
-
-def without_landmark(mesh: Mesh) -> Mesh:
-    """Return the mesh as an ordinary building, which no measurement counts."""
-    return mesh.owned_by(0) if (mesh.owner == LANDMARK).any() else mesh

@@ -151,7 +151,8 @@ class Canvas:
 
     # -- shapes ---------------------------------------------------------------------------------
 
-    def _pixels(self, points: np.ndarray) -> np.ndarray:
+    def pixels(self, points: np.ndarray) -> np.ndarray:
+        """Return points [n, 2] in metres as fixed-point pixel coordinates for OpenCV."""
         points = np.asarray(points, np.float64)
         x = points[:, 0] * self.scale[0] - 0.5
         y = (self.height - points[:, 1]) * self.scale[1] - 0.5
@@ -165,7 +166,7 @@ class Canvas:
         glass: int | None = None,
     ) -> None:
         """Fill a polygon: colour (anti-aliased), height over the wall in metres, glass value."""
-        pixels = [self._pixels(points)]
+        pixels = [self.pixels(points)]
         if colour is not None:
             value = tuple(round(c * 255) for c in colour)
             cv2.fillPoly(self.colour, pixels, value, cv2.LINE_AA, SUBPIXEL_BITS)
@@ -194,7 +195,7 @@ class Canvas:
         closed: bool = False,
     ) -> None:
         """Draw a line through points, `thickness` in metres."""
-        pixels = [self._pixels(points)]
+        pixels = [self.pixels(points)]
         width = max(1, round(thickness * self.scale[0]))
         if colour is not None:
             value = tuple(round(c * 255) for c in colour)

@@ -8,7 +8,7 @@ Nothing is downloaded: buildings, streets, trees, people and skies are drawn and
     gldv2/train/            train.csv, train_clean.csv, train_label_to_category.csv, a/b/c/<id>.jpg
     retrieval/images/       the photos to search, retrieval/gt/ their ground truth
     contact_sheet.jpg       a selection
-    sample_world.json       the options, and what each photo shows
+    sample_world.json       the options, and what each photo shows (.parts/: what is finished)
 
 The same options and seed give the same bytes on any number of processes. The landmarks of the
 retrieval part do not occur in the training part. The same command continues an interrupted run.
@@ -34,7 +34,9 @@ import json
 import logging
 import multiprocessing
 import os
+import threading
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -147,11 +149,11 @@ def _landmark_names(kinds: tuple[str, ...], count: int) -> list[tuple[str, str]]
     return names
 
 
-def _wanted(index: int, count: int, sure: int) -> str:
-    """Return the class a photo aims at: the first `sure` are good, then a mix with some of each."""
+def _wanted(index: int, sure: int) -> str:
+    """Return what a photo aims at: the first `sure` are queries, then comes a mix of classes."""
     if index < sure:
-        return "good"
-    cycle = ("ok", "good", "junk", "good", "ok", "good", "good")
+        return "query"
+    cycle = ("ok", "good", "junk", "ok", "good", "ok", "good")
     return cycle[(index - sure) % len(cycle)]
 
 
@@ -183,7 +185,7 @@ def plan(options: WorldOptions) -> list[_Group]:
         shots = []
         for photo in range(options.retrieval_photos):
             image = f"{name}_{photo:06d}"
-            wanted = _wanted(photo, options.retrieval_photos, options.queries)
+            wanted = _wanted(photo, options.queries)
             seed = (options.seed, _RETRIEVAL, index, photo)
             file = f"{RETRIEVAL_IMAGES}/{image}.jpg"
             shots.append(_Shot(file, image, wanted, _portrait(kind, rng), seed))
@@ -246,9 +248,17 @@ def _props(seed: int) -> Props:
     return build_props(seed)
 
 
-def _single_threaded() -> None:
-    """Set up a worker: one thread of OpenCV in each process."""
+def _set_up_worker() -> None:
+    """Use one thread of OpenCV in each process, and end when the run itself has been killed."""
     cv2.setNumThreads(1)
+
+    def watch() -> None:
+        parent = multiprocessing.parent_process()
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _write_jpeg(path: Path, picture: np.ndarray) -> None:
@@ -310,11 +320,16 @@ def _run_groups(output: Path, options: WorldOptions, groups: list[_Group], worke
         # The largest first, so that no process is left alone with a long one at the end.
         ordered = sorted(groups, key=lambda group: -len(group.shots))
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(workers, context, _single_threaded) as pool:
+        with ProcessPoolExecutor(workers, context, _set_up_worker) as pool:
             jobs = {pool.submit(_run_group, str(output), options, g): g for g in ordered}
             try:
                 for job in as_completed(jobs):
                     finish(jobs[job], job.result())
+            except BrokenProcessPool:
+                raise UserError(
+                    f"a process that renders for {output} was killed (out of memory?): run the "
+                    "same command again, perhaps with fewer --num_workers; what is done is kept"
+                ) from None
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
@@ -401,7 +416,8 @@ def _write_contact_sheet(output: Path, groups: list[_Group], options: WorldOptio
     )
     rows = []
     shown = [g for g in groups if g.part == _RETRIEVAL][:4]
-    shown += [g for g in groups if g.part == _TRAIN][2:6]
+    kinds = {group.kind for group in shown}
+    shown += [g for g in groups if g.part == _TRAIN and g.kind not in kinds][:6]
     sources = [[shot.file for shot in group.shots] for group in shown]
     sources.append([g.shots[0].file for g in groups if g.part == _DISTRACTOR][::-1])
     for files in sources:
@@ -440,11 +456,13 @@ def _check_folder(output: Path, wanted: dict) -> dict | None:
         raise UserError(f"{output} is a file: give --output_directory a folder")
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
+        options = dict(found["options"])
     except FileNotFoundError:
         return None
-    except ValueError:
-        raise UserError(f"{path} is not readable as JSON: delete it to render anew") from None
-    options = found.get("options", {})
+    except (ValueError, KeyError, TypeError):
+        raise UserError(
+            f"{path} is not the record of a sample world: delete it to render anew"
+        ) from None
     differing = [
         f"{name} is {options.get(name)} there and {value} here"
         for name, value in wanted.items()
@@ -510,6 +528,8 @@ def build_sample_world(
         "visibility": classes,
         "photos": sorted((r for items in records.values() for r in items), key=lambda r: r["file"]),
     }
+    for left_over in output.rglob(".*.tmp.*"):  # of a run that was killed
+        left_over.unlink()
     write_json(output / SUMMARY_FILE, summary)
     return summary
 
