@@ -133,6 +133,17 @@ class Attention(nn.Cell):
         return self.softplus(self.conv2(self.relu(self.conv1(features))))
 
 
+def keep_statistics(cell: nn.Cell) -> None:
+    """Let all batch normalisation of a cell use its running statistics, in training too.
+
+    Setting the cell to inference would not last: a cell around it that is set to training sets
+    everything inside.
+    """
+    for _, inner in cell.cells_and_names():
+        if isinstance(inner, nn.BatchNorm2d):
+            inner.use_batch_statistics = False
+
+
 class TuningNetwork(nn.Cell):
     """The first stage: the whole ResNet50 as a classifier of landmarks (section 4.1)."""
 
@@ -151,8 +162,8 @@ class AttentionNetwork(nn.Cell):
     """The second stage: the attention learns on a frozen backbone (section 4.2).
 
     The prediction is W · Σ α(f) f/|f|: the sum of the L2-normalised conv4 features, each weighted
-    by its score. Nothing of the backbone is trained, so no gradient is sent into it, and it stays
-    in inference mode, so that its running statistics do not move.
+    by its score. Nothing of the backbone is trained: no gradient is sent into it, and the running
+    statistics of its batch normalisation do not move.
     """
 
     def __init__(self, num_classes: int):
@@ -162,14 +173,9 @@ class AttentionNetwork(nn.Cell):
         self.classifier = nn.Dense(CONV4_CHANNELS, num_classes, Normal(0.01), "zeros")
         self.sum = ops.ReduceSum()
         self.sum_keep = ops.ReduceSum(keep_dims=True)
+        keep_statistics(self.backbone)
         for parameter in self.backbone.get_parameters():
             parameter.requires_grad = False
-
-    def set_train(self, mode: bool = True) -> AttentionNetwork:
-        """Set the training mode of everything but the backbone."""
-        super().set_train(mode)
-        self.backbone.set_train(False)
-        return self
 
     def construct(self, images: ms.Tensor) -> ms.Tensor:
         """Map images [N, 3, H, W] to logits [N, num_classes]."""

@@ -27,7 +27,6 @@ from src.errors import UserError, one_line
 from src.extract_feature import extract_folder, network_factory, parse_devices
 from src.feature_network import has_attention, read_feature_weights
 from src.fit_pca import choose_files, fit_pca_on_images, read_all
-from src.geometry import VerifySettings
 from src.images import list_images
 from src.match_images import MatchSettings, PairMatch, match_images, read_image_pair
 from src.network_weights import fingerprint
@@ -119,7 +118,7 @@ def match_two_photos(config: Config) -> PairMatch:
             config.images_path,
             folder,
             config.match_output,
-            MatchSettings(verify=verify_settings(config)),
+            MatchSettings(verify=retrieval_settings(config).verify),
         )
 
 
@@ -204,14 +203,13 @@ def extract(
     )
 
 
-def verify_settings(config: Config) -> VerifySettings:
-    """Return the settings of RANSAC."""
-    return VerifySettings(threshold=config.inlier_threshold, max_trials=config.ransac_trials)
-
-
 def retrieval_settings(config: Config) -> RetrievalSettings:
     """Return the settings of the search."""
-    return RetrievalSettings(neighbours=config.num_neighbors, verify=verify_settings(config))
+    base = RetrievalSettings.plain() if config.plain_ranking else RetrievalSettings()
+    verify = dataclasses.replace(
+        base.verify, threshold=config.inlier_threshold, max_trials=config.ransac_trials
+    )
+    return dataclasses.replace(base, neighbours=config.num_neighbors, verify=verify)
 
 
 def search_folders(config: Config, folder: Path) -> tuple[Path, Path]:

@@ -93,7 +93,8 @@ def choose_light(rng: np.random.Generator, moods: tuple[str, ...] = MOODS) -> Li
         # After sunset the sun's own light is gone; a faint warm glow remains at its side.
         sun_colour = np.array([0.22, 0.13, 0.11])
         zenith = np.array([0.02, 0.05, 0.16]) * rng.uniform(0.7, 1.2)
-        horizon = np.array([0.36, 0.23, 0.22]) * rng.uniform(0.3, 1.0)
+        afterglow = float(rng.uniform(0, 1))  # from blue dusk to a red horizon
+        horizon = np.array([0.11, 0.15, 0.26]) + afterglow * np.array([0.27, 0.09, -0.05])
         ambient = np.array([0.08, 0.11, 0.19])
         haze = float(rng.uniform(0.0003, 0.0008))
     bounce = (sun_colour * sun[2] * 0.14 + ambient * 0.3) * np.array([1.05, 1.0, 0.9])

@@ -17,7 +17,7 @@ from model_utils.config import Config
 from model_utils.device import set_up_device
 from src.convert_h5_to_weight import convert_h5
 from src.data_augmentation_parallel import count_classes, create_dataset, find_shards
-from src.delf_model import AttentionNetwork, TuningNetwork
+from src.delf_model import AttentionNetwork, TuningNetwork, keep_statistics
 from src.errors import UserError
 from src.network_weights import Weights, load_weights, read_checkpoint
 from src.train_records import CheckpointFolder, Summary, profiled
@@ -118,9 +118,7 @@ def _build_network(config: Config, num_classes: int, initial: tuple[Weights, str
         goes_on = bool(config.checkpoint_path)
         load_weights(network, weights, source, only=("backbone.", "classifier.")[: 1 + goes_on])
         if not config.train_bn_statistics:
-            for _, cell in network.cells_and_names():
-                if isinstance(cell, nn.BatchNorm2d):
-                    cell.use_batch_statistics = False
+            keep_statistics(network)
         return network
     network = AttentionNetwork(num_classes)
     goes_on = any(name.startswith("attention.") for name in weights)
