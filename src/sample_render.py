@@ -332,12 +332,16 @@ def shadow_map(
 
 
 def _lit_by_sun(
-    shadows: ShadowMap, world: np.ndarray, outward: np.ndarray, jitter: list[np.ndarray]
+    shadows: ShadowMap,
+    world: np.ndarray,
+    outward: np.ndarray,
+    jitter: list[np.ndarray],
+    extra: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return 1 where points [3, n] see the sun, 0 where something is between; and which are known.
 
-    `outward` [3, n] are the normals of the surfaces they lie on. Points outside the map are not
-    known.
+    `outward` [3, n] are the normals of the surfaces they lie on, `extra` [n] how many metres more a
+    thing must be nearer to shade them. Points outside the map are not known.
     """
     # A texel of the map is a patch of a slanted surface: step off it, lest it shade itself.
     world = world + outward * np.float32(1.2 * shadows.texel)
@@ -351,7 +355,7 @@ def _lit_by_sun(
     column = np.clip(column + jitter[0], 0, side - 1).astype(np.int32)
     row = np.clip(row + jitter[1], 0, side - 1).astype(np.int32)
     blocker = shadows.depth.ravel()[row * side + column]
-    return (blocker < near + np.float32(shadows.slack)).astype(np.float32), known
+    return (blocker < near + extra + np.float32(shadows.slack)).astype(np.float32), known
 
 
 def _read_textures(
@@ -531,12 +535,15 @@ def _shade_faces(
         jitter = [(noise[1 + k].ravel()[place] - 0.5) * np.float32(1.1) for k in range(2)]
         spots = world[:, sun_seen]
         outward = normals.astype(np.float32).T[:, face[sun_seen]]
-        lit, known = _lit_by_sun(shadow_map(casters, light, middle), spots, outward, jitter)
+        # Cut-outs stand across themselves, as the sun sees them: they must not cut their own light.
+        flat = np.array([texture.alpha is not None for texture in mesh.textures])[mesh.texture]
+        extra = (3.0 * flat).astype(np.float32)[face[sun_seen]]
+        lit, known = _lit_by_sun(shadow_map(casters, light, middle), spots, outward, jitter, extra)
         lit = np.where(known, lit, 1)
         before = camera.position + camera.rotation[2] * NEAR_SHADOWS[1] * 0.8
         before[2] = 0
         close = shadow_map(casters, light, before, NEAR_SHADOWS)
-        fine, known = _lit_by_sun(close, spots, outward, jitter)
+        fine, known = _lit_by_sun(close, spots, outward, jitter, extra)
         facing_sun[sun_seen] *= np.where(known, fine, lit)
     # Near the ground walls see less sky; the light that comes up from the ground makes up for some.
     low = 1 - 0.4 * np.exp(-np.clip(world[2], 0, 50) / 2.5)
