@@ -24,9 +24,8 @@ from pathlib import Path
 
 import numpy as np
 
-from src.atomic_files import atomic_path
 from src.errors import UserError, run_command
-from src.network_weights import Weights
+from src.network_weights import Weights, write_checkpoint
 
 LOG = logging.getLogger(__name__)
 
@@ -173,17 +172,6 @@ def convert_h5(path: str | Path) -> Weights:
             f"missing {', '.join(missing) or 'none'}; left over {', '.join(left) or 'none'}"
         )
     return weights
-
-
-def write_checkpoint(path: str | Path, weights: Weights) -> None:
-    """Write named tensors as a MindSpore checkpoint, in one step."""
-    import mindspore as ms
-
-    with atomic_path(path) as temporary:
-        ms.save_checkpoint(
-            [{"name": name, "data": ms.Tensor(value)} for name, value in weights.items()],
-            str(temporary),
-        )
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from src.atomic_files import atomic_path
 from src.errors import UserError
 
 if TYPE_CHECKING:
@@ -33,6 +34,19 @@ def read_checkpoint(path: str | Path) -> Weights:
             f"checkpoint {path} cannot be read; it is damaged or no MindSpore checkpoint"
         ) from error
     return {name: parameter.asnumpy() for name, parameter in parameters.items()}
+
+
+def write_checkpoint(path: str | Path, weights: Weights) -> None:
+    """Write named tensors as a MindSpore checkpoint, in one step."""
+    import mindspore as ms
+
+    with atomic_path(path) as temporary:
+        ms.save_checkpoint(
+            [{"name": name, "data": ms.Tensor(value)} for name, value in weights.items()],
+            str(temporary),
+        )
+        # MindSpore makes files that their owner can only read.
+        temporary.chmod(0o644)
 
 
 def fingerprint(weights: Weights) -> str:

@@ -170,6 +170,10 @@ def _run(
                         _say(bar, f"epoch: {epoch} step: {in_epoch}, loss is {loss:.7g}")
                         rate = learning_rate(config.initial_lr, config.max_iters, number)
                         summary.add(number, loss=loss, learning_rate=rate)
+                    if is_last or number % config.save_ckpt_step == 0:
+                        _check_loss(float(value.asnumpy()), number)
+                        saved = checkpoints.save(network, epoch, in_epoch)
+                        LOG.info("saved %s", saved)
                     if is_last or (config.validate_step and number % config.validate_step == 0):
                         accuracy = _validate(config, network)
                         if accuracy is not None:
@@ -180,10 +184,6 @@ def _run(
                                 f"validation accuracy is {accuracy:.4f}",
                             )
                             summary.add(number, validation_accuracy=accuracy)
-                    if is_last or number % config.save_ckpt_step == 0:
-                        _check_loss(float(value.asnumpy()), number)
-                        saved = checkpoints.save(network, epoch, in_epoch)
-                        LOG.info("saved %s", saved)
     seconds = time.monotonic() - since
     LOG.info(
         "%d steps in %.0f s: %.3f s a step, %.1f photos/s",
