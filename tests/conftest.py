@@ -63,6 +63,34 @@ def keras_resnet50(seed: int = 0, classes: int = 0) -> dict[str, dict[str, np.nd
     }
 
 
+def random_weights(network, seed: int = 0) -> dict[str, np.ndarray]:
+    """Weights with statistics that have moved, of a size that keeps activations near one."""
+    generator = np.random.default_rng(seed)
+    weights = {}
+    for name, parameter in network.parameters_and_names():
+        shape = parameter.shape
+        if name.endswith("conv.weight"):
+            scale = np.sqrt(2 / np.prod(shape[1:])) * (0.3 if "branch2c" in name else 0.8)
+            value = generator.normal(0, scale, shape)
+        elif name.endswith(("moving_variance", "gamma")):
+            value = generator.uniform(0.5, 1.5, shape)
+        else:
+            value = generator.normal(0, 0.05, shape)
+        weights[name] = value.astype(np.float32)
+    return weights
+
+
+@pytest.fixture(scope="session")
+def attention_checkpoint(cpu, tmp_path_factory):
+    """A checkpoint of the attention stage with random weights."""
+    from src.delf_model import AttentionNetwork
+    from src.network_weights import write_checkpoint
+
+    path = tmp_path_factory.mktemp("checkpoint") / "checkpoint_delf_attn-1_1.ckpt"
+    write_checkpoint(path, random_weights(AttentionNetwork(5)))
+    return path
+
+
 KERAS1_PARTS = {
     "kernel": "W",
     "bias": "b",

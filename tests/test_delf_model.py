@@ -3,6 +3,7 @@
 import mindspore as ms
 import numpy as np
 import pytest
+from conftest import random_weights
 from mindspore import nn
 
 from src.delf_model import BN_EPSILON, AttentionNetwork, ConvBN, FeatureExtractor, TuningNetwork
@@ -10,23 +11,6 @@ from src.errors import UserError
 from src.feature_network import FeatureNetwork
 from src.network_weights import fold_batch_norm, load_weights
 from src.train_step import ClassificationLoss, PolynomialDecay, TrainStep, learning_rate
-
-
-def random_weights(network, seed=0):
-    """Weights with statistics that have moved, of a size that keeps activations near one."""
-    generator = np.random.default_rng(seed)
-    weights = {}
-    for name, parameter in network.parameters_and_names():
-        shape = parameter.shape
-        if name.endswith("conv.weight"):
-            scale = np.sqrt(2 / np.prod(shape[1:])) * (0.3 if "branch2c" in name else 0.8)
-            value = generator.normal(0, scale, shape)
-        elif name.endswith(("moving_variance", "gamma")):
-            value = generator.uniform(0.5, 1.5, shape)
-        else:
-            value = generator.normal(0, 0.05, shape)
-        weights[name] = value.astype(np.float32)
-    return weights
 
 
 def as_dict(network):
