@@ -130,7 +130,11 @@ class Attention(nn.Cell):
 
     def construct(self, features: ms.Tensor) -> ms.Tensor:
         """Map features [N, 1024, h, w] to positive scores [N, 1, h, w]."""
-        return self.softplus(self.conv2(self.relu(self.conv1(features))))
+        return self.softplus(self.before_softplus(features))
+
+    def before_softplus(self, features: ms.Tensor) -> ms.Tensor:
+        """Map features [N, 1024, h, w] to scores [N, 1, h, w] that softplus has yet to map."""
+        return self.conv2(self.relu(self.conv1(features)))
 
 
 def keep_statistics(cell: nn.Cell) -> None:
@@ -189,14 +193,19 @@ class FeatureExtractor(nn.Cell):
     """What inference needs: conv4 features and their scores, batch normalisation folded.
 
     L2 normalisation and PCA follow outside, for the selected features only. `portable`: for export.
+    Otherwise softplus is left to the caller: MindSpore's CPU kernel splits its work anew in each
+    call, and the last bits of a result depend on where.
     """
 
     def __init__(self, portable: bool = False):
         super().__init__()
         self.backbone = ResNet50(conv5=False, folded=True, portable=portable)
         self.attention = Attention()
+        self.portable = portable
 
     def construct(self, images: ms.Tensor) -> tuple[ms.Tensor, ms.Tensor]:
         """Map images [N, 3, H, W] to features [N, 1024, h, w] and scores [N, 1, h, w]."""
         features = self.backbone(images)
-        return features, self.attention(features)
+        if self.portable:
+            return features, self.attention(features)
+        return features, self.attention.before_softplus(features)

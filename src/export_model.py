@@ -12,7 +12,7 @@ import numpy as np
 from model_utils.device import set_up_device
 from src.delf_config import DelfConfig
 from src.errors import UserError
-from src.feature_network import has_attention, read_feature_weights
+from src.feature_network import has_attention, read_feature_weights, softplus
 from src.network_weights import load_weights
 
 LOG = logging.getLogger(__name__)
@@ -108,8 +108,9 @@ def _check(path: Path, network: object, dims: list[int | None]) -> None:
     generator = np.random.default_rng(0)
     for height, width in sides:
         noise = generator.uniform(-1, 1, (dims[0], 3, height, width)).astype(np.float32)
-        for found, wanted in zip(model(ms.Tensor(noise)), network(ms.Tensor(noise))):
-            difference = float(np.abs(found.asnumpy() - wanted.asnumpy()).max())
+        features, scores = (output.asnumpy() for output in network(ms.Tensor(noise)))
+        for found, wanted in zip(model(ms.Tensor(noise)), (features, softplus(scores))):
+            difference = float(np.abs(found.asnumpy() - wanted).max())
             if found.shape != wanted.shape or difference > 1e-4:
                 raise UserError(
                     f"the exported model differs from the network by {difference:.2g} at "

@@ -37,6 +37,11 @@ def has_attention(weights: Weights) -> bool:
     return any(name.startswith("attention.") for name in weights)
 
 
+def softplus(x: np.ndarray) -> np.ndarray:
+    """Return log(1 + exp(x)), the last function of the attention."""
+    return np.logaddexp(x, np.float32(0))
+
+
 class FeatureNetwork:
     """The DELF network on a device, from arrays to arrays.
 
@@ -87,7 +92,10 @@ class FeatureNetwork:
         """Run the network; see the class for shapes."""
         features, scores = self._network(self._tensor(images))
         features = features.asnumpy().transpose(0, 2, 3, 1)
-        scores = scores.asnumpy()[:, 0] if self.has_attention else np.linalg.norm(features, axis=3)
+        if self.has_attention:
+            scores = softplus(scores.asnumpy()[:, 0])
+        else:
+            scores = np.linalg.norm(features, axis=3)
         return (features, scores) if self.static_shape else (features[0], scores[0])
 
 
