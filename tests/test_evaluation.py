@@ -134,7 +134,7 @@ def test_mistakes_end_with_one_line_and_code_2(tmp_path, world, attention_checkp
             "--gt_path=nowhere",
             f"--checkpoint_path={attention_checkpoint}",
         ],
-        "holds no query": [
+        "holds no *_query.txt": [
             f"--images_path={world / 'images'}",
             f"--gt_path={world / 'images'}",
             f"--checkpoint_path={attention_checkpoint}",
