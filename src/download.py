@@ -17,39 +17,19 @@ if __name__ == "__main__":  # run as a script: from any folder, by any Python
     use_project_environment()
 
 import argparse
-import contextlib
 import dataclasses
-import errno
-import gzip
-import hashlib
-import http.client
-import json
 import logging
 import os
 import re
 import shutil
-import socket
-import ssl
-import tarfile
-import threading
-import time
-import urllib.error
-import urllib.request
-import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO, Callable
-from urllib.parse import urlsplit
+from typing import Any, Callable
 
-from tqdm import tqdm
-
-from src.atomic_files import write_json
+from src.archives import PHOTOS, Damaged, is_unpacked, md5_of, note_unpacked, unpack
+from src.download_records import is_recorded, only_process, read_record, write_record
 from src.errors import UserError, run_command
-
-try:
-    import fcntl
-except ImportError:  # there is no such module on Windows; two downloads at once are not kept apart
-    fcntl = None
+from src.http_fetch import AGAIN, Network, NotServed, fetch, part_path, remote_size
 
 LOG = logging.getLogger(__name__)
 
@@ -65,526 +45,7 @@ GLDV2_TABLES = (
 )
 GLDV2_LAST_TAR = 499
 GLDV2_TAR_BYTES = 1.07e9  # on average: 500 files, 535 GB
-RECORDS = ".download"
-AGAIN = "run the same command again: what is complete is kept"
-
-CHUNK = 1 << 20
-PROGRESS = 1 << 20  # bytes that must arrive for a try not to count as one more failure
-LONGEST_PAUSE = 60.0
 MD5_ATTEMPTS = 3
-TRANSIENT_CODES = (408, 425, 429, 500, 502, 503, 504)
-PHOTOS = (".jpg", ".jpeg", ".png")
-
-
-class NotServed(UserError):
-    """The server is there and will not hand out this file."""
-
-
-class Damaged(UserError):
-    """A file is not what was published."""
-
-
-class _Transient(Exception):
-    """A failure that may pass."""
-
-    def __init__(self, reason: str, pause: float = 0.0) -> None:
-        super().__init__(reason)
-        self.pause = pause
-
-
-@dataclasses.dataclass(frozen=True)
-class Network:
-    """How patient a download is.
-
-    Attributes:
-        timeout: seconds without a byte after which a connection counts as lost.
-        retries: failures in a row, without a further megabyte, before giving up.
-        backoff: seconds before the first retry; doubled each time, up to a minute.
-
-    Raises:
-        UserError: a value is out of its range.
-    """
-
-    timeout: float = 30.0
-    retries: int = 6
-    backoff: float = 1.0
-
-    def __post_init__(self) -> None:
-        """Check the ranges."""
-        if not 0 < self.timeout < float("inf"):
-            raise UserError(f"timeout is {self.timeout}; it must be above 0 seconds")
-        if self.retries < 0:
-            raise UserError(f"retries is {self.retries}; it must be at least 0")
-        if not 0 <= self.backoff < float("inf"):
-            raise UserError(f"backoff is {self.backoff}; it must be at least 0 seconds")
-
-
-# --- one file over HTTP ---------------------------------------------------------------------------
-
-
-def fetch(url: str, path: Path, network: Network | None = None) -> None:
-    """Download `url` to `path`, going on with `path.part` where an earlier run left one.
-
-    The bytes go to `path.part`, which takes its name when complete. With the server's ETag or date
-    the rest is asked for only while the file there is still the same (RFC 9110, If-Range); a server
-    that does not know ranges is read from the start.
-
-    Raises:
-        UserError: the address is wrong or out of reach, or the disk has too little room.
-        NotServed: the server answers that it has no such file, or not for us.
-    """
-    network = network or Network()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = _beside(path, ".part")
-    with open(part, "ab") as file:
-        try:
-            _transfer_patiently(url, part, file, network)
-        finally:
-            if file.seek(0, os.SEEK_END) == 0:
-                part.unlink()
-    part.touch()  # an empty file is a file too
-    os.replace(part, path)
-    _validator_path(part).unlink(missing_ok=True)
-
-
-def _transfer_patiently(url: str, part: Path, file: BinaryIO, network: Network) -> None:
-    """Transfer, and try again after failures that may pass."""
-    reached = failures = 0
-    while True:
-        try:
-            return _transfer(url, part, file, network)
-        except _Transient as error:
-            size = file.seek(0, os.SEEK_END)
-            failures = 1 if size >= reached + PROGRESS else failures + 1
-            reached = max(reached, size)
-            if failures > network.retries:
-                raise UserError(
-                    f"{url}: {error}; gave up after {failures} tries; {AGAIN}"
-                ) from None
-            pause = max(error.pause, network.backoff * 2 ** (failures - 1))
-            pause = min(pause, LONGEST_PAUSE)
-            LOG.warning("%s: %s; trying again in %.0f s", url, error, pause)
-            time.sleep(pause)
-
-
-def remote_size(url: str, network: Network) -> int | None:
-    """Return the size in bytes the server names for a file, None where it names none.
-
-    Raises:
-        UserError: the server is out of reach or has no such file.
-    """
-    try:
-        with _open(url, network.timeout, method="HEAD") as response:
-            return _number(response.headers.get("Content-Length"))
-    except _Transient as error:
-        raise UserError(f"{url}: {error}") from None
-
-
-def is_reachable(url: str, seconds: float = 5.0) -> bool:
-    """Tell within about `seconds` whether a file can be fetched, name resolution included."""
-    answers: list[bool] = []
-
-    def ask() -> None:
-        try:
-            remote_size(url, Network(timeout=seconds))
-            answers.append(True)
-        except UserError as error:
-            LOG.debug("%s", error)
-
-    # A resolver that does not answer cannot be interrupted: leave it behind in its thread.
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(seconds + 1)
-    return bool(answers)
-
-
-def _transfer(url: str, part: Path, file: BinaryIO, network: Network) -> None:
-    """Bring `file`, open on `part`, from its present size to the whole of `url`."""
-    offset = file.seek(0, os.SEEK_END)
-    headers = {}
-    if offset:
-        headers["Range"] = f"bytes={offset}-"
-        with contextlib.suppress(FileNotFoundError):
-            headers["If-Range"] = _validator_path(part).read_text(encoding="ascii")
-    with _open(url, network.timeout, headers) as response:
-        start, total = _content_range(response)
-        if response.status == 416:  # nothing lies beyond the offset: complete, or another file
-            if total == offset:
-                return
-            file.truncate(0)
-            raise _Transient("the partial file does not fit the one on the server; starting again")
-        if response.status == 206 and start != offset:
-            file.truncate(0)
-            raise _Transient("the server sent another range than was asked for; starting again")
-        if response.headers.get_content_type() == "text/html":
-            raise NotServed(f"{url}: the answer is a web page, not the file; is the address right?")
-        if response.status != 206:
-            file.truncate(0)
-            offset = file.seek(0)
-            length = _number(response.headers.get("Content-Length"))
-            total = length if response.headers.get("Transfer-Encoding") is None else None
-        _keep_validator(part, response)
-        if total is not None:
-            _check_room(part, total - offset)
-        progress = tqdm(
-            desc=part.stem, total=total, initial=offset, unit="B", unit_scale=True, disable=None
-        )
-        with progress, _naming(part):
-            while total is None or offset < total:
-                chunk = _read(url, response, CHUNK if total is None else min(CHUNK, total - offset))
-                if not chunk:
-                    break
-                file.write(chunk)
-                offset += len(chunk)
-                progress.update(len(chunk))
-            file.flush()
-        if total is not None and offset != total:
-            raise _Transient(f"the connection ended after {offset:,} of {total:,} bytes")
-
-
-def _read(url: str, response: http.client.HTTPResponse, size: int) -> bytes:
-    """Return what has arrived, at most `size` bytes; nothing at the end."""
-    try:
-        return response.read1(size)
-    except (OSError, http.client.HTTPException) as error:
-        raise _failure(url, error) from None
-
-
-@contextlib.contextmanager
-def _open(
-    url: str, timeout: float, headers: dict[str, str] | None = None, method: str = "GET"
-) -> Iterator[http.client.HTTPResponse]:
-    """Open an http or https address; a 416 comes back as a response, other errors as exceptions."""
-    host = _host(url)
-    opener = urllib.request.OpenerDirector()  # unlike urllib's own, without file: and ftp:
-    for handler in (
-        urllib.request.ProxyHandler(),
-        urllib.request.UnknownHandler(),
-        urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(),
-        urllib.request.HTTPDefaultErrorHandler(),
-        urllib.request.HTTPErrorProcessor(),
-        _Redirects(),
-    ):
-        opener.add_handler(handler)
-    # "identity": a server must not compress on the way, or offsets would mean something else.
-    sent = {"User-Agent": "delf-download", "Accept-Encoding": "identity", **(headers or {})}
-    try:
-        response = opener.open(
-            urllib.request.Request(url, headers=sent, method=method), timeout=timeout
-        )
-    except urllib.error.HTTPError as error:
-        if error.code != 416:
-            error.close()
-            raise _failure(url, error) from None
-        response = error
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        raise _failure(url, error) from None
-    _answered.add(host)
-    with contextlib.closing(response):
-        yield response
-
-
-def _host(url: str) -> str:
-    """Return the host of a web address.
-
-    Raises:
-        UserError: it is none.
-    """
-    try:
-        parts = urlsplit(url)
-        if parts.scheme in ("http", "https") and parts.hostname:
-            return parts.hostname
-    except ValueError:
-        pass
-    raise UserError(f"{url} is not an http or https address")
-
-
-class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follows redirects within http and https, and never from https to http."""
-
-    def redirect_request(self, req, fp, code, msg, headers, newurl):  # type: ignore[no-untyped-def]
-        """Return the next request, or refuse it."""
-        allowed = ("https",) if urlsplit(req.full_url).scheme == "https" else ("http", "https")
-        if urlsplit(newurl).scheme not in allowed:
-            raise NotServed(f"{req.full_url} leads to {newurl}, which is refused as not secure")
-        following = super().redirect_request(req, fp, code, msg, headers, newurl)
-        if following is not None and req.get_method() == "HEAD":
-            following.method = "HEAD"
-        return following
-
-
-_answered: set[str] = set()  # hosts that answered in this run: a failing name may pass
-
-
-def _failure(url: str, error: BaseException) -> Exception:
-    """Return what a failed request means: to be tried again, or for a person to put right."""
-    if isinstance(error, urllib.error.HTTPError):
-        if error.code in TRANSIENT_CODES:
-            pause = float(_number(error.headers.get("Retry-After")) or 0)
-            return _Transient(f"the server answered {error.code} {error.reason}", pause)
-        return NotServed(
-            f"{url}: the server answered {error.code} {error.reason}; check the address or name a "
-            f"mirror (--base_url), then {AGAIN}"
-        )
-    reason = getattr(error, "reason", error)
-    host = _host(url)
-    if isinstance(reason, socket.gaierror) and host not in _answered:
-        return UserError(
-            f"{url}: there is no way to the host {host} ({reason.strerror}); check the network or "
-            f"name a mirror (--base_url), then {AGAIN}"
-        )
-    if isinstance(reason, ssl.SSLCertVerificationError):
-        return UserError(f"{url}: the certificate of {host} is not valid ({reason.verify_message})")
-    if isinstance(error, (ValueError, http.client.InvalidURL)):
-        return UserError(f"{url} is not an http or https address ({error})")
-    if isinstance(reason, socket.timeout):
-        return _Transient("the server did not answer in time")
-    return _Transient(
-        f"the connection failed ({' '.join(str(reason).split()) or type(reason).__name__})"
-    )
-
-
-def _number(text: str | None) -> int | None:
-    """Return a header's whole number, None for anything else."""
-    return int(text) if text and re.fullmatch(r"[0-9]+", text.strip()) else None
-
-
-def _content_range(response: http.client.HTTPResponse) -> tuple[int | None, int | None]:
-    """Return (first byte, size of the whole file) of a Content-Range header where it names them."""
-    found = re.fullmatch(
-        r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)", (response.headers.get("Content-Range") or "").strip()
-    )
-    return (_number(found[1]), _number(found[2])) if found else (None, None)
-
-
-def _beside(path: Path, ending: str) -> Path:
-    return path.with_name(path.name + ending)
-
-
-def _validator_path(part: Path) -> Path:
-    return _beside(part, ".version")
-
-
-def _keep_validator(part: Path, response: http.client.HTTPResponse) -> None:
-    """Note what identifies this version of the file, for If-Range; weak ETags may not be used."""
-    etag = response.headers.get("ETag")
-    validator = etag if etag and etag.startswith('"') else response.headers.get("Last-Modified")
-    if validator and validator.isascii() and validator.isprintable():
-        _validator_path(part).write_text(validator, encoding="ascii")
-    else:
-        _validator_path(part).unlink(missing_ok=True)
-
-
-def _check_room(path: Path, wanted: int) -> None:
-    """Refuse a download that cannot fit."""
-    free = shutil.disk_usage(path.parent).free
-    if wanted > free:
-        raise UserError(
-            f"{path.stem} needs {wanted / 1e9:.1f} GB more and {path.parent} has "
-            f"{free / 1e9:.1f} GB free; make room, then {AGAIN}"
-        )
-
-
-@contextlib.contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Say in the error of a full disk which file was being written."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT) and error.filename is None:
-            error.filename = str(path)
-        raise
-
-
-# --- records of what is complete ------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def only_process(path: Path) -> Iterator[None]:
-    """Keep other processes that run this program from working on `path` meanwhile."""
-    lock = _records_folder(path) / f"{path.name}.lock"
-    with open(lock, "ab") as file:
-        if fcntl is not None:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                LOG.info("another process is busy with %s; waiting for it", path.name)
-                fcntl.flock(file, fcntl.LOCK_EX)
-            except OSError as error:  # a file system without locks
-                LOG.debug("%s cannot be locked: %s", lock, error)
-        yield
-
-
-def _records_folder(path: Path) -> Path:
-    """Make the folder of records, which Git is not to look at."""
-    folder = record_path(path).parent
-    folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / ".gitignore").exists():
-        (folder / ".gitignore").write_text("*\n", encoding="ascii")
-    return folder
-
-
-def record_path(path: Path) -> Path:
-    """Return where the record of a downloaded file stands."""
-    return path.parent / RECORDS / f"{path.name}.json"
-
-
-def read_record(path: Path) -> dict[str, Any]:
-    """Return the record of a file: empty where there is none or it cannot be read."""
-    try:
-        record = json.loads(record_path(path).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return {}
-    return record if isinstance(record, dict) else {}
-
-
-def write_record(path: Path, **facts: Any) -> None:
-    """Note that `path`, as it is now, is complete, with further facts about it."""
-    _records_folder(path)
-    write_json(record_path(path), {**_stamp(path), **facts})
-
-
-def is_recorded(path: Path) -> bool:
-    """Tell whether `path` is, by size and time, the file whose completeness was noted."""
-    record = read_record(path)
-    return path.exists() and bool(record) and _stamp(path).items() <= record.items()
-
-
-def _stamp(path: Path) -> dict[str, int]:
-    status = path.stat()
-    return {"size": status.st_size, "mtime_ns": status.st_mtime_ns}
-
-
-def md5_of(path: Path) -> str:
-    """Return the md5 sum of a file in hexadecimal."""
-    digest = hashlib.md5(usedforsecurity=False)  # as published; it guards against line noise only
-    with open(path, "rb") as file:
-        for chunk in iter(lambda: file.read(CHUNK), b""):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
-# --- unpacking ------------------------------------------------------------------------------------
-
-
-def unpack(
-    archive: Path, folder: Path, suffixes: Sequence[str] = PHOTOS, flat: bool = False
-) -> list[str]:
-    """Unpack the files of a tar or tgz archive into `folder`.
-
-    Only plain files with one of the suffixes are taken, hidden ones are not. A file that is there
-    already with the same size is left alone, so an interrupted unpacking goes on; one with another
-    size is kept too, and counted in a warning. Each file appears whole or not at all.
-
-    Args:
-        archive: the archive, plain or gzip.
-        folder: where to.
-        suffixes: endings of the files to take, in lower case.
-        flat: drop the folders inside the archive.
-
-    Returns:
-        The paths of the archive's files below `folder`, in the archive's order.
-
-    Raises:
-        Damaged: the archive cannot be read to its end, or holds links, devices, paths that lead
-            out of `folder` or (with `flat`) two files of one name.
-    """
-    names: list[str] = []
-    seen: set[str] = set()
-    kept = 0
-    try:
-        with _uncompressed(archive) as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
-            progress = tqdm(desc=f"unpacking {archive.name}", unit=" files", disable=None)
-            with progress:
-                for member in tar:
-                    name = _safe_name(member, archive)
-                    if name is None or name.suffix.lower() not in suffixes:
-                        continue
-                    relative = name.name if flat else str(name)
-                    if relative in seen:
-                        raise Damaged(f"{archive} holds two files called {relative}")
-                    seen.add(relative)
-                    names.append(relative)
-                    kept += _unpack_one(tar, member, folder / relative, archive)
-                    progress.update()
-            while stream.read(CHUNK):  # gzip checks its sum at the very end
-                pass
-    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise Damaged(f"{archive} is damaged: {error}") from error
-    if kept:
-        LOG.warning("%d files in %s differ from those in %s; kept", kept, folder, archive.name)
-    return names
-
-
-@contextlib.contextmanager
-def _uncompressed(archive: Path) -> Iterator[BinaryIO]:
-    with open(archive, "rb") as raw:
-        is_gzip = raw.read(2) == b"\x1f\x8b"
-        raw.seek(0)
-        if is_gzip:
-            with gzip.open(raw) as stream:
-                yield stream  # type: ignore[misc]
-        else:
-            yield raw
-
-
-def _safe_name(member: tarfile.TarInfo, archive: Path) -> PurePosixPath | None:
-    """Return the path of a plain file below the target folder, None for a folder or hidden file."""
-    name = PurePosixPath(member.name)
-    if name.is_absolute() or ".." in name.parts or "\\" in member.name or "\0" in member.name:
-        raise Damaged(f"{archive} holds the path {member.name!r}, which leads out of its folder")
-    if member.isdir():
-        return None
-    if not member.isreg():
-        raise Damaged(
-            f"{archive} holds {member.name!r}, which is no plain file; it is not unpacked"
-        )
-    if any(part.startswith(".") for part in name.parts):
-        return None
-    return name
-
-
-def _unpack_one(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path, archive: Path) -> bool:
-    """Write one file; tell whether another file of its name was there and kept."""
-    try:
-        return target.stat().st_size != member.size
-    except FileNotFoundError:
-        pass
-    target.parent.mkdir(parents=True, exist_ok=True)
-    # One name for the archive: what a killed run leaves behind is overwritten by the next one.
-    temporary = target.parent / f".{archive.name}.part"
-    with _naming(target), open(temporary, "wb") as file:
-        shutil.copyfileobj(tar.extractfile(member), file, CHUNK)  # type: ignore[arg-type]
-        file.flush()
-        if file.tell() != member.size:
-            raise EOFError(f"{member.name} is cut off")
-    os.replace(temporary, target)
-    return False
-
-
-def _note_unpacked(archive: Path, folder: Path, names: Sequence[str]) -> None:
-    """Add to the record of an archive that it was unpacked, and some files to recognise it by."""
-    some = [names[0], names[len(names) // 2], names[-1]] if names else []
-    record = {
-        key: value for key, value in read_record(archive).items() if key not in ("size", "mtime_ns")
-    }
-    unpacked = {"folder": folder.name, "files": len(names), "some": some}
-    write_record(archive, **{**record, "unpacked": unpacked})
-
-
-def _is_unpacked(archive: Path, folder: Path) -> bool:
-    """Tell whether an archive was unpacked and its files are still there.
-
-    The archive may be gone by now; one that is there must be the one that was unpacked.
-    """
-    unpacked = read_record(archive).get("unpacked")
-    if not isinstance(unpacked, dict) or (archive.exists() and not is_recorded(archive)):
-        return False
-    return all((folder / name).exists() for name in unpacked.get("some", []))
-
-
-# --- the data sets --------------------------------------------------------------------------------
 
 
 @dataclasses.dataclass
@@ -652,8 +113,8 @@ def download_gldv2(
     summary = Summary()
     archives = [folder / f"images_{number:03d}.tar" for number in range(first, last + 1)]
 
-    missing = sum(not (is_recorded(tar) or _is_unpacked(tar, folder)) for tar in archives)
-    packed = sum(not _is_unpacked(tar, folder) for tar in archives) if unpack_archives else 0
+    missing = sum(not (is_recorded(tar) or is_unpacked(tar, folder)) for tar in archives)
+    packed = sum(not is_unpacked(tar, folder) for tar in archives) if unpack_archives else 0
     kept = missing if keep_archives or not unpack_archives else min(missing, 1)
     _warn_of_space(folder, GLDV2_TAR_BYTES * (kept + packed))
 
@@ -698,15 +159,15 @@ def _have_gldv2_archive(
 ) -> None:
     """Make sure that one archive is here, is right and is unpacked."""
     folder = tar.parent
-    unpacked = _is_unpacked(tar, folder)
+    unpacked = is_unpacked(tar, folder)
     if is_recorded(tar) or (unpacked and not tar.exists()):
         summary.complete.append(tar.name)
     else:
         _have_verified(tar, base_url, network, summary)
-        unpacked = _is_unpacked(tar, folder)
+        unpacked = is_unpacked(tar, folder)
     if unpack_archives and not unpacked:
         names = unpack(tar, folder)
-        _note_unpacked(tar, folder, names)
+        note_unpacked(tar, folder, names)
         summary.unpacked.append(tar.name)
         LOG.info("%s: %d photos", tar.name, len(names))
         unpacked = True
@@ -735,7 +196,7 @@ def _have_verified(tar: Path, base_url: str, network: Network, summary: Summary)
             return
         LOG.warning("%s: the md5 sum is %s, not %s", tar, found, wanted)
         if attempt == 0 and was_there:  # perhaps only cut off: go on from where it ends
-            os.replace(tar, _beside(tar, ".part"))
+            os.replace(tar, part_path(tar))
         else:
             tar.unlink()
     raise Damaged(f"{url}: the md5 sum was wrong {MD5_ATTEMPTS} times; {AGAIN}")
@@ -833,7 +294,7 @@ def _have_archives(
     dataset_path = _make_folder(dataset_path)
     base_url = base_url.rstrip("/")
     summary = Summary()
-    if not all(_is_unpacked(dataset_path / a.name, dataset_path / a.folder) for a in archives):
+    if not all(is_unpacked(dataset_path / a.name, dataset_path / a.folder) for a in archives):
         _warn_of_space(dataset_path, 2 * size)
     for archive in archives:
         summary.attempt(
@@ -852,7 +313,7 @@ def _have_archive(
 ) -> None:
     """Fetch and unpack one archive. One that a person put there is used as it is."""
     folder, url = path.parent / archive.folder, f"{base_url}/{archive.name}"
-    if _is_unpacked(path, folder):
+    if is_unpacked(path, folder):
         summary.complete.append(path.name)
     else:
         was_there = path.exists()
@@ -866,7 +327,7 @@ def _have_archive(
                 raise Damaged(f"{error}; delete it, then {AGAIN}") from error
             path.unlink()  # our own download: do not trip over it again
             raise Damaged(f"{error}; it was removed, {AGAIN}") from error
-        _note_unpacked(path, folder, names)
+        note_unpacked(path, folder, names)
         (summary.complete if was_there else summary.fetched).append(path.name)
         summary.unpacked.append(path.name)
         LOG.info("%s: %d files in %s", path.name, len(names), folder)

@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Callable, NoReturn
 
 EXIT_USER_ERROR = 2
@@ -31,6 +32,17 @@ def set_up_logging() -> None:
 def one_line(error: BaseException) -> str:
     """Return the message of an error on a single line, or its type where it has none."""
     return " ".join(str(error).split()) or type(error).__name__
+
+
+@contextlib.contextmanager
+def naming_file(path: Path) -> Iterator[None]:
+    """Say in the error of a full disk which file was being written."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT) and error.filename is None:
+            error.filename = str(path)
+        raise
 
 
 @contextlib.contextmanager

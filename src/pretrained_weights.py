@@ -38,16 +38,9 @@ import numpy as np
 from model_utils.environment import PROJECT_ROOT
 from src.atomic_files import atomic_path
 from src.datum_io import parse_datum
-from src.download import (
-    RECORDS,
-    Network,
-    fetch,
-    is_reachable,
-    only_process,
-    read_record,
-    write_record,
-)
+from src.download_records import RECORDS, only_process, read_record, write_record
 from src.errors import UserError, run_command
+from src.http_fetch import Network, fetch, is_reachable
 from src.pca import ABOUT_NAME, MEAN_NAME, PROJECTION_NAME, VARIANCES_NAME, Pca, read_pca, write_pca
 
 LOG = logging.getLogger(__name__)

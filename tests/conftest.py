@@ -7,12 +7,22 @@ import numpy as np
 import pytest
 
 from model_utils.device import set_up_device
+from tests.loopback_server import LoopbackServer
 
 
 @pytest.fixture(scope="session")
 def cpu():
     """MindSpore on CPU, as the programs set it up."""
     return set_up_device("CPU")
+
+
+@pytest.fixture
+def server(monkeypatch):
+    """A web server on the loopback address, reached without a proxy."""
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with LoopbackServer() as running:
+        yield running
 
 
 def keras_resnet50(seed: int = 0, classes: int = 0) -> dict[str, dict[str, np.ndarray]]:

