@@ -439,12 +439,12 @@ def test_workers_do_not_outlive_their_parent(photos, tmp_path, how, workers):
         while any(Path(f"/proc/{pid}").exists() for pid in children):
             assert time.monotonic() < deadline, "a worker lives on"
             time.sleep(0.05)
-        if how == signal.SIGINT:
+        if how == signal.SIGKILL:
+            assert code == -how
+        else:  # SIGTERM is what MindSpore makes of Ctrl-C: both end alike
             assert code == 130
             assert "Traceback" not in text
             assert "interrupted" in text
-        else:
-            assert code == -how
     finally:
         watchdog.cancel()
         process.kill()
