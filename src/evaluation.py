@@ -227,12 +227,12 @@ def search_folders(config: Config, folder: Path) -> tuple[Path, Path]:
 def report(config: Config, ranks: np.ndarray, ground_truth: GroundTruth) -> dict[str, Metrics]:
     """Compute the metrics of ranks [queries, images], write the table and return them."""
     metrics = evaluate(ranks, ground_truth)
-    text = format_map_text(metrics)
-    write_text(config.map_output, text)
+    write_text(config.map_output, format_map_text(metrics))
     LOG.info(
-        "%d queries among %d images, %d listed images missing; table in %s\n%s",
+        "%d queries among %d images, %d listed images missing; mAP %s; table in %s",
         *(len(ground_truth.queries), ground_truth.image_count, len(ground_truth.missing)),
-        *(config.map_output, text),
+        ", ".join(f"{name} {m.mean_average_precision:.2%}" for name, m in metrics.items()),
+        config.map_output,
     )
     return metrics
 
