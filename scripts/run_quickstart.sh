@@ -51,7 +51,7 @@ step "Retrieval before: ImageNet weights, features picked by their norm" \
     evaluate --checkpoint_path="$weights" --map_output="$folder/mAP_before.txt"
 step "First stage: ResNet50 learns the landmarks" train_once tuning
 step "Second stage: the attention learns which features matter" \
-    train_once attn --checkpoint_path="$(newest tuning)"
+    train_once attn --checkpoint_path="$(newest tuning)" --max_iters=120
 step "Retrieval after" \
     evaluate --checkpoint_path="$(newest attn)" --map_output="$folder/mAP_after.txt"
 printf '%s\n' cathedral_000000 cathedral_000001 >"$folder/list_images.txt"

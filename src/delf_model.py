@@ -19,6 +19,8 @@ from mindspore.common.initializer import HeNormal, Normal
 BN_EPSILON = 1e-3
 CONV4_CHANNELS = 1024
 CONV5_CHANNELS = 2048
+# What the weights of a photo's features add up to in the attention stage.
+WEIGHT_SUM = 30.0
 # stage number: (channels of the inner convolutions, units, stride of the last unit)
 STAGES = {2: (64, 3, 2), 3: (128, 4, 2), 4: (256, 6, 2), 5: (512, 3, 1)}
 
@@ -30,7 +32,15 @@ class ConvBN(nn.Cell):
     the weights moves it into the running mean.
     """
 
-    def __init__(self, cin: int, cout: int, kernel: int, stride: int = 1, folded: bool = False):
+    def __init__(
+        self,
+        cin: int,
+        cout: int,
+        kernel: int,
+        stride: int = 1,
+        folded: bool = False,
+        momentum: float = 0.99,
+    ):
         super().__init__()
         self.conv = nn.Conv2d(
             cin,
@@ -43,7 +53,7 @@ class ConvBN(nn.Cell):
             weight_init=HeNormal(mode="fan_out", nonlinearity="relu"),
             bias_init="zeros",
         )
-        self.bn = nn.Identity() if folded else nn.BatchNorm2d(cout, eps=BN_EPSILON, momentum=0.99)
+        self.bn = nn.Identity() if folded else nn.BatchNorm2d(cout, BN_EPSILON, momentum)
 
     def construct(self, x: ms.Tensor) -> ms.Tensor:
         """Map [N, cin, H, W] to [N, cout, ceil(H/stride), ceil(W/stride)]."""
@@ -115,13 +125,15 @@ class ResNet50(nn.Cell):
 
 
 class Attention(nn.Cell):
-    """The score of each feature: two 1×1 convolutions and a softplus (section 4.2)."""
+    """The score of each feature: two 1×1 convolutions and a softplus (section 4.2).
 
-    def __init__(self):
+    The first is normalised over the batch in training: features are of any length, and without it
+    a few steps can push all scores to zero for good.
+    """
+
+    def __init__(self, folded: bool = False):
         super().__init__()
-        self.conv1 = nn.Conv2d(
-            CONV4_CHANNELS, 512, 1, pad_mode="valid", has_bias=True, weight_init=HeNormal()
-        )
+        self.conv1 = ConvBN(CONV4_CHANNELS, 512, 1, folded=folded, momentum=0.9)
         self.relu = nn.ReLU()
         self.conv2 = nn.Conv2d(
             512, 1, 1, pad_mode="valid", has_bias=True, weight_init=Normal(0.01), bias_init="zeros"
@@ -165,9 +177,13 @@ class TuningNetwork(nn.Cell):
 class AttentionNetwork(nn.Cell):
     """The second stage: the attention learns on a frozen backbone (section 4.2).
 
-    The prediction is W · Σ α(f) f/|f|: the sum of the L2-normalised conv4 features, each weighted
-    by its score. Nothing of the backbone is trained: no gradient is sent into it, and the running
-    statistics of its batch normalisation do not move.
+    The prediction is W · Σ w(f) f/|f|: the sum of the L2-normalised conv4 features, each weighted
+    by its score α(f). The weights of a photo are scaled to one sum, w = 30 α / Σ α: with the bare
+    scores the sum grows with the picture, the classifier overshoots, and the scores escape to zero
+    before anything is learned (docs/performance.md has the figures).
+
+    Nothing of the backbone is trained: no gradient is sent into it, and the running statistics of
+    its batch normalisation do not move.
     """
 
     def __init__(self, num_classes: int):
@@ -186,7 +202,9 @@ class AttentionNetwork(nn.Cell):
         features = ops.stop_gradient(self.backbone(images))
         squares = self.sum_keep(features * features, 1)
         unit = features / ops.sqrt(ops.maximum(squares, 1e-12))
-        return self.classifier(self.sum(unit * self.attention(features), (2, 3)))
+        scores = self.attention(features)
+        weights = WEIGHT_SUM * scores / ops.maximum(self.sum_keep(scores, (2, 3)), 1e-12)
+        return self.classifier(self.sum(unit * weights, (2, 3)))
 
 
 class FeatureExtractor(nn.Cell):
@@ -200,7 +218,7 @@ class FeatureExtractor(nn.Cell):
     def __init__(self, portable: bool = False):
         super().__init__()
         self.backbone = ResNet50(conv5=False, folded=True, portable=portable)
-        self.attention = Attention()
+        self.attention = Attention(folded=True)
         self.portable = portable
 
     def construct(self, images: ms.Tensor) -> tuple[ms.Tensor, ms.Tensor]:

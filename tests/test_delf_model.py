@@ -124,7 +124,7 @@ def test_the_attention_network_weighs_unit_features_by_their_scores(cpu, attenti
     extractor = FeatureNetwork(fold_batch_norm(wanted, BN_EPSILON), "weights", "CPU")
     features, scores = (x.astype(np.float64) for x in extractor(images))
     unit = features / np.linalg.norm(features, axis=-1, keepdims=True)
-    pooled = (unit * scores[..., None]).sum((0, 1))
+    pooled = 30 * (unit * scores[..., None]).sum((0, 1)) / scores.sum()
     by_hand = attention_weights["classifier.weight"] @ pooled + attention_weights["classifier.bias"]
     np.testing.assert_allclose(logits, by_hand, rtol=1e-3, atol=1e-3)
 
