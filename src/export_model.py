@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,10 +17,16 @@ from src.errors import UserError
 from src.feature_network import has_attention, read_feature_weights, softplus
 from src.network_weights import load_weights
 
+if TYPE_CHECKING:
+    from mindspore import nn
+
 LOG = logging.getLogger(__name__)
 
-# What a picture of any size is tried with in the check of a dynamic model.
-CHECKED_SIDES = ((96, 128), (161, 95))
+# The sides a model for pictures of any size is tried with.
+DYNAMIC_SIDES = ((96, 128), (161, 95))
+# A larger input than this many pixels is tried in small.
+CHECKED_PIXELS = 2_000_000
+SMALL_SIDES = (96, 128)
 
 
 def export_model(
@@ -49,8 +57,6 @@ def export_model(
     if not has_attention(weights):
         raise UserError(f"{checkpoint} holds no attention; export a checkpoint of the attn stage")
     set_up_device(device_target, device_id)
-    import mindspore as ms
-
     from src.delf_model import FeatureExtractor
 
     network, reference = FeatureExtractor(portable=True), FeatureExtractor()
@@ -62,26 +68,41 @@ def export_model(
     if output.suffix != ".mindir":
         output = output.with_name(output.name + ".mindir")
     output.parent.mkdir(parents=True, exist_ok=True)
-    # MindSpore adds the ending by itself, so the temporary name has none.
+    with _exported(network, output, dims) as written:
+        if height * width * batch <= CHECKED_PIXELS:
+            _check_outputs(written, reference, dims)
+        else:
+            # The full size takes minutes and gigabytes on CPU. The same graph is tried in small,
+            # and the large file must hold the same weights.
+            small = [1, channels, *SMALL_SIDES]
+            with _exported(network, output.with_name("small"), small) as small_file:
+                _check_outputs(small_file, reference, small)
+            _check_weights(written, network)
+        os.replace(written, output)
+    LOG.info("%s: %.1f MB, input %s", output, output.stat().st_size / 1e6, dims)
+    return output
+
+
+@contextlib.contextmanager
+def _exported(network: nn.Cell, output: Path, dims: list[int | None]) -> Iterator[Path]:
+    """Export beside `output` under a temporary name, which is gone afterwards."""
+    import mindspore as ms
+
+    inputs = (
+        ms.Tensor(shape=dims, dtype=ms.float32)
+        if None in dims
+        else ms.Tensor(np.zeros(dims, np.float32))
+    )
+    # MindSpore adds the ending by itself, so the name it is given has none.
     temporary = output.with_name(f".{output.stem}.{os.getpid()}.tmp")
     written = temporary.with_name(temporary.name + ".mindir")
     try:
-        ms.export(
-            network,
-            ms.Tensor(shape=dims, dtype=ms.float32)
-            if None in dims
-            else ms.Tensor(np.zeros(dims, np.float32)),
-            file_name=str(temporary),
-            file_format="MINDIR",
-        )
-        _check(written, reference, dims)
-        # MindSpore writes files that their owner can only read.
+        ms.export(network, inputs, file_name=str(temporary), file_format="MINDIR")
+        # MindSpore makes files that their owner can only read.
         written.chmod(0o644)
-        os.replace(written, output)
+        yield written
     finally:
         written.unlink(missing_ok=True)
-    LOG.info("%s: %.1f MB, input %s", output, output.stat().st_size / 1e6, dims)
-    return output
 
 
 def _checked_shape(shape: Sequence[int]) -> tuple[int, int, int, int]:
@@ -97,12 +118,12 @@ def _checked_shape(shape: Sequence[int]) -> tuple[int, int, int, int]:
     return batch, channels, height, width
 
 
-def _check(path: Path, network: object, dims: list[int | None]) -> None:
+def _check_outputs(path: Path, network: nn.Cell, dims: list[int | None]) -> None:
     """Run the file and the network on the same noise; raise `UserError` where they differ."""
     import mindspore as ms
 
     model = ms.nn.GraphCell(ms.load(str(path)))
-    sides = CHECKED_SIDES if None in dims else ((dims[2], dims[3]),)
+    sides = DYNAMIC_SIDES if None in dims else ((dims[2], dims[3]),)
     if None in dims:
         network.set_inputs(ms.Tensor(shape=dims, dtype=ms.float32))
     generator = np.random.default_rng(0)
@@ -110,10 +131,25 @@ def _check(path: Path, network: object, dims: list[int | None]) -> None:
         noise = generator.uniform(-1, 1, (dims[0], 3, height, width)).astype(np.float32)
         features, scores = (output.asnumpy() for output in network(ms.Tensor(noise)))
         for found, wanted in zip(model(ms.Tensor(noise)), (features, softplus(scores))):
+            if found.shape != wanted.shape:
+                raise UserError(
+                    f"the exported model gives shape {found.shape} at {height}×{width}, the "
+                    f"network {wanted.shape}: it was not kept"
+                )
             difference = float(np.abs(found.asnumpy() - wanted).max())
-            if found.shape != wanted.shape or difference > 1e-4:
+            if difference > 1e-4 * max(1.0, float(np.abs(wanted).max())):
                 raise UserError(
                     f"the exported model differs from the network by {difference:.2g} at "
                     f"{height}×{width}: it was not kept"
                 )
     LOG.info("the exported file computes what the network computes")
+
+
+def _check_weights(path: Path, network: nn.Cell) -> None:
+    """Raise `UserError` where the file does not hold the network's weights."""
+    import mindspore as ms
+
+    found = ms.nn.GraphCell(ms.load(str(path))).parameters_dict()
+    for name, parameter in network.parameters_and_names():
+        if name not in found or (found[name].asnumpy() != parameter.asnumpy()).any():
+            raise UserError(f"the exported model lost the weights {name}: it was not kept")

@@ -4,6 +4,7 @@ import mindspore as ms
 import numpy as np
 import pytest
 from conftest import random_weights
+from mindspore.train import mind_ir_pb2
 
 from src.delf_model import TuningNetwork
 from src.errors import UserError
@@ -32,6 +33,14 @@ def test_only_what_inference_needs_is_in_the_file(attention_checkpoint, tmp_path
     path = export_model(attention_checkpoint, tmp_path / "small", [1, 3, 64, 64], "CPU")
     # conv1 to conv4 with folded normalisation 8.5 M numbers, the attention half a million
     assert 34e6 < path.stat().st_size < 38e6
+
+
+def test_a_large_input_is_checked_in_small_and_by_its_weights(attention_checkpoint, tmp_path):
+    path = export_model(attention_checkpoint, tmp_path / "large", [7, 3, 2048, 2048], "CPU")
+    assert [file.name for file in tmp_path.iterdir()] == ["large.mindir"]
+    model = mind_ir_pb2.ModelProto()
+    model.ParseFromString(path.read_bytes())
+    assert [list(tensor.dims) for tensor in model.graph.input[0].tensor] == [[7, 3, 2048, 2048]]
 
 
 def test_what_cannot_be_exported_is_refused(cpu, attention_checkpoint, tmp_path):
