@@ -48,15 +48,7 @@ def train(config: Config) -> TrainingResult:
     weights = _initial_weights(config)
     set_up_device(config.device_target, config.device_id)
     ms.set_seed(config.seed)
-    data = create_dataset(
-        config.traindata_path,
-        image_size=config.image_size,
-        batch_size=config.batch_size,
-        training=True,
-        seed=config.seed,
-        num_parallel_workers=config.num_parallel_workers or None,
-        first_step=config.start_iter - 1,
-    )
+    data = _dataset(config, training=True)
     steps_per_epoch = data.get_dataset_size()
     if steps_per_epoch == 0:
         raise UserError(
@@ -108,6 +100,18 @@ def _initial_weights(config: Config) -> tuple[Weights, str]:
     path = config.checkpoint_path or config.imagenet_checkpoint
     is_h5 = Path(path).suffix.lower() in (".h5", ".hdf5")
     return (convert_h5(path) if is_h5 else read_checkpoint(path)), path
+
+
+def _dataset(config: Config, training: bool) -> ms.dataset.Dataset:
+    return create_dataset(
+        config.traindata_path,
+        image_size=config.image_size,
+        batch_size=config.batch_size,
+        training=training,
+        seed=config.seed,
+        num_parallel_workers=config.num_parallel_workers or None,
+        first_step=config.start_iter - 1 if training else 0,
+    )
 
 
 def _build_network(config: Config, num_classes: int, initial: tuple[Weights, str]) -> nn.Cell:
@@ -235,14 +239,7 @@ def _validate(config: Config, network: nn.Cell) -> float | None:
     """Return the top-1 accuracy on the validation shards, or None where there are none."""
     if config.validate_step == 0 or not find_shards(config.traindata_path, "validation"):
         return None
-    data = create_dataset(
-        config.traindata_path,
-        image_size=config.image_size,
-        batch_size=config.batch_size,
-        training=False,
-        seed=config.seed,
-        num_parallel_workers=config.num_parallel_workers or None,
-    )
+    data = _dataset(config, training=False)
     network.set_train(False)
     right = photos = 0
     for images, labels in data.create_tuple_iterator(num_epochs=1, output_numpy=True):
