@@ -21,7 +21,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -308,7 +308,7 @@ def _run(
     settings: RetrievalSettings,
     workers: int,
 ) -> Iterator[tuple[str, RankedQuery]]:
-    """Do the jobs in `workers` processes, yielding each result when it is there."""
+    """Do the jobs in `workers` processes, yielding the results in order."""
     workers = min(workers, len(jobs))
     if workers <= 1:
         with _one_thread(), _worker_log(logs, 0):
@@ -325,8 +325,9 @@ def _run(
     ) as pool:
         futures = {pool.submit(_work, job): job for job in jobs}
         try:
-            for future in as_completed(futures):
-                yield futures[future].label, future.result()
+            # In the order of the queries, so that of several faults the first one is named.
+            for future, job in futures.items():
+                yield job.label, future.result()
         except BrokenProcessPool:
             raise UserError(
                 f"a retrieval process ended before its work was done (out of memory?); see the "
