@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 
 from src.errors import UserError, run_command
-from src.network_weights import Weights, write_checkpoint
+from src.network_weights import Weights, read_checkpoint, write_checkpoint
 
 LOG = logging.getLogger(__name__)
 
@@ -172,6 +172,12 @@ def convert_h5(path: str | Path) -> Weights:
             f"missing {', '.join(missing) or 'none'}; left over {', '.join(left) or 'none'}"
         )
     return weights
+
+
+def read_weights(path: str | Path) -> Weights:
+    """Return the tensors of a checkpoint (.ckpt) or of Keras weights (.h5), in our names."""
+    is_h5 = Path(path).suffix.lower() in (".h5", ".hdf5")
+    return convert_h5(path) if is_h5 else read_checkpoint(path)
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Callable, NoReturn
 
 EXIT_USER_ERROR = 2
+LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
 EXIT_INTERRUPTED = 130
 
 
@@ -22,9 +23,7 @@ class UserError(Exception):
 
 def set_up_logging() -> None:
     """Send log records of level INFO and above to standard error, with the time in front."""
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S"
-    )
+    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT, datefmt="%H:%M:%S")
     # Which of its builds FAISS tries on this processor is nobody's concern.
     logging.getLogger("faiss").setLevel(logging.WARNING)
 

@@ -23,10 +23,10 @@ from src.atomic_files import write_text
 from src.build_feature_dataset import IndexSettings, build_index, index_settings
 from src.dataset import GroundTruth, Metrics, evaluate, format_map_text, read_ground_truth
 from src.delf_config import DelfConfig
-from src.errors import UserError, one_line
+from src.errors import LOG_FORMAT, UserError, one_line
 from src.extract_feature import extract_folder, network_factory, parse_devices
 from src.feature_network import has_attention, read_feature_weights
-from src.fit_pca import choose_files, fit_pca_on_images, read_all
+from src.fit_pca import DIMENSIONS, choose_files, fit_pca_on_images, read_all
 from src.images import list_images
 from src.match_images import MatchSettings, PairMatch, match_images, read_image_pair
 from src.network_weights import fingerprint
@@ -35,7 +35,6 @@ from src.perform_retrieval import RetrievalSettings, retrieve
 
 LOG = logging.getLogger(__name__)
 PROJECT_PCA = Path(__file__).resolve().parents[1] / "pca"
-LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,7 +174,7 @@ def choose_pca(config: Config, describer: Describer, folder: Path) -> Pca | None
         factory(device_id=parse_devices(config.devices)[0]),
         read_all(files),
         describer.settings,
-        max(describer.settings.pca_dim, 128),
+        max(describer.settings.pca_dim, DIMENSIONS),
         source=str(config.images_path),
     )
     write_pca(folder, pca)

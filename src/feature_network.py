@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from model_utils.device import set_up_device
-from src.convert_h5_to_weight import convert_h5
-from src.network_weights import Weights, fingerprint, fold_batch_norm, load_weights, read_checkpoint
+from src.convert_h5_to_weight import read_weights
+from src.network_weights import Weights, fingerprint, fold_batch_norm, load_weights
 
 # The batch of a static network: the levels of the pyramid (delf_config), padded to one size.
 STATIC_BATCH = 7
@@ -22,11 +22,9 @@ def read_feature_weights(checkpoint: str | Path) -> Weights:
     """
     from src.delf_model import BN_EPSILON
 
-    is_h5 = Path(checkpoint).suffix.lower() in (".h5", ".hdf5")
-    weights = convert_h5(checkpoint) if is_h5 else read_checkpoint(checkpoint)
     wanted = {
         name: value
-        for name, value in weights.items()
+        for name, value in read_weights(checkpoint).items()
         if name.startswith(("backbone.", "attention.")) and ".stage5." not in name
     }
     return fold_batch_norm(wanted, BN_EPSILON)

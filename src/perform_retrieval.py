@@ -36,7 +36,7 @@ from tqdm import tqdm
 from src.atomic_files import PathLike, atomic_path, write_json
 from src.build_feature_dataset import Index, load_index, read_description
 from src.dataset import read_ground_truth
-from src.errors import UserError, run_command
+from src.errors import LOG_FORMAT, UserError, run_command
 from src.feature_io import (
     Features,
     check_settings,
@@ -381,7 +381,7 @@ def _worker_log(logs: Path, number: int) -> Iterator[None]:
     path = logs / f"process{number}" / f"retrieval{number}.log"
     path.parent.mkdir(parents=True, exist_ok=True)
     handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.setFormatter(logging.Formatter(LOG_FORMAT))
     level = LOG.level
     LOG.setLevel(logging.INFO)
     LOG.addHandler(handler)

@@ -15,11 +15,11 @@ from tqdm import tqdm
 
 from model_utils.config import Config
 from model_utils.device import set_up_device
-from src.convert_h5_to_weight import convert_h5
+from src.convert_h5_to_weight import read_weights
 from src.data_augmentation_parallel import count_classes, create_dataset, find_shards
 from src.delf_model import AttentionNetwork, TuningNetwork, keep_statistics
 from src.errors import UserError
-from src.network_weights import Weights, load_weights, read_checkpoint
+from src.network_weights import Weights, load_weights
 from src.train_records import CheckpointFolder, Summary, profiled
 from src.train_step import ClassificationLoss, PolynomialDecay, TrainStep, learning_rate
 
@@ -98,8 +98,7 @@ def _initial_weights(config: Config) -> tuple[Weights, str]:
     if config.train_state == "attn" and not config.checkpoint_path:
         raise UserError("attn starts from a checkpoint of tuning: set checkpoint_path")
     path = config.checkpoint_path or config.imagenet_checkpoint
-    is_h5 = Path(path).suffix.lower() in (".h5", ".hdf5")
-    return (convert_h5(path) if is_h5 else read_checkpoint(path)), path
+    return read_weights(path), path
 
 
 def _dataset(config: Config, training: bool) -> ms.dataset.Dataset:
