@@ -123,6 +123,10 @@ class ResNet50(nn.Cell):
         x = self.pool1(self.pad(self.relu(self.conv1(x))))
         return self.stage5(self.stage4(self.stage3(self.stage2(x))))
 
+    def stages(self) -> list[nn.Cell]:
+        """Return the parts with weights in the order of the computation: conv1, stage 2 to 5."""
+        return [self.conv1, self.stage2, self.stage3, self.stage4, self.stage5]
+
 
 class Attention(nn.Cell):
     """The score of each feature: two 1×1 convolutions and a softplus (section 4.2).
@@ -160,6 +164,13 @@ def keep_statistics(cell: nn.Cell) -> None:
             inner.use_batch_statistics = False
 
 
+def freeze(cell: nn.Cell) -> None:
+    """Let nothing of a cell move in training: neither parameters nor running statistics."""
+    keep_statistics(cell)
+    for parameter in cell.get_parameters():
+        parameter.requires_grad = False
+
+
 class TuningNetwork(nn.Cell):
     """The first stage: the whole ResNet50 as a classifier of landmarks (section 4.1)."""
 
@@ -193,9 +204,7 @@ class AttentionNetwork(nn.Cell):
         self.classifier = nn.Dense(CONV4_CHANNELS, num_classes, Normal(0.01), "zeros")
         self.sum = ops.ReduceSum()
         self.sum_keep = ops.ReduceSum(keep_dims=True)
-        keep_statistics(self.backbone)
-        for parameter in self.backbone.get_parameters():
-            parameter.requires_grad = False
+        freeze(self.backbone)
 
     def construct(self, images: ms.Tensor) -> ms.Tensor:
         """Map images [N, 3, H, W] to logits [N, num_classes]."""

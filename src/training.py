@@ -17,7 +17,7 @@ from model_utils.config import Config
 from model_utils.device import set_up_device
 from src.convert_h5_to_weight import read_weights
 from src.data_augmentation_parallel import count_classes, create_dataset, find_shards
-from src.delf_model import AttentionNetwork, TuningNetwork, keep_statistics
+from src.delf_model import AttentionNetwork, TuningNetwork, freeze, keep_statistics
 from src.errors import UserError
 from src.network_weights import Weights, load_weights
 from src.train_records import CheckpointFolder, Summary, profiled
@@ -122,6 +122,8 @@ def _build_network(config: Config, num_classes: int, initial: tuple[Weights, str
         load_weights(network, weights, source, only=("backbone.", "classifier.")[: 1 + goes_on])
         if not config.train_bn_statistics:
             keep_statistics(network)
+        for stage in network.backbone.stages()[: config.frozen_stages]:
+            freeze(stage)
         return network
     network = AttentionNetwork(num_classes)
     goes_on = any(name.startswith("attention.") for name in weights)
