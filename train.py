@@ -10,6 +10,8 @@ if __name__ == "__main__":  # by any Python
 import logging
 
 from model_utils.config import load_config
+from model_utils.modelarts import modelarts_job
+from model_utils.worker_group import is_scheduler, join_group
 from src.errors import run_command
 
 LOG = logging.getLogger(__name__)
@@ -18,9 +20,12 @@ LOG = logging.getLogger(__name__)
 def main() -> None:
     """Read the configuration, train, report."""
     config = load_config(description=__doc__)
+    if is_scheduler():
+        join_group()  # until the job has ended
     from src.training import train  # MindSpore takes seconds to import: --help does not wait
 
-    result = train(config)
+    with modelarts_job(config) as config:
+        result = train(config)
     accuracy = "" if result.accuracy is None else f", validation accuracy {result.accuracy:.4f}"
     LOG.info("done: loss %.5f%s, checkpoint %s", result.loss, accuracy, result.checkpoint)
 

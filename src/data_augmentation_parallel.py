@@ -2,7 +2,8 @@
 
 All that is random about a photo (crop, flip) follows from the seed, the epoch and the photo's id,
 and the order of an epoch from the seed and the epoch. So the batches are the same with any number
-of workers, and a training that goes on at a later step sees what it would have seen.
+of workers, a training that goes on at a later step sees what it would have seen, and R devices with
+batches of b photos together do the same steps as one device with batches of R·b.
 
 A batch is made in one call that fills one array: OpenCV decodes (at a half, a quarter or an eighth
 of the size where that is enough), crops and scales 8-bit pixels, and only the finished crop is
@@ -17,17 +18,19 @@ import math
 import os
 import random
 import threading
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import cv2
 import mindspore.dataset as ds
 import numpy as np
+from mindspore import Tensor
 
 from src.errors import UserError
 from src.photo_check import read_frame
 from src.shard_index import Shards, count_classes, count_labels, find_shards
 
-__all__ = ["count_classes", "create_dataset", "find_shards", "random_crop"]
+__all__ = ["PhotoBatches", "count_classes", "create_dataset", "find_shards", "random_crop"]
 
 LOG = logging.getLogger(__name__)
 
@@ -56,86 +59,117 @@ class Box(NamedTuple):
     width: int
 
 
-def create_dataset(
-    shards: Shards,
-    *,
-    image_size: int = 321,
-    batch_size: int = 32,
-    training: bool = True,
-    seed: int = 0,
-    num_parallel_workers: int | None = None,
-    rank_id: int = 0,
-    rank_size: int = 1,
-    first_step: int = 0,
-) -> ds.Dataset:
-    """Make the pipeline of the training or the validation photos.
+class PhotoBatches:
+    """The batches that one of several devices gets from the photos of a split.
 
     Training: each epoch in a new order over all shards; a random crop of 8 to 100 % of the area and
-    an aspect of 3/4 to 4/3, scaled to a square, flipped half of the time; the last, incomplete
-    batch is left out. Validation: in a fixed order, the whole photo scaled to a square, all photos.
+    an aspect of 3/4 to 4/3, scaled to a square, flipped half of the time. Step k of an epoch is the
+    k-th run of rank_size · batch_size photos of that order, of which each device takes its part;
+    what is left over at the end is left out. Validation: in a fixed order, the whole photo scaled
+    to a square, all photos, divided among the devices.
 
     Args:
         shards: one shard, whose siblings are found (`training` says of which split), a folder, or
             a list of shards to be read as they are.
         image_size: side of the square, pixels.
-        batch_size: photos a batch.
+        batch_size: photos a batch and device.
         training: with or without augmentation, see above.
         seed: of order, crops and flips.
         num_parallel_workers: threads; None, or more than there are cores: one a core.
         rank_id: which device of `rank_size` this is; each photo goes to one device an epoch.
         rank_size: number of devices.
-        first_step: batches already done when a training goes on; they are left out, whole epochs
-            included, at no cost. An iterator's `num_epochs` counts from the very start all the
-            same, and must be given (MindSpore does not skip in an endless iterator).
-
-    Returns:
-        Columns `image` float32 [B, 3, S, S], RGB, (x − 128) / 128, and `label` int32 [B].
+        batches_a_step: batches of each device whose gradients make one step; an epoch holds whole
+            steps.
 
     Raises:
         UserError: a shard is missing or cut short, or a setting is impossible.
     """
-    if image_size < 1 or batch_size < 1 or seed < 0 or first_step < 0:
-        raise UserError(
-            f"image_size {image_size} and batch_size {batch_size} should be at least 1, "
-            f"seed {seed} and first_step {first_step} at least 0"
+
+    def __init__(
+        self,
+        shards: Shards,
+        *,
+        image_size: int = 321,
+        batch_size: int = 32,
+        training: bool = True,
+        seed: int = 0,
+        num_parallel_workers: int | None = None,
+        rank_id: int = 0,
+        rank_size: int = 1,
+        batches_a_step: int = 1,
+    ):
+        if image_size < 1 or batch_size < 1 or seed < 0:
+            raise UserError(
+                f"image_size {image_size} and batch_size {batch_size} should be at least 1, "
+                f"seed {seed} at least 0"
+            )
+        if not 0 <= rank_id < rank_size:
+            raise UserError(f"rank_id {rank_id} is not one of {rank_size} devices")
+        self.files = find_shards(shards, "train" if training else "validation")
+        self.photos = sum(sum(count_labels(file).values()) for file in self.files)
+        if self.photos == 0:
+            raise UserError(
+                f"no photo in the {'training' if training else 'validation'} shards of {shards}"
+            )
+        self.image_size = image_size
+        self.batch_size = batch_size
+        self.training = training
+        self.seed = seed
+        self.workers = _allowed_workers(num_parallel_workers)
+        self.rank_id = rank_id
+        self.rank_size = rank_size
+        self.batches_a_step = batches_a_step
+        self.steps_per_epoch = self.photos // (batch_size * rank_size * batches_a_step)
+
+    def epoch(self, epoch: int = 0, first_step: int = 0) -> ds.Dataset:
+        """Make the pipeline of an epoch (counted from 0) from a step of it on (counted from 0).
+
+        Columns `image` float32 [B, 3, S, S], RGB, (x − 128) / 128, and `label` int32 [B].
+        """
+        skipped = first_step * self.batches_a_step * self.batch_size
+        # A prefetched batch of 32 is 40 MB, and MindSpore's default is sixteen of them for each
+        # operation.
+        ds.config.set_prefetch_size(_PREFETCHED_BATCHES)
+        rows = ds.MindDataset(
+            self.files,
+            columns_list=["data", "label", "file_id"],
+            num_parallel_workers=self.workers,
+            sampler=ds.SubsetSampler(self._rows(epoch)[skipped:].tolist()),
         )
-    if not 0 <= rank_id < rank_size:
-        raise UserError(f"rank_id {rank_id} is not one of {rank_size} devices")
-    files = find_shards(shards, "train" if training else "validation")
-    photos = sum(sum(count_labels(file).values()) for file in files)
-    if photos == 0:
-        raise UserError(
-            f"no photo in the {'training' if training else 'validation'} shards of {shards}"
-        )
-    workers = _allowed_workers(num_parallel_workers)
-    # A prefetched batch of 32 is 40 MB, and MindSpore's default is sixteen of them for each step.
-    ds.config.set_prefetch_size(_PREFETCHED_BATCHES)
-    ds.config.set_seed(seed)
-    rows = ds.MindDataset(
-        files,
-        columns_list=["data", "label", "file_id"],
-        shuffle=ds.Shuffle.GLOBAL if training else False,
-        num_parallel_workers=workers,
-        num_shards=rank_size,
-        shard_id=rank_id,
-    )
-    # Where the photos do not divide evenly MindDataset gives some of them to two devices.
-    own = photos // rank_size
-    if not training:
-        own += rank_id < photos % rank_size
-    if own < rows.get_dataset_size():
-        rows = rows.take(own)
-    batches = rows.batch(
-        batch_size,
-        drop_remainder=training,
-        num_parallel_workers=workers,
-        per_batch_map=_BatchMaker(image_size, training, seed),
-        input_columns=["data", "label", "file_id"],
-        output_columns=["image", "label"],
-    ).project(["image", "label"])
-    if first_step:
-        batches.set_init_step(first_step)
-    return batches
+        return rows.batch(
+            self.batch_size,
+            num_parallel_workers=self.workers,
+            per_batch_map=_BatchMaker(self.image_size, self.training, self.seed, epoch),
+            input_columns=["data", "label", "file_id"],
+            output_columns=["image", "label"],
+        ).project(["image", "label"])
+
+    def from_step(self, first_step: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the batches of all epochs without end, after those of the first `first_step` steps.
+
+        What comes before costs nothing.
+        """
+        epoch, skipped = divmod(first_step, self.steps_per_epoch)
+        while True:
+            yield from self.epoch(epoch, skipped).create_tuple_iterator(num_epochs=1)
+            epoch, skipped = epoch + 1, 0
+
+    def _rows(self, epoch: int) -> np.ndarray:
+        """Return the numbers of the photos this device reads in an epoch, in order."""
+        if not self.training:
+            return np.arange(self.rank_id, self.photos, self.rank_size)
+        order = np.random.default_rng([self.seed, epoch]).permutation(self.photos)
+        batches = order[: len(order) // self.batch_size * self.batch_size]
+        batches = batches.reshape(-1, self.batch_size)
+        used = self.steps_per_epoch * self.batches_a_step * self.rank_size
+        return batches[:used][self.rank_id :: self.rank_size].reshape(-1)
+
+
+def create_dataset(
+    shards: Shards, *, epoch: int = 0, first_step: int = 0, **options: int | bool | None
+) -> ds.Dataset:
+    """Make the pipeline of one epoch; `options` are those of `PhotoBatches`, which see."""
+    return PhotoBatches(shards, **options).epoch(epoch, first_step)
 
 
 def random_crop(height: int, width: int, generator: random.Random) -> Box:
@@ -167,10 +201,11 @@ def _allowed_workers(wanted: int | None) -> int:
 class _BatchMaker:
     """Turns the rows of a batch into arrays; called by several threads at once."""
 
-    def __init__(self, image_size: int, training: bool, seed: int):
+    def __init__(self, image_size: int, training: bool, seed: int, epoch: int):
         self.image_size = image_size
         self.training = training
         self.seed = seed
+        self.epoch = epoch
         # MindSpore copies what it is given, so each thread can fill the same array again.
         self.buffers = threading.local()
 
@@ -179,14 +214,13 @@ class _BatchMaker:
         data: list[np.ndarray],
         labels: list[np.ndarray],
         ids: list[np.ndarray],
-        info: ds.engine.datasets.BatchInfo,
+        _: ds.engine.datasets.BatchInfo,
     ) -> tuple[np.ndarray, np.ndarray]:
         images = self._buffer(len(data))
-        epoch = info.get_epoch_num()
         for photo, photo_id, image in zip(data, ids, images):
             generator = None
             if self.training:
-                key = f"{self.seed}/{epoch}/{photo_id}".encode()
+                key = f"{self.seed}/{self.epoch}/{photo_id}".encode()
                 generator = random.Random(hashlib.blake2b(key, digest_size=16).digest())
             square = self._square(photo.tobytes(), str(photo_id), generator)
             for plane, target in zip(cv2.split(square), image[::-1]):  # BGR → RGB

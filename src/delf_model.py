@@ -171,6 +171,20 @@ def freeze(cell: nn.Cell) -> None:
         parameter.requires_grad = False
 
 
+def use_half_precision(cell: nn.Cell) -> None:
+    """Compute the convolutions of a cell, and its classifier, in float16.
+
+    Batch normalisation stays in float32, and with it what follows: additions, pooling, the norms
+    and weights of the features, softplus. So does the convolution that makes the scores.
+    """
+    for _, inner in cell.cells_and_names():
+        if isinstance(inner, ConvBN):
+            inner.conv.to_float(ms.float16)
+            inner.bn.to_float(ms.float32)
+        elif isinstance(inner, nn.Dense):
+            inner.to_float(ms.float16)
+
+
 class TuningNetwork(nn.Cell):
     """The first stage: the whole ResNet50 as a classifier of landmarks (section 4.1)."""
 

@@ -7,11 +7,9 @@ import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Callable
 
 import mindspore as ms
-from mindspore import nn
-
-from src.network_weights import write_checkpoint
 
 LOG = logging.getLogger(__name__)
 
@@ -19,26 +17,43 @@ LOG = logging.getLogger(__name__)
 class CheckpointFolder:
     """The checkpoints of a stage, `checkpoint_delf_<stage>-<epoch>_<step>.ckpt`.
 
-    The newest `keep` are kept; checkpoints of the other stage are never touched.
+    The newest `keep` are kept, and beside them the best by validation under the name
+    `best_delf_<stage>-<epoch>_<step>.ckpt`. Those of the other stage are never touched.
     """
 
     def __init__(self, folder: str | Path, stage: str, keep: int):
         self.folder = Path(folder)
-        self.prefix = f"checkpoint_delf_{stage}"
+        self.stage = stage
         self.keep = keep
 
-    def save(self, network: nn.Cell, epoch: int, step: int) -> Path:
-        """Write the network's parameters; remove what is too many; return the path."""
-        path = self.folder / f"{self.prefix}-{epoch}_{step}.ckpt"
-        # By the names inside this network: the parameters' own begin with the cells around it.
-        write_checkpoint(path, {name: p.asnumpy() for name, p in network.parameters_and_names()})
+    def save(self, write: Callable[[Path], None], epoch: int, step: int) -> Path:
+        """Let `write` make the checkpoint of a step; remove what is too many; return the path."""
+        path = self.folder / f"checkpoint_delf_{self.stage}-{epoch}_{step}.ckpt"
+        write(path)
         for old in self.list()[: -self.keep]:
             old.unlink()
         return path
 
+    def save_best(self, write: Callable[[Path], None], epoch: int, step: int) -> Path:
+        """Let `write` make the best checkpoint in place of the one before; return the path."""
+        path = self.folder / f"best_delf_{self.stage}-{epoch}_{step}.ckpt"
+        write(path)
+        for old in self._list("best"):
+            if old != path:
+                old.unlink()
+        return path
+
     def list(self) -> list[Path]:
         """Return the checkpoints of this stage, oldest first by epoch and step."""
-        pattern = re.compile(re.escape(self.prefix) + r"-(\d+)_(\d+)\.ckpt")
+        return self._list("checkpoint")
+
+    def best(self) -> Path | None:
+        """Return the best checkpoint, if there is one."""
+        found = self._list("best")
+        return found[-1] if found else None
+
+    def _list(self, kind: str) -> list[Path]:
+        pattern = re.compile(rf"{kind}_delf_{self.stage}-(\d+)_(\d+)\.ckpt")
         found = ((pattern.fullmatch(path.name), path) for path in self.folder.glob("*.ckpt"))
         ordered = sorted((int(m[1]), int(m[2]), path) for m, path in found if m)
         return [path for _, _, path in ordered]
@@ -58,8 +73,10 @@ class Summary:
             self._record.add_value("scalar", name, ms.Tensor(value, ms.float32))
         self._record.record(step)
 
-    def close(self) -> None:
-        """Write what is left."""
+    def __enter__(self) -> Summary:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         if self._record is not None:
             self._record.close()
 

@@ -31,8 +31,20 @@ def learning_rate(initial_lr: float, max_iters: int, step: int) -> float:
     return initial_lr * max(1.0 - (step - 1) / max_iters, 0.0)
 
 
+_add_share = ops.MultitypeFuncGraph("add_share")
+
+
+@_add_share.register("Number", "Tensor", "Tensor", "Tensor")
+def _(share: float, is_first: ms.Tensor, total: ms.Parameter, gradient: ms.Tensor) -> ms.Tensor:
+    before = ops.where(is_first, ops.zeros_like(total), total)
+    return ops.assign(total, before + share * gradient)
+
+
 class ClassificationLoss(nn.Cell):
-    """Softmax cross-entropy of a classifier, averaged over the batch, times a weight."""
+    """Softmax cross-entropy of a classifier, averaged over the batch, times a weight.
+
+    Always in float32, whatever the network computes in.
+    """
 
     def __init__(self, network: nn.Cell, weight: float = 1.0):
         super().__init__()
@@ -42,24 +54,123 @@ class ClassificationLoss(nn.Cell):
 
     def construct(self, images: ms.Tensor, labels: ms.Tensor) -> ms.Tensor:
         """Return the loss of images [N, 3, H, W] with labels [N]."""
-        return self.weight * self.loss(self.network(images), labels)
+        logits = ops.cast(self.network(images), ms.float32)
+        return self.weight * self.loss(logits, labels)
 
 
-class TrainStep(nn.TrainOneStepCell):
-    """Gradient, clipping by the norm of all gradients together, and the optimiser's update.
+class Gradients(nn.Cell):
+    """The loss of a batch and its gradients, multiplied by the loss scale where there is one.
 
     Only the parameters the optimiser holds get a gradient: behind a frozen backbone there is no
     backward pass.
     """
 
-    def __init__(self, network: ClassificationLoss, optimizer: nn.Optimizer, clip_norm: float):
-        super().__init__(network, optimizer)
+    def __init__(
+        self, network: ClassificationLoss, parameters: ms.ParameterTuple, scale: ms.Parameter | None
+    ):
+        super().__init__()
+        self.network = network
+        self.weights = parameters
+        self.scale = scale
+        self.gradient = ops.GradOperation(get_by_list=True, sens_param=True)
+
+    def construct(self, images: ms.Tensor, labels: ms.Tensor) -> tuple[ms.Tensor, tuple]:
+        """Return the loss and the gradients of all parameters."""
+        loss = self.network(images, labels)
+        start = ops.ones_like(loss)
+        if self.scale is not None:
+            start = start * self.scale
+        return loss, self.gradient(self.network, self.weights)(images, labels, start)
+
+
+class Update(nn.Cell):
+    """What is done with the gradients: averaged over the devices, clipped, given to the optimiser.
+
+    With a loss scaler they are divided by the loss scale first. Where they have overflowed, the
+    weights of all devices stay as they are and the scale is halved.
+    """
+
+    def __init__(
+        self,
+        optimizer: nn.Optimizer,
+        clip_norm: float,
+        devices: int = 1,
+        scaler: ms.amp.DynamicLossScaler | None = None,
+    ):
+        super().__init__()
+        self.optimizer = optimizer
         self.clip_norm = clip_norm
+        self.scaler = scaler
+        self.average = nn.Identity()
+        self.sum = nn.Identity()
+        self.devices = float(devices)
+        if devices > 1:
+            self.average = nn.DistributedGradReducer(optimizer.parameters, True, devices)
+            self.sum = ops.AllReduce()
+
+    def construct(self, gradients: tuple) -> ms.Tensor:
+        """Move the weights."""
+        gradients = self.average(gradients)
+        if self.scaler is None:
+            return self.optimizer(ops.clip_by_global_norm(gradients, self.clip_norm))
+        # Some devices tell an overflow by a flag of their own, not by what is in the averages.
+        finite_devices = self.sum(ops.cast(ms.amp.all_finite(gradients), ms.float32))
+        is_finite = finite_devices >= self.devices
+        gradients = self.scaler.unscale(gradients)
+        if is_finite:
+            self.optimizer(ops.clip_by_global_norm(gradients, self.clip_norm))
+        return self.scaler.adjust(is_finite)
+
+
+class TrainStep(nn.Cell):
+    """A step of the training in one graph; for the arguments see `Update`."""
+
+    def __init__(
+        self,
+        network: ClassificationLoss,
+        optimizer: nn.Optimizer,
+        clip_norm: float,
+        devices: int = 1,
+        scaler: ms.amp.DynamicLossScaler | None = None,
+    ):
+        super().__init__()
+        scale = scaler.scale_value if scaler is not None else None
+        self.gradients = Gradients(network, optimizer.parameters, scale)
+        self.update = Update(optimizer, clip_norm, devices, scaler)
 
     def construct(self, images: ms.Tensor, labels: ms.Tensor) -> ms.Tensor:
         """Do a step; return the loss before it."""
-        loss = self.network(images, labels)
-        gradients = self.grad(self.network, self.weights)(images, labels, ops.ones_like(loss))
-        gradients = self.grad_reducer(gradients)
-        gradients = ops.clip_by_global_norm(gradients, self.clip_norm)
-        return ops.depend(loss, self.optimizer(gradients))
+        loss, gradients = self.gradients(images, labels)
+        return ops.depend(loss, self.update(gradients))
+
+
+class AccumulatingStep(nn.Cell):
+    """Adds up the gradients of several batches and makes one step of their mean.
+
+    The step then sees batches · batch_size photos in the memory of one batch and one more copy of
+    the weights.
+    """
+
+    def __init__(self, step: TrainStep, batches: int):
+        super().__init__()
+        self.gradients = step.gradients
+        self.share = 1.0 / batches
+        self.sums = step.update.optimizer.parameters.clone(prefix="sum", init="zeros")
+        self.map = ops.HyperMap()
+        self.finish = _UpdateFromSums(step.update, self.sums)
+
+    def construct(self, images: ms.Tensor, labels: ms.Tensor, is_first: ms.Tensor) -> ms.Tensor:
+        """Add a batch to the sums, or begin anew; return its loss. `finish` moves the weights."""
+        loss, gradients = self.gradients(images, labels)
+        add = ops.partial(_add_share, self.share, is_first)
+        return ops.depend(loss, self.map(add, self.sums, gradients))
+
+
+class _UpdateFromSums(nn.Cell):
+    def __init__(self, update: Update, sums: ms.ParameterTuple):
+        super().__init__()
+        self.update = update
+        self.sums = sums
+
+    def construct(self) -> ms.Tensor:
+        return self.update(self.sums)

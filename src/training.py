@@ -1,27 +1,41 @@
-"""The two stages of the training (Noh et al., ICCV 2017, section 4)."""
+"""The two stages of the training (Noh et al., ICCV 2017, section 4), on one or many devices."""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import mindspore as ms
 import numpy as np
-from mindspore import nn
 from tqdm import tqdm
 
 from model_utils.config import Config
 from model_utils.device import set_up_device
-from src.convert_h5_to_weight import read_weights
-from src.data_augmentation_parallel import count_classes, create_dataset, find_shards
-from src.delf_model import AttentionNetwork, TuningNetwork, freeze, keep_statistics
+from model_utils.worker_group import WorkerGroup, join_group, launched_device
+from src.data_augmentation_parallel import PhotoBatches, count_classes, find_shards
 from src.errors import UserError
-from src.network_weights import Weights, load_weights
+from src.metrics_log import MetricsLog
+from src.network_weights import read_checkpoint
+from src.shard_index import count_labels
+from src.stop_request import StopRequest
 from src.train_records import CheckpointFolder, Summary, profiled
-from src.train_step import ClassificationLoss, PolynomialDecay, TrainStep, learning_rate
+from src.train_step import learning_rate
+from src.training_curve import draw_curve
+from src.training_parts import (
+    TrainingParts,
+    build_parts,
+    check_settings,
+    initial_weights_path,
+    load_initial_weights,
+    photo_batches,
+    photos_a_step,
+    training_settings,
+)
+from src.training_state import TrainingRecord, file_digest, read_record, read_state
 
 LOG = logging.getLogger(__name__)
 PROFILED_STEPS = 10
@@ -31,223 +45,271 @@ PROFILED_STEPS = 10
 class TrainingResult:
     """How a training ended: last checkpoint, last loss, accuracy (None: not measured)."""
 
-    checkpoint: Path
+    checkpoint: Path | None
     loss: float
     accuracy: float | None
 
 
 def train(config: Config) -> TrainingResult:
-    """Run a stage of the training from `start_iter` to `max_iters`.
+    """Run a stage of the training to step `max_iters`.
+
+    Where `save_ckpt` holds a checkpoint of the same training, it goes on from there; otherwise it
+    begins with step `start_iter`. Several processes, brought together by a launcher, train as one:
+    the first writes what is left behind.
 
     Raises:
         UserError: data, weights or settings are missing or do not fit each other, or the loss is
             no longer a finite number.
+        KeyboardInterrupt: Ctrl-C or SIGTERM; a checkpoint was written.
     """
-    _check_settings(config)
+    check_settings(config)
+    device = set_up_device(config.device_target, launched_device(config.device_id))
+    group = join_group()
     num_classes = count_classes(config.traindata_path)
-    weights = _initial_weights(config)
-    set_up_device(config.device_target, config.device_id)
     ms.set_seed(config.seed)
-    data = _dataset(config, training=True)
-    steps_per_epoch = data.get_dataset_size()
-    if steps_per_epoch == 0:
+    photos = photo_batches(config, group, training=True)
+    group.check_same("the number of photos", photos.photos)
+    group.check_same("the number of classes", num_classes)
+    if photos.steps_per_epoch == 0:
         raise UserError(
-            f"{config.traindata_path} holds fewer photos than one batch ({config.batch_size}); "
-            "lower batch_size"
+            f"{config.traindata_path} holds {photos.photos} photos, fewer than one step sees "
+            f"({photos_a_step(config, group)}); lower batch_size or accumulation_steps"
         )
-    network = _build_network(config, num_classes, weights)
-    step = _build_step(config, network)
-    LOG.info(
-        "%s: %d classes, %d steps an epoch, steps %d to %d, %d trained tensors",
-        *(config.train_state, num_classes, steps_per_epoch, config.start_iter, config.max_iters),
-        len(network.trainable_params()),
-    )
-    summary = Summary(config.save_summary if config.need_summary else None)
-    try:
-        return _run(config, network, step, data, steps_per_epoch, summary)
-    finally:
-        summary.close()
+    parts = build_parts(config, group, device, num_classes)
+    facts = {"classes": num_classes, "photos": photos.photos}
+    settings = training_settings(config, group, device, **facts)
+    run = _Run(config, group, parts, photos, settings)
+    run.begin()
+    return run.finish()
 
 
-def _check_settings(config: Config) -> None:
-    at_least = {
-        "batch_size": 1,
-        "start_iter": 1,
-        "image_size": 32,
-        "keep_checkpoint_max": 1,
-        "save_ckpt_step": 1,
-        "log_step": 1,
-        "validate_step": 0,
-        "num_parallel_workers": 0,
-    }
-    for name, minimum in at_least.items():
-        if getattr(config, name) < minimum:
-            raise UserError(f"{name} is {getattr(config, name)}; it should be at least {minimum}")
-    if config.max_iters < config.start_iter:
-        raise UserError(
-            f"max_iters ({config.max_iters}) comes before start_iter ({config.start_iter}): "
-            "there is no step to do"
+class _Run:
+    """A training from the step it begins with, or goes on at, to its end."""
+
+    def __init__(
+        self,
+        config: Config,
+        group: WorkerGroup,
+        parts: TrainingParts,
+        photos: PhotoBatches,
+        settings: dict[str, object],
+    ):
+        self.config = config
+        self.group = group
+        self.parts = parts
+        self.photos = photos
+        self.record = TrainingRecord(config.start_iter - 1, settings)
+        stage = config.train_state
+        self.checkpoints = CheckpointFolder(config.save_ckpt, stage, config.keep_checkpoint_max)
+        self.metrics_path = Path(config.save_ckpt) / f"train_{stage}.jsonl"
+        self.saved: Path | None = None
+        self.validates = self._can_validate()
+
+    def begin(self) -> None:
+        """Set the weights, and the state of an earlier run of the same training."""
+        if self.group.is_first:
+            # The same file name may hold other weights the next time.
+            digest = file_digest(initial_weights_path(self.config))
+            self.record.settings["initial_weights"] = digest
+            present = self.checkpoints.list()
+            if present:
+                self._go_on_from(present[-1])
+            else:
+                load_initial_weights(self.config, self.parts.state)
+        self.parts.state.take_from_first(self.group)
+        own = self.record.step if self.group.is_first else 0
+        self.record.step = int(self.group.sum([own])[0])
+
+    def finish(self) -> TrainingResult:
+        """Do the steps that are left."""
+        first, last = self.record.step + 1, self.config.max_iters
+        if first > last:
+            LOG.info("step %d was reached before: %s", last, self.saved)
+            return self._result()
+        LOG.info(
+            "%s: %d classes, %d steps an epoch of %d photos, steps %d to %d, %d trained tensors, "
+            "worker %d of %d",
+            *(
+                self.config.train_state,
+                self.record.settings["classes"],
+                self.photos.steps_per_epoch,
+            ),
+            *(self.photos.photos, first, last, len(self.parts.network.trainable_params())),
+            *(self.group.rank, self.group.size),
         )
-    for name in ("initial_lr", "clip_norm"):
-        if getattr(config, name) <= 0:
-            raise UserError(f"{name} is {getattr(config, name)}; it should be above 0")
+        with ExitStack() as stack:
+            self._open_outputs(stack, first, last)
+            stop = stack.enter_context(StopRequest("a checkpoint is written after this step"))
+            profile = stack.enter_context(ExitStack())
+            if self.config.need_profile and self.group.is_first:
+                profile.enter_context(profiled(self.config.save_summary))
+            batches = self.photos.from_step(first - 1)
+            asked = self.group.start_sum([0.0])
+            for number in range(first, last + 1):
+                losses = self._step(batches)
+                self.record.step = number
+                self.bar.update()
+                if number == first + PROFILED_STEPS - 1:
+                    profile.close()
+                # With several workers the answer to the question before is read, so that nobody
+                # waits for this step; it comes to all of them at the same step.
+                asked_before, asked = asked, self.group.start_sum([stop.is_made])
+                stops = (asked if self.group.size == 1 else asked_before)()[0] > 0
+                self._report(number, losses, is_first=number == first, ends=stops or number == last)
+                if stops and number < last:
+                    break
+        if self.group.is_first:
+            title = f"DELF, {self.config.train_state}"
+            draw_curve(self.metrics_path, self.metrics_path.with_suffix(".png"), title)
+        self.group.wait()
+        if self.record.step < last:
+            raise KeyboardInterrupt
+        return self._result()
 
+    def _go_on_from(self, checkpoint: Path) -> None:
+        weights, record = read_state(checkpoint, self.record.settings)
+        self.parts.state.load(weights, str(checkpoint))
+        self.record = record
+        self.saved = checkpoint
+        best = self.checkpoints.best()
+        if best is not None:
+            # Later than the checkpoint perhaps: those steps will be done again, and give the same.
+            best_record = read_record(read_checkpoint(best), best)
+            if best_record is not None and best_record.settings == record.settings:
+                record.best_accuracy = best_record.accuracy
+        LOG.info("going on after step %d from %s", record.step, checkpoint)
 
-def _initial_weights(config: Config) -> tuple[Weights, str]:
-    """Return the tensors a stage starts from and the name of their file."""
-    if config.train_state == "attn" and not config.checkpoint_path:
-        raise UserError("attn starts from a checkpoint of tuning: set checkpoint_path")
-    path = config.checkpoint_path or config.imagenet_checkpoint
-    return read_weights(path), path
-
-
-def _dataset(config: Config, training: bool) -> ms.dataset.Dataset:
-    return create_dataset(
-        config.traindata_path,
-        image_size=config.image_size,
-        batch_size=config.batch_size,
-        training=training,
-        seed=config.seed,
-        num_parallel_workers=config.num_parallel_workers or None,
-        first_step=config.start_iter - 1 if training else 0,
-    )
-
-
-def _build_network(config: Config, num_classes: int, initial: tuple[Weights, str]) -> nn.Cell:
-    weights, source = initial
-    if config.train_state == "tuning":
-        network = TuningNetwork(num_classes)
-        # ImageNet weights bring no classifier for these classes; a checkpoint of tuning does.
-        goes_on = bool(config.checkpoint_path)
-        load_weights(network, weights, source, only=("backbone.", "classifier.")[: 1 + goes_on])
-        if not config.train_bn_statistics:
-            keep_statistics(network)
-        for stage in network.backbone.stages()[: config.frozen_stages]:
-            freeze(stage)
-        return network
-    network = AttentionNetwork(num_classes)
-    goes_on = any(name.startswith("attention.") for name in weights)
-    prefixes = ("backbone.", "attention.", "classifier.") if goes_on else ("backbone.",)
-    load_weights(network, weights, source, only=prefixes)
-    return network
-
-
-def _build_step(config: Config, network: nn.Cell) -> TrainStep:
-    weight = config.attention_loss_weight if config.train_state == "attn" else 1.0
-    optimizer = nn.Momentum(
-        network.trainable_params(),
-        PolynomialDecay(config.initial_lr, config.max_iters, config.start_iter),
-        config.momentum,
-    )
-    step = TrainStep(ClassificationLoss(network, weight), optimizer, config.clip_norm)
-    step.set_train()
-    return step
-
-
-def _run(
-    config: Config,
-    network: nn.Cell,
-    step: TrainStep,
-    data: ms.dataset.Dataset,
-    steps_per_epoch: int,
-    summary: Summary,
-) -> TrainingResult:
-    checkpoints = CheckpointFolder(config.save_ckpt, config.train_state, config.keep_checkpoint_max)
-    # Counted from the first step of the training, whichever this run starts with.
-    epochs = -(-config.max_iters // steps_per_epoch)
-    batches = data.create_tuple_iterator(num_epochs=epochs)
-    total = config.max_iters - config.start_iter + 1
-    bar = tqdm(total=total, unit="step", disable=None, smoothing=0.05)
-    saved, loss, accuracy = None, float("nan"), None
-    since = time.monotonic()
-    with bar:
-        for group in _groups(config):
-            with profiled(config.save_summary if group.is_profiled else None):
-                for number in group.steps:
-                    value = step(*_next(batches))
-                    bar.update()
-                    is_last = number == config.max_iters
-                    epoch, in_epoch = divmod(number - 1, steps_per_epoch)
-                    epoch, in_epoch = epoch + 1, in_epoch + 1
-                    if number == config.start_iter or number % config.log_step == 0 or is_last:
-                        loss = float(value.asnumpy())
-                        _check_loss(loss, number)
-                        _say(bar, f"epoch: {epoch} step: {in_epoch}, loss is {loss:.7g}")
-                        rate = learning_rate(config.initial_lr, config.max_iters, number)
-                        summary.add(number, loss=loss, learning_rate=rate)
-                    if is_last or number % config.save_ckpt_step == 0:
-                        _check_loss(float(value.asnumpy()), number)
-                        saved = checkpoints.save(network, epoch, in_epoch)
-                        LOG.info("saved %s", saved)
-                    if is_last or (config.validate_step and number % config.validate_step == 0):
-                        accuracy = _validate(config, network)
-                        if accuracy is not None:
-                            step.set_train()
-                            _say(
-                                bar,
-                                f"epoch: {epoch} step: {in_epoch}, "
-                                f"validation accuracy is {accuracy:.4f}",
-                            )
-                            summary.add(number, validation_accuracy=accuracy)
-    seconds = time.monotonic() - since
-    LOG.info(
-        "%d steps in %.0f s: %.3f s a step, %.1f photos/s",
-        *(total, seconds, seconds / total, total * config.batch_size / seconds),
-    )
-    return TrainingResult(saved, loss, accuracy)
-
-
-@dataclass(frozen=True)
-class _Group:
-    steps: range
-    is_profiled: bool
-
-
-def _groups(config: Config) -> Iterator[_Group]:
-    """Yield the steps in one go, or the first few apart where they are to be profiled."""
-    first, end = config.start_iter, config.max_iters + 1
-    if config.need_profile:
-        middle = min(first + PROFILED_STEPS, end)
-        yield _Group(range(first, middle), True)
-        first = middle
-    if first < end:
-        yield _Group(range(first, end), False)
-
-
-def _next(batches: Iterator[tuple[ms.Tensor, ms.Tensor]]) -> tuple[ms.Tensor, ms.Tensor]:
-    """Return the next batch; the iterator stops once at the end of each epoch."""
-    try:
-        return next(batches)
-    except StopIteration:
-        return next(batches)
-
-
-def _say(bar: tqdm, line: str) -> None:
-    """Print a line of the log above the progress bar."""
-    with bar.external_write_mode():
-        print(line, flush=True)
-
-
-def _check_loss(loss: float, step: int) -> None:
-    if not np.isfinite(loss):
-        raise UserError(
-            f"the loss is {loss} at step {step}; nothing of it was saved. "
-            "Lower initial_lr, or check the weights the training started from"
+    def _open_outputs(self, stack: ExitStack, first: int, last: int) -> None:
+        config, writes = self.config, self.group.is_first
+        folder = config.save_summary if config.need_summary and writes else None
+        self.summary = stack.enter_context(Summary(folder))
+        self.metrics = None
+        if writes:
+            self.metrics = MetricsLog(self.metrics_path, last_step=first - 1)
+            stack.callback(self.metrics.close)
+        self.bar = stack.enter_context(
+            tqdm(total=last, initial=first - 1, unit="step", disable=None, smoothing=0.05)
         )
+        self.since, self.since_step, self.waited = time.monotonic(), first - 1, 0.0
 
+    def _step(self, batches: Iterator[tuple[ms.Tensor, ms.Tensor]]) -> list[ms.Tensor]:
+        """Do a step; return the losses of its batches."""
+        count, losses = self.config.accumulation_steps, []
+        for number in range(count):
+            start = time.monotonic()
+            images, labels = next(batches)
+            self.waited += time.monotonic() - start
+            if count == 1:
+                losses.append(self.parts.step(images, labels))
+            else:
+                losses.append(self.parts.step(images, labels, ms.Tensor(number == 0)))
+        if count > 1:
+            self.parts.step.finish()
+        return losses
 
-def _validate(config: Config, network: nn.Cell) -> float | None:
-    """Return the top-1 accuracy on the validation shards, or None where there are none."""
-    if config.validate_step == 0 or not find_shards(config.traindata_path, "validation"):
-        return None
-    data = _dataset(config, training=False)
-    network.set_train(False)
-    right = photos = 0
-    for images, labels in data.create_tuple_iterator(num_epochs=1, output_numpy=True):
-        # A shorter last batch is filled up: another shape would compile the network again.
-        filled = np.zeros((config.batch_size, *images.shape[1:]), np.float32)
-        filled[: len(images)] = images
-        logits = network(ms.Tensor(filled)).asnumpy()[: len(images)]
-        right += int((logits.argmax(1) == labels).sum())
-        photos += len(labels)
-    return right / photos if photos else None
+    def _report(self, number: int, losses: list[ms.Tensor], is_first: bool, ends: bool) -> None:
+        """Log, validate and save what is due after a step."""
+        config = self.config
+        logs = is_first or ends or number % config.log_step == 0
+        is_last = number == config.max_iters
+        validates = self.validates and (is_last or number % config.validate_step == 0)
+        saves = ends or number % config.save_ckpt_step == 0
+        if not (logs or validates or saves):
+            return
+        self.record.loss = self._loss(losses)
+        if logs:
+            self._log(number)
+        start = time.monotonic()
+        if validates or saves:
+            self.parts.state.average_statistics(self.group)
+        if validates:
+            self._validate(number)
+        if saves and self.group.is_first:
+            self.saved = self.checkpoints.save(self._write, *self._position(number))
+            LOG.info("saved %s", self.saved)
+        self.since += time.monotonic() - start
+
+    def _loss(self, losses: list[ms.Tensor]) -> float:
+        """Return the mean loss of a step over its batches and all workers."""
+        own = float(np.mean([float(loss.asnumpy()) for loss in losses]))
+        loss = float(self.group.mean([own])[0])
+        if not np.isfinite(loss):
+            raise UserError(
+                f"the loss is {loss} at step {self.record.step}; nothing of it was saved. "
+                "Lower initial_lr, or check the weights the training started from"
+            )
+        return loss
+
+    def _log(self, number: int) -> None:
+        loss, now = self.record.loss, time.monotonic()
+        seconds, steps = now - self.since, number - self.since_step
+        epoch, in_epoch = self._position(number)
+        self._say(f"epoch: {epoch} step: {in_epoch}, loss is {loss:.7g}")
+        values = {
+            "loss": loss,
+            "learning_rate": learning_rate(self.config.initial_lr, self.config.max_iters, number),
+            "photos_per_second": steps * self.record.settings["photos_a_step"] / seconds,
+            "data_wait": self.waited / seconds,
+        }
+        self.summary.add(number, **values)
+        if self.metrics is not None:
+            self.metrics.add(number, epoch=epoch, **values, seconds_per_step=seconds / steps)
+        self.since, self.since_step, self.waited = now, number, 0.0
+
+    def _validate(self, number: int) -> None:
+        accuracy = self._accuracy()
+        self.parts.step.set_train()
+        epoch, in_epoch = self._position(number)
+        self._say(f"epoch: {epoch} step: {in_epoch}, validation accuracy is {accuracy:.4f}")
+        self.summary.add(number, validation_accuracy=accuracy)
+        if self.metrics is not None:
+            self.metrics.add(number, epoch=epoch, validation_accuracy=accuracy)
+        self.record.accuracy = accuracy
+        best = self.record.best_accuracy
+        if self.group.is_first and (best is None or accuracy > best):
+            self.record.best_accuracy = accuracy
+            self.checkpoints.save_best(self._write, epoch, in_epoch)
+
+    def _accuracy(self) -> float:
+        """Return the top-1 accuracy on the validation shards, each worker measuring its part."""
+        data = photo_batches(self.config, self.group, training=False)
+        self.parts.network.set_train(False)
+        right = 0
+        batches = data.epoch().create_tuple_iterator(num_epochs=1, output_numpy=True)
+        for images, labels in batches:
+            # A shorter last batch is filled up: another shape would compile the network again.
+            filled = np.zeros((self.config.batch_size, *images.shape[1:]), np.float32)
+            filled[: len(images)] = images
+            logits = self.parts.network(ms.Tensor(filled)).asnumpy()[: len(images)]
+            right += int((logits.argmax(1) == labels).sum())
+        return float(self.group.sum([right])[0]) / data.photos
+
+    def _can_validate(self) -> bool:
+        if self.config.validate_step == 0:
+            return False
+        shards = find_shards(self.config.traindata_path, "validation")
+        if not shards or not sum(sum(count_labels(shard).values()) for shard in shards):
+            LOG.warning(
+                "no validation photos beside %s: no accuracy is measured and no best checkpoint "
+                "kept; build the shards with --validation_split_size",
+                self.config.traindata_path,
+            )
+            return False
+        return True
+
+    def _write(self, path: Path) -> None:
+        self.parts.state.save(path, self.record)
+
+    def _position(self, number: int) -> tuple[int, int]:
+        """Return the epoch and the step in it, both counted from 1."""
+        epoch, in_epoch = divmod(number - 1, self.photos.steps_per_epoch)
+        return epoch + 1, in_epoch + 1
+
+    def _say(self, line: str) -> None:
+        """Print a line of the log above the progress bar."""
+        with self.bar.external_write_mode():
+            print(line, flush=True)
+
+    def _result(self) -> TrainingResult:
+        loss = float("nan") if self.record.loss is None else self.record.loss
+        return TrainingResult(self.saved, loss, self.record.accuracy)

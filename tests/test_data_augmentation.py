@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import os
 import random
 import shutil
@@ -16,7 +17,13 @@ from mindspore.mindrecord import FileWriter
 from PIL import Image
 
 from src.build_image_dataset import build_image_dataset
-from src.data_augmentation_parallel import count_classes, create_dataset, find_shards, random_crop
+from src.data_augmentation_parallel import (
+    PhotoBatches,
+    count_classes,
+    create_dataset,
+    find_shards,
+    random_crop,
+)
 from src.errors import UserError
 from src.shard_index import count_labels
 from src.shard_writer import SCHEMA
@@ -72,9 +79,14 @@ def single(tmp_path: Path, *photos: bytes) -> str:
     return str(path)
 
 
-def batches(data: ds.Dataset, epochs: int = 1) -> list[list[tuple[np.ndarray, np.ndarray]]]:
-    iterator = data.create_tuple_iterator(num_epochs=epochs, output_numpy=True)
-    return [[(a.copy(), b.copy()) for a, b in iterator] for _ in range(epochs)]
+def batches(data: ds.Dataset) -> list[tuple[np.ndarray, np.ndarray]]:
+    iterator = data.create_tuple_iterator(num_epochs=1, output_numpy=True)
+    return [(a.copy(), b.copy()) for a, b in iterator]
+
+
+def epochs_of(shards, count: int, **options) -> list[list[tuple[np.ndarray, np.ndarray]]]:
+    data = PhotoBatches(shards, **options)
+    return [batches(data.epoch(number)) for number in range(count)]
 
 
 def digest(epoch: list[tuple[np.ndarray, np.ndarray]]) -> list[str]:
@@ -89,7 +101,7 @@ def test_what_a_batch_is(many):
     data = create_dataset(many / "train.mindrecord000", image_size=32, batch_size=4)
     assert data.get_dataset_size() == 6  # 27 photos: the last three are left out
     assert data.get_col_names() == ["image", "label"]
-    for image, label in batches(data)[0]:
+    for image, label in batches(data):
         assert image.shape == (4, 3, 32, 32) and image.dtype == np.float32
         assert label.shape == (4,) and label.dtype == np.int32
         assert -1 <= image.min() < -0.3 and 0.3 < image.max() <= 127 / 128
@@ -102,15 +114,15 @@ def test_colours_are_rgb_less_128_over_128(tmp_path):
     shard = single(tmp_path, *photos)
     for training in (False, True):
         data = create_dataset([shard], image_size=16, batch_size=4, training=training)
-        image, label = batches(data)[0][0]
+        image, label = batches(data)[0]
         for colour, one in zip(np.array(colours)[label], image):
             wanted = (colour - 128.0) / 128.0
             assert np.abs(one - wanted[:, None, None]).max() < 3 / 128
 
 
 def test_every_epoch_is_a_new_order_of_all_photos(many):
-    data = create_dataset(many, image_size=16, batch_size=3, seed=1)
-    epochs = [labels(epoch) for epoch in batches(data, 4)]
+    made = epochs_of(many, 4, image_size=16, batch_size=3, seed=1)
+    epochs = [labels(epoch) for epoch in made]
     for epoch in epochs:
         assert sorted(epoch) == list(range(PHOTOS))
     assert len({tuple(epoch) for epoch in epochs}) == 4
@@ -121,11 +133,11 @@ def test_every_epoch_is_a_new_order_of_all_photos(many):
 
 def test_same_seed_same_batches_on_any_number_of_workers(many):
     def run(workers: int, seed: int) -> list[list[str]]:
-        data = create_dataset(
-            many, image_size=24, batch_size=4, seed=seed, num_parallel_workers=workers
-        )
         np.random.seed(seed + workers)
-        return [digest(epoch) for epoch in batches(data, 3)]
+        made = epochs_of(
+            many, 3, image_size=24, batch_size=4, seed=seed, num_parallel_workers=workers
+        )
+        return [digest(epoch) for epoch in made]
 
     one = run(1, 7)
     assert one == run(1, 7) == run(2, 7) == run(1000, 7)
@@ -134,8 +146,7 @@ def test_same_seed_same_batches_on_any_number_of_workers(many):
 
 
 def test_crops_of_a_photo_change_with_the_epoch(many):
-    data = create_dataset(many, image_size=24, batch_size=27, seed=0)
-    first, second = (epoch[0] for epoch in batches(data, 2))
+    first, second = (e[0] for e in epochs_of(many, 2, image_size=24, batch_size=27, seed=0))
     order = [list(first[1]).index(label) for label in second[1]]
     differences = np.abs(first[0][order] - second[0]).mean(axis=(1, 2, 3))
     assert (differences > 0.02).all()
@@ -143,29 +154,22 @@ def test_crops_of_a_photo_change_with_the_epoch(many):
 
 @pytest.mark.parametrize("first_step", [0, 1, 6, 8, 13])
 def test_going_on_at_a_step_gives_what_would_have_come(many, first_step):
-    arguments = {"image_size": 16, "batch_size": 4, "seed": 3}
-    whole = [x for epoch in batches(create_dataset(many, **arguments), 3) for x in digest(epoch)]
-    data = create_dataset(many, **arguments, first_step=first_step)
-    iterator = data.create_tuple_iterator(num_epochs=3, output_numpy=True)
-    rest = [x for _ in range(3 - first_step // 6) for x in digest([(a, b) for a, b in iterator])]
-    assert rest == whole[first_step:]
+    options = {"image_size": 16, "batch_size": 4, "seed": 3}
+    whole = [x for epoch in epochs_of(many, 3, **options) for x in digest(epoch)]
+    steps = PhotoBatches(many, **options).from_step(first_step)
+    rest = itertools.islice(steps, len(whole) - first_step)
+    assert digest([(a.asnumpy(), b.asnumpy()) for a, b in rest]) == whole[first_step:]
 
 
 @pytest.mark.parametrize("rank_size", [2, 4])
 def test_devices_share_the_photos(many, rank_size):
     for training in (True, False):
         total = PHOTOS if training else 6
+        options = {"image_size": 8, "batch_size": 1, "training": training, "rank_size": rank_size}
         parts = []
         for rank in range(rank_size):
-            data = create_dataset(
-                many,
-                image_size=8,
-                batch_size=1,
-                training=training,
-                rank_id=rank,
-                rank_size=rank_size,
-            )
-            parts.append([labels(epoch) for epoch in batches(data, 2)])
+            made = epochs_of(many, 2, rank_id=rank, **options)
+            parts.append([labels(epoch) for epoch in made])
         for epoch in range(2):
             seen = [label for part in parts for label in part[epoch]]
             assert len(seen) == len(set(seen))
@@ -174,10 +178,24 @@ def test_devices_share_the_photos(many, rank_size):
                 assert len({len(part[epoch]) for part in parts}) == 1
 
 
+@pytest.mark.parametrize("rank_size", [2, 3])
+def test_several_devices_do_the_steps_of_one_with_a_larger_batch(many, rank_size):
+    one = epochs_of(many, 2, image_size=16, batch_size=2 * rank_size, seed=5)
+    parts = [
+        epochs_of(many, 2, image_size=16, batch_size=2, seed=5, rank_id=r, rank_size=rank_size)
+        for r in range(rank_size)
+    ]
+    for epoch in range(2):
+        assert len(one[epoch]) == len(parts[0][epoch]) == PHOTOS // (2 * rank_size)
+        for step, (images, _) in enumerate(one[epoch]):
+            together = np.concatenate([part[epoch][step][0] for part in parts])
+            np.testing.assert_array_equal(together, images)
+
+
 def test_validation_is_the_whole_photo_in_a_fixed_order_without_loss(many):
     data = create_dataset(many / "train.mindrecord000", image_size=32, batch_size=4, training=False)
     assert data.get_dataset_size() == 2
-    epochs = batches(data, 2)
+    epochs = [batches(data), batches(data)]
     assert [len(label) for _, label in epochs[0]] == [4, 2]
     assert labels(epochs[0]) == labels(epochs[1]) == list(range(6))
     assert digest(epochs[0]) == digest(epochs[1])
@@ -191,7 +209,7 @@ def test_large_photos_are_read_at_a_fraction_of_the_size_and_look_the_same(tmp_p
     photos = [smooth(1, 1300, 900), smooth(2, 6000, 500), smooth(3, 300, 1201)]
     shard = single(tmp_path, *(encoded(photo) for photo in photos))
     data = create_dataset([shard], image_size=100, batch_size=3, training=False)
-    for got, photo in zip(batches(data)[0][0][0], photos):
+    for got, photo in zip(batches(data)[0][0], photos):
         wanted = Image.fromarray(photo).resize((100, 100), Image.Resampling.BOX)
         assert np.abs(got.transpose(1, 2, 0) * 128 + 128 - np.asarray(wanted, float)).mean() < 3
 
@@ -206,11 +224,11 @@ def test_photos_come_upright(tmp_path, orientation):
     shard = single(tmp_path, encoded(np.ascontiguousarray(np.rot90(upright, turns)), exif=exif))
     for size in (20, 64):  # read at a reduced and at full size
         data = create_dataset([shard], image_size=size, batch_size=1, training=False)
-        got = batches(data)[0][0][0][0].transpose(1, 2, 0) * 128 + 128
+        got = batches(data)[0][0][0].transpose(1, 2, 0) * 128 + 128
         wanted = Image.fromarray(upright).resize((size, size), Image.Resampling.BOX)
         assert np.abs(got - np.asarray(wanted, float)).mean() < 4
     cropped = create_dataset([shard], image_size=64, batch_size=1, training=True)
-    assert cropped.get_dataset_size() == 1 and len(batches(cropped)[0]) == 1
+    assert cropped.get_dataset_size() == 1 and len(batches(cropped)) == 1
 
 
 def test_grey_tiny_and_long_photos_go_through(tmp_path):
@@ -223,8 +241,7 @@ def test_grey_tiny_and_long_photos_go_through(tmp_path):
         encoded(smooth(0), progressive=True),
     ]
     shard = single(tmp_path, *photos)
-    data = create_dataset([shard], image_size=64, batch_size=6, training=True)
-    for epoch in batches(data, 5):
+    for epoch in epochs_of([shard], 5, image_size=64, batch_size=6):
         assert sorted(labels(epoch)) == list(range(6))
         assert np.isfinite(epoch[0][0]).all()
 
@@ -232,9 +249,8 @@ def test_grey_tiny_and_long_photos_go_through(tmp_path):
 def test_flips_are_half_and_crops_are_parts_of_the_photo(tmp_path):
     ramp = np.broadcast_to(np.linspace(0, 255, 256).astype(np.uint8)[None, :, None], (256, 256, 3))
     shard = single(tmp_path, encoded(np.ascontiguousarray(ramp)))
-    data = create_dataset([shard], image_size=64, batch_size=1, training=True, seed=2)
     widths, flipped = [], 0
-    for epoch in batches(data, 300):
+    for epoch in epochs_of([shard], 300, image_size=64, batch_size=1, seed=2):
         row = epoch[0][0][0, 0, 32] * 128 + 128
         slope = row[-8:].mean() - row[:8].mean()
         flipped += slope < 0
@@ -333,7 +349,7 @@ def test_shards_written_in_one_go_by_mindspore_are_read_too(tmp_path):
         writer.write_raw_data([row])
     writer.commit()
     data = create_dataset(tmp_path / "train.mindrecord0", image_size=8, batch_size=2)
-    assert sorted(labels(batches(data)[0])) == list(range(8))
+    assert sorted(labels(batches(data))) == list(range(8))
 
 
 @pytest.mark.parametrize(
@@ -358,6 +374,6 @@ def test_what_is_built_can_be_trained_on(tmp_path):
     first = tmp_path / "out" / "train.mindrecord000"
     assert count_classes(first) == 2
     train = create_dataset(first, image_size=32, batch_size=9)
-    assert sorted(labels(batches(train)[0])) == [0] * 5 + [1] * 4
+    assert sorted(labels(batches(train))) == [0] * 5 + [1] * 4
     validation = create_dataset(first, image_size=32, batch_size=9, training=False)
-    assert sorted(labels(batches(validation)[0])) == [0, 1]
+    assert sorted(labels(batches(validation))) == [0, 1]

@@ -160,7 +160,7 @@ def test_the_newest_checkpoints_of_a_stage_are_kept(cpu, tmp_path):
     other = tmp_path / "checkpoint_delf_attn-1_1.ckpt"
     other.write_bytes(b"")
     for epoch, step in ((1, 9), (1, 10), (2, 1)):
-        folder.save(nn.Dense(1, 1), epoch, step)
+        folder.save(lambda path: path.write_bytes(b""), epoch, step)
     assert [path.name for path in folder.list()] == [
         "checkpoint_delf_tuning-1_10.ckpt",
         "checkpoint_delf_tuning-2_1.ckpt",

@@ -1,0 +1,149 @@
+"""The processes that train together, one a device, and what they tell each other."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Callable
+
+import numpy as np
+
+from model_utils.rank_table import read_rank_table
+from src.errors import UserError
+
+# Arrays are sent in pieces of one size, so that there is one graph to compile: 64 MB of float32.
+_PIECE = 1 << 24
+
+
+def is_scheduler(environment: Mapping[str, str] = os.environ) -> bool:
+    """Tell whether msrun started this process to bring the workers together, not to train."""
+    return environment.get("MS_ROLE") == "MS_SCHED"
+
+
+def expects_others(environment: Mapping[str, str] = os.environ) -> bool:
+    """Tell whether a launcher (msrun, a rank table, ModelArts) started several processes."""
+    if "MS_ROLE" in environment:
+        return True
+    return bool(environment.get("RANK_TABLE_FILE")) and int(environment.get("RANK_SIZE", "1")) > 1
+
+
+def launched_device(device_id: int, environment: Mapping[str, str] = os.environ) -> int:
+    """Return the device of this process: what its launcher says, else `device_id`.
+
+    A rank table says it by the rank, otherwise DEVICE_ID does. Raises `UserError` for a rank table
+    that does not hold this process.
+    """
+    if not expects_others(environment):
+        return device_id
+    table = environment.get("RANK_TABLE_FILE")
+    if table:
+        rank = int(environment.get("RANK_ID", "0"))
+        for server in read_rank_table(table):
+            if rank in server.devices:
+                return server.devices[rank]
+        raise UserError(f"rank table {table} holds no rank {rank}")
+    return int(environment.get("DEVICE_ID", device_id))
+
+
+def join_group() -> WorkerGroup:
+    """Join the other processes of the job; alone where there are none. The device must be set.
+
+    Raises `UserError` when the others cannot be reached. In the scheduler's process this returns
+    only when the job has ended, by `SystemExit`.
+    """
+    if not expects_others():
+        return WorkerGroup()
+    import mindspore.communication as communication
+
+    try:
+        communication.init()
+    except (RuntimeError, ValueError, TypeError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else "no reason given"
+        raise UserError(f"the workers cannot join each other: {reason}") from error
+    return WorkerGroup(communication.get_rank(), communication.get_group_size())
+
+
+class WorkerGroup:
+    """One of `size` workers. All of them must call the same methods in the same order.
+
+    The numbers travel as float32, which every backend can add up: whole numbers are exact up to
+    2^24.
+    """
+
+    def __init__(self, rank: int = 0, size: int = 1):
+        self.rank = rank
+        self.size = size
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this worker writes what the job leaves behind."""
+        return self.rank == 0
+
+    def sum(self, values: Sequence[float]) -> np.ndarray:
+        """Add up each of a few numbers over the workers."""
+        return self.start_sum(values)()
+
+    def mean(self, values: Sequence[float]) -> np.ndarray:
+        """Average each of a few numbers over the workers."""
+        return self.sum(values) / self.size
+
+    def start_sum(self, values: Sequence[float]) -> Callable[[], np.ndarray]:
+        """Begin to add up; the result is waited for when it is called."""
+        own = np.asarray(values, np.float32)
+        if self.size == 1:
+            return lambda: own
+        import mindspore as ms
+
+        result = self._adder(ms.Tensor(own))
+        return lambda: result.asnumpy()
+
+    def mean_arrays(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Average float32 arrays over the workers."""
+        return [array / np.float32(self.size) for array in self._together(arrays, "_adder")]
+
+    def send_from_first(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Return the first worker's arrays to all; the others give arrays of the same shapes."""
+        return self._together(arrays, "_sender")
+
+    def wait(self) -> None:
+        """Return when all workers have come here."""
+        self.sum([0.0])
+
+    def check_same(self, what: str, value: int) -> None:
+        """Raise `UserError` on every worker when a number differs between them."""
+        parts = np.array([value & 0xFFFF, value >> 16], np.float32)
+        differs = (self.sum(parts) != parts * self.size).any()
+        if self.sum([differs])[0]:
+            raise UserError(
+                f"{what} is {value} on worker {self.rank}, and not the same on all {self.size} "
+                "workers: give every host the same data and settings"
+            )
+
+    def _together(self, arrays: Sequence[np.ndarray], operation: str) -> list[np.ndarray]:
+        if self.size == 1 or not arrays:
+            return list(arrays)
+        import mindspore as ms
+
+        flat = np.concatenate([np.asarray(array, np.float32).reshape(-1) for array in arrays])
+        for start in range(0, len(flat), _PIECE):
+            piece = np.zeros(min(_PIECE, 1 << (len(flat) - 1).bit_length()), np.float32)
+            part = flat[start : start + len(piece)]
+            piece[: len(part)] = part
+            part[:] = getattr(self, operation)(ms.Tensor(piece)).asnumpy()[: len(part)]
+        ends = np.cumsum([array.size for array in arrays])
+        return [
+            flat[end - array.size : end].reshape(array.shape) for array, end in zip(arrays, ends)
+        ]
+
+    @cached_property
+    def _adder(self) -> object:
+        from model_utils.collectives import AllReduce
+
+        return AllReduce()
+
+    @cached_property
+    def _sender(self) -> object:
+        from model_utils.collectives import SendFromFirst
+
+        return SendFromFirst()
