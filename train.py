@@ -27,7 +27,8 @@ def main() -> None:
     with modelarts_job(config) as config:
         result = train(config)
     accuracy = "" if result.accuracy is None else f", validation accuracy {result.accuracy:.4f}"
-    LOG.info("done: loss %.5f%s, checkpoint %s", result.loss, accuracy, result.checkpoint)
+    where = "" if result.checkpoint is None else f", checkpoint {result.checkpoint}"
+    LOG.info("done: loss %.5f%s%s", result.loss, accuracy, where)
 
 
 if __name__ == "__main__":

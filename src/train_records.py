@@ -43,6 +43,12 @@ class CheckpointFolder:
                 old.unlink()
         return path
 
+    def remove_leftovers(self) -> None:
+        """Remove what a killed run had half written; nobody else may be writing here."""
+        for kind in ("checkpoint", "best"):
+            for path in self.folder.glob(f".{kind}_delf_{self.stage}-*.tmp.ckpt"):
+                path.unlink(missing_ok=True)
+
     def list(self) -> list[Path]:
         """Return the checkpoints of this stage, oldest first by epoch and step."""
         return self._list("checkpoint")

@@ -111,6 +111,7 @@ class _Run:
             # The same file name may hold other weights the next time.
             digest = file_digest(initial_weights_path(self.config))
             self.record.settings["initial_weights"] = digest
+            self.checkpoints.remove_leftovers()
             present = self.checkpoints.list()
             if present:
                 self._go_on_from(present[-1])

@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# Trains a stage on several devices or hosts, in the background.
+#   bash scripts/run_8p_train.sh [RANK_TABLE_FILE] tuning
+#   bash scripts/run_8p_train.sh [RANK_TABLE_FILE] attn CHECKPOINT
+# Further settings go behind as --name=value (delf_config.yaml). With a rank table (Ascend) it says which
+# devices there are; without one, all devices of this host are used (on CPU two workers), or what the
+# environment says:
+#   DELF_WORKERS        devices of all hosts together
+#   DELF_LOCAL_WORKERS  devices of this host, the same on each
+#   DELF_NODE_RANK      which host this is, from 0; give the command on each of them
+#   DELF_MASTER_ADDR    address of host 0, and DELF_MASTER_PORT (8118)
+# The log of worker X is train_parallel[X]/train_<stage>.log; checkpoints go to train_parallel0/ckpt. What
+# the whole job says is in train_parallel_<stage>.log. DELF_WAIT=1 waits for the end. A training that was
+# stopped or killed goes on when the same command is given again.
+set -euo pipefail
+source "$(dirname "$0")/common.sh"
+source "$(dirname "$0")/train_common.sh"
+
+usage="usage: bash scripts/run_8p_train.sh [RANK_TABLE_FILE] tuning | attn CHECKPOINT [--name=value ...]"
+arguments=()
+case "${1:-}" in
+    tuning | attn | --* | "") ;;
+    *)
+        [ -f "$1" ] || die "rank table $1 does not exist; $usage"
+        arguments+=("$(absolute_path "$1")")
+        shift
+        ;;
+esac
+stage="${1:-}"
+case "$stage" in
+    tuning | attn) shift ;;
+    *) die "$usage" ;;
+esac
+arguments+=("$stage")
+if [ $# -gt 0 ] && [[ "$1" != --* ]]; then
+    [ -f "$1" ] || die "checkpoint $1 does not exist"
+    arguments+=("$(absolute_path "$1")")
+    shift
+elif [ "$stage" = attn ]; then
+    die "attn needs the checkpoint of the tuning stage; $usage"
+fi
+for option in "$@"; do
+    [[ "$option" == --*=* ]] || die "$option is not of the form --name=value; $usage"
+    arguments+=("$option")
+done
+ensure_environment
+
+logs="${DELF_LOG_ROOT:-$PROJECT_ROOT}"
+mkdir -p "$logs" || die "folder $logs cannot be made"
+train_in_background "$stage" "$logs/train_parallel_$stage.log" \
+    "$PYTHON" "$PROJECT_ROOT/model_utils/launch.py" "${arguments[@]}"
