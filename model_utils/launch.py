@@ -47,7 +47,8 @@ USAGE = (
     "[--name=value ...]"
 )
 _PORT = 8118
-_ERROR_LINE = re.compile(r"^(error: .*|\w*(Error|Exception|Interrupt)\b.*)")
+_LAST_WORDS_SECONDS = 3
+_ERROR_LINE = re.compile(r"\w*(Error|Exception)\b")
 
 
 @dataclass(frozen=True)
@@ -209,6 +210,11 @@ def run_job(job: Job) -> int:
                 _repeat(followed)
                 if len(ranks) < job.local_workers:
                     ranks.update(_find_ranks(process))
+                # After a failure msrun kills the workers of this host, and then waits for half a
+                # minute until the scheduler has noticed.
+                if b"exit with exception" in own_log.read_bytes():
+                    time.sleep(_LAST_WORDS_SECONDS)
+                    _end(process)
                 time.sleep(0.5)
             _repeat(followed)
     finally:
@@ -305,9 +311,15 @@ def _killed(own_log: Path, ranks: dict[int, int]) -> Iterator[tuple[int, int]]:
 def _last_error(log: Path) -> str:
     """Return what a worker's log says about its failure, in one line, or nothing."""
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
-    found = [line for line in lines if _ERROR_LINE.match(line)]
-    ours = [line for line in found if line.startswith("error: ")]
-    return (ours or found or [""])[-1]
+    ours = [line for line in lines if line.startswith("error: ")]
+    if ours:
+        return ours[-1]
+    found = [number for number, line in enumerate(lines) if _ERROR_LINE.match(line)]
+    if not found:
+        return ""
+    # MindSpore's own messages begin after a few lines of dashes and headings.
+    rest = [line for line in lines[found[-1] :] if line.strip(" -") and not line.startswith("- ")]
+    return " ".join(rest[:2])
 
 
 def _repeat(followed: BinaryIO) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Callable
 
@@ -62,6 +64,24 @@ def join_group() -> WorkerGroup:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else "no reason given"
         raise UserError(f"the workers cannot join each other: {reason}") from error
     return WorkerGroup(communication.get_rank(), communication.get_group_size())
+
+
+class LostWorkersError(UserError):
+    """Another worker of the job has ended or cannot be reached."""
+
+
+@contextlib.contextmanager
+def noticing_lost_workers(group: WorkerGroup) -> Iterator[None]:
+    """Turn MindSpore's report of a failed collective operation into one line."""
+    try:
+        yield
+    except RuntimeError as error:
+        if group.size == 1 or not re.search("AllReduce|Broadcast|Hccl|HCCL", str(error)):
+            raise
+        raise LostWorkersError(
+            f"worker {group.rank} waited in vain for another of the {group.size} workers, which "
+            "has ended or cannot be reached: the logs of the others say why"
+        ) from error
 
 
 class WorkerGroup:

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from model_utils.config import Config
 from model_utils.device import set_up_device
-from model_utils.worker_group import WorkerGroup, join_group, launched_device
+from model_utils.worker_group import WorkerGroup, join_group, launched_device, noticing_lost_workers
 from src.data_augmentation_parallel import PhotoBatches, count_classes, find_shards
 from src.errors import UserError
 from src.metrics_log import MetricsLog
@@ -65,6 +65,11 @@ def train(config: Config) -> TrainingResult:
     check_settings(config)
     device = set_up_device(config.device_target, launched_device(config.device_id))
     group = join_group()
+    with noticing_lost_workers(group):
+        return _train_in_group(config, device, group)
+
+
+def _train_in_group(config: Config, device: str, group: WorkerGroup) -> TrainingResult:
     num_classes = count_classes(config.traindata_path)
     ms.set_seed(config.seed)
     photos = photo_batches(config, group, training=True)
