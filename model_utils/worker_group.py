@@ -63,7 +63,9 @@ def join_group() -> WorkerGroup:
     except (RuntimeError, ValueError, TypeError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else "no reason given"
         raise UserError(f"the workers cannot join each other: {reason}") from error
-    return WorkerGroup(communication.get_rank(), communication.get_group_size())
+    # How many of them share this host's cores is known to the launcher only.
+    local = int(os.environ.get("DELF_LOCAL_WORKERS", "1"))
+    return WorkerGroup(communication.get_rank(), communication.get_group_size(), local)
 
 
 class LostWorkersError(UserError):
@@ -91,9 +93,10 @@ class WorkerGroup:
     2^24.
     """
 
-    def __init__(self, rank: int = 0, size: int = 1):
+    def __init__(self, rank: int = 0, size: int = 1, local_size: int = 1):
         self.rank = rank
         self.size = size
+        self.local_size = local_size
 
     @property
     def is_first(self) -> bool:

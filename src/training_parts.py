@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 import mindspore as ms
@@ -68,14 +69,15 @@ def initial_weights_path(config: Config) -> str:
 
 
 def photo_batches(config: Config, group: WorkerGroup, training: bool) -> PhotoBatches:
-    """Open the photos of this worker."""
+    """Open the photos of this worker; the workers of a host share its cores."""
+    threads = max(1, len(os.sched_getaffinity(0)) // group.local_size)
     return PhotoBatches(
         config.traindata_path,
         image_size=config.image_size,
         batch_size=config.batch_size,
         training=training,
         seed=config.seed,
-        num_parallel_workers=config.num_parallel_workers or None,
+        num_parallel_workers=config.num_parallel_workers or threads,
         rank_id=group.rank,
         rank_size=group.size,
         batches_a_step=config.accumulation_steps if training else 1,

@@ -133,7 +133,7 @@ def read_state(path: Path, settings: dict[str, object]) -> tuple[Weights, Traini
         weights = read_checkpoint(path)
     except UserError as error:
         raise UserError(
-            f"{error}. Remove it, and the training goes on from the checkpoint before"
+            f"{error}. Remove it, and the training goes on from the one before"
         ) from error
     record = read_record(weights, path)
     if record is None:

@@ -16,6 +16,14 @@ def cpu():
     return set_up_device("CPU")
 
 
+@pytest.fixture(scope="session")
+def training_data(tmp_path_factory):
+    """Shards of a few small photos, and ImageNet weights to begin with."""
+    from training_helpers import make_training_data
+
+    return make_training_data(tmp_path_factory.mktemp("gldv2"))
+
+
 @pytest.fixture
 def server(monkeypatch):
     """A web server on the loopback address, reached without a proxy."""
