@@ -232,7 +232,8 @@ class _Run:
             self._validate(number)
         if saves and self.group.is_first:
             self.saved = self.checkpoints.save(self._write, *self._position(number))
-            LOG.info("saved %s", self.saved)
+            with self.bar.external_write_mode():
+                LOG.info("saved %s", self.saved)
         self.since += time.monotonic() - start
 
     def _loss(self, losses: list[ms.Tensor]) -> float:

@@ -1,15 +1,18 @@
 """Both stages on a few small photos, with the real network, as train.py runs them."""
 
 import re
+import shutil
 
 import numpy as np
 import pytest
 from training_helpers import CLASSES, losses, options, run
 
 from model_utils.config import load_config
+from src.build_image_dataset import build_image_dataset
 from src.errors import UserError
 from src.metrics_log import read_metrics
 from src.network_weights import read_checkpoint
+from src.shard_index import count_labels
 from src.train_records import CheckpointFolder
 
 
@@ -75,6 +78,58 @@ def test_what_cannot_be_trained_is_said_in_one_line(training_data, tmp_path, cha
     with pytest.raises(UserError, match=message) as error:
         train(config)
     assert "\n" not in str(error.value)
+
+
+def test_labels_outside_the_range_are_refused(training_data, tmp_path):
+    shutil.copytree(training_data / "mindrecord", tmp_path / "mindrecord")
+    table = tmp_path / "mindrecord" / "relabeling.csv"
+    table.write_text("".join(table.read_text().splitlines(keepends=True)[:-1]))
+    result = run(
+        *options(
+            training_data,
+            tmp_path,
+            train_state="tuning",
+            traindata_path=tmp_path / "mindrecord" / "train.mindrecord000",
+        )
+    )
+    assert result.returncode == 2
+    assert "holds the label 2" in result.stderr and "(0 to 1)" in result.stderr
+
+
+@pytest.mark.slow
+def test_a_class_of_one_photo_and_no_validation_split(training_data, tmp_path):
+    """The lonely photo is for training; without validation photos nothing is measured."""
+    rows = (training_data / "train_clean.csv").read_text().splitlines()
+    lonely = rows[3].split(",")
+    rows[3] = f"{lonely[0]},{lonely[1].split()[0]}"
+    (tmp_path / "clean.csv").write_text("\n".join(rows) + "\n")
+    for share, name in ((0.4, "split"), (0.0, "whole")):
+        build_image_dataset(
+            tmp_path / "clean.csv",
+            training_data / "train",
+            tmp_path / name,
+            validation_split_size=share,
+            num_workers=1,
+        )
+    assert count_labels(tmp_path / "split" / "train.mindrecord000") == {0: 4, 1: 4, 2: 1}
+    assert count_labels(tmp_path / "split" / "validation.mindrecord000") == {0: 2, 1: 2}
+    changes = {"traindata_path": tmp_path / "whole", "max_iters": 2, "log_step": 1}
+    result = run(
+        *options(
+            training_data,
+            tmp_path,
+            train_state="attn",
+            checkpoint_path=training_data / "imagenet.h5",
+            **changes,
+        )
+    )
+    assert result.returncode == 0, result.stderr
+    assert "no validation photos" in result.stderr
+    assert "accuracy is" not in result.stdout
+    assert not list((tmp_path / "ckpt").glob("best*"))
+    metrics = read_metrics(tmp_path / "ckpt" / "train_attn.jsonl")
+    assert [record["step"] for record in metrics] == [1, 2]
+    assert {"epoch", "loss", "learning_rate", "photos_per_second", "data_wait"} <= metrics[0].keys()
 
 
 def test_a_half_written_checkpoint_is_refused(training_data, tmp_path):
