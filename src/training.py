@@ -133,15 +133,15 @@ class _Run:
             LOG.info("step %d was reached before: %s", last, self.saved)
             return self._result()
         LOG.info(
-            "%s: %d classes, %d steps an epoch of %d photos, steps %d to %d, %d trained tensors, "
-            "worker %d of %d",
-            *(
-                self.config.train_state,
-                self.record.settings["classes"],
-                self.photos.steps_per_epoch,
-            ),
-            *(self.photos.photos, first, last, len(self.parts.network.trainable_params())),
-            *(self.group.rank, self.group.size),
+            "%s: %d photos of %d classes, %d steps an epoch, steps %d to %d; worker %d of %d",
+            self.config.train_state,
+            self.photos.photos,
+            self.record.settings["classes"],
+            self.photos.steps_per_epoch,
+            first,
+            last,
+            self.group.rank,
+            self.group.size,
         )
         with ExitStack() as stack:
             self._open_outputs(stack, first, last)

@@ -96,8 +96,14 @@ class TrainingState:
         self._set(self._moving, group.mean_arrays, group)
 
     def save(self, path: Path, record: TrainingRecord) -> None:
-        """Write a checkpoint in one step."""
+        """Write a checkpoint in one step; `UserError` where a weight is no longer finite."""
         tensors = {name: parameter.asnumpy() for name, parameter in self.parameters.items()}
+        for name, value in tensors.items():
+            if not np.isfinite(value).all():
+                raise UserError(
+                    f"{name} is no longer finite at step {record.step}, and was not saved. "
+                    "Lower initial_lr, or check the weights the training started from"
+                )
         text = json.dumps(asdict(record), sort_keys=True).encode()
         write_checkpoint(path, {**tensors, _RECORD: np.frombuffer(text, np.uint8).copy()})
 
