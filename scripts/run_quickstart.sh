@@ -36,10 +36,6 @@ evaluate() {
 
 newest() { find "$folder/ckpt" -name "checkpoint_delf_$1-*.ckpt" 2>/dev/null | sort -V | tail -n 1; }
 
-train_once() {
-    if [ -n "$(newest "$1")" ]; then say "   $(newest "$1") is there already"; else train --train_state="$@"; fi
-}
-
 step "ImageNet weights" bash "$PROJECT_ROOT/scripts/download_pretrained.sh" --weights_only
 step "A small world of landmarks" "$PYTHON" "$PROJECT_ROOT/src/sample_world.py" \
     --output_directory="$world" --train_photos=16 --retrieval_photos=8 --distractors=30
@@ -49,9 +45,9 @@ step "Training shards" "$PYTHON" "$PROJECT_ROOT/src/build_image_dataset.py" \
     --train_directory="$world/gldv2/train" --output_directory="$folder/mindrecord"
 step "Retrieval before: ImageNet weights, features picked by their norm" \
     evaluate --checkpoint_path="$weights" --map_output="$folder/mAP_before.txt"
-step "First stage: ResNet50 learns the landmarks" train_once tuning
+step "First stage: ResNet50 learns the landmarks" train --train_state=tuning
 step "Second stage: the attention learns which features matter" \
-    train_once attn --checkpoint_path="$(newest tuning)" --max_iters=120
+    train --train_state=attn --checkpoint_path="$(newest tuning)" --max_iters=120
 step "Retrieval after" \
     evaluate --checkpoint_path="$(newest attn)" --map_output="$folder/mAP_after.txt"
 printf '%s\n' cathedral_000000 cathedral_000001 >"$folder/list_images.txt"
