@@ -44,4 +44,7 @@ def read_rank_table(path: str | Path) -> list[Server]:
     count = sum(len(server["device"]) for server in table["server_list"])
     if not ranks or ranks != list(range(count)):
         raise UserError(f"the ranks in {path} do not count 0, 1, 2, …; make it anew")
+    for server in servers:
+        if len(set(server.devices.values())) < len(server.devices):
+            raise UserError(f"{path} gives a device of {server.address} to two ranks")
     return sorted(servers, key=lambda server: min(server.devices, default=count))

@@ -27,7 +27,7 @@ def expects_others(environment: Mapping[str, str] = os.environ) -> bool:
     """Tell whether a launcher (msrun, a rank table, ModelArts) started several processes."""
     if "MS_ROLE" in environment:
         return True
-    return bool(environment.get("RANK_TABLE_FILE")) and int(environment.get("RANK_SIZE", "1")) > 1
+    return bool(environment.get("RANK_TABLE_FILE")) and _whole(environment, "RANK_SIZE", 1) > 1
 
 
 def launched_device(device_id: int, environment: Mapping[str, str] = os.environ) -> int:
@@ -40,12 +40,19 @@ def launched_device(device_id: int, environment: Mapping[str, str] = os.environ)
         return device_id
     table = environment.get("RANK_TABLE_FILE")
     if table:
-        rank = int(environment.get("RANK_ID", "0"))
+        rank = _whole(environment, "RANK_ID", 0)
         for server in read_rank_table(table):
             if rank in server.devices:
                 return server.devices[rank]
         raise UserError(f"rank table {table} holds no rank {rank}")
-    return int(environment.get("DEVICE_ID", device_id))
+    return _whole(environment, "DEVICE_ID", device_id)
+
+
+def _whole(environment: Mapping[str, str], name: str, default: int) -> int:
+    text = environment.get(name, str(default))
+    if not text.isdecimal():
+        raise UserError(f"the environment says {name}={text}, which is no whole number")
+    return int(text)
 
 
 def join_group() -> WorkerGroup:
@@ -64,8 +71,12 @@ def join_group() -> WorkerGroup:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else "no reason given"
         raise UserError(f"the workers cannot join each other: {reason}") from error
     # How many of them share this host's cores is known to the launcher only.
-    local = int(os.environ.get("DELF_LOCAL_WORKERS", "1"))
+    local = _whole(os.environ, "DELF_LOCAL_WORKERS", 1)
     return WorkerGroup(communication.get_rank(), communication.get_group_size(), local)
+
+
+WAITED_IN_VAIN = "waited in vain for another of the"
+_LOST = re.compile(r"(AllReduce|Broadcast)-op\d|HCCL|Hccl|hccl")
 
 
 class LostWorkersError(UserError):
@@ -78,10 +89,10 @@ def noticing_lost_workers(group: WorkerGroup) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if group.size == 1 or not re.search("AllReduce|Broadcast|Hccl|HCCL", str(error)):
+        if group.size == 1 or not _LOST.search(str(error)):
             raise
         raise LostWorkersError(
-            f"worker {group.rank} waited in vain for another of the {group.size} workers, which "
+            f"worker {group.rank} {WAITED_IN_VAIN} {group.size} workers, which "
             "has ended or cannot be reached: the logs of the others say why"
         ) from error
 
