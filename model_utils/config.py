@@ -38,7 +38,7 @@ def load_config(
     finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     finder.add_argument("--config_path", default=config_path or str(DEFAULT_CONFIG))
     path = Path(finder.parse_known_args(arguments)[0].config_path)
-    values, helps, choices = _read_documents(path)
+    values, helps, choices, own = _read_documents(path)
 
     parser = argparse.ArgumentParser(description=description, allow_abbrev=False)
     parser.add_argument("--config_path", help="another delf_config.yaml")
@@ -53,7 +53,8 @@ def load_config(
         value = default if text is None else parse_value(name, text, default)
         allowed = choices.get(name)
         if allowed == "path":
-            base = path.resolve().parent if text is None else Path.cwd()
+            file = path if name in own else DEFAULT_CONFIG
+            base = file.resolve().parent if text is None else Path.cwd()
             value = str(base / value) if value else ""
         elif allowed is not None and value not in allowed:
             raise UserError(f"{name} is {value!r}; choose from {', '.join(map(str, allowed))}")
@@ -86,18 +87,23 @@ def parse_value(name: str, text: str, default: Any) -> Any:
         raise UserError(f"{name} is {text!r}; give {kind}") from None
 
 
-def _read_documents(path: Path) -> tuple[dict[str, Any], dict[str, str], dict[str, Any]]:
-    """Return values, help texts and choices; types and names are checked against our own file."""
+def _read_documents(
+    path: Path,
+) -> tuple[dict[str, Any], dict[str, str], dict[str, Any], set[str]]:
+    """Return values, help texts, choices, and the names of the values that this file sets.
+
+    Types and names are checked against our own file.
+    """
     documents = _parse(path)
     if path.resolve() == DEFAULT_CONFIG.resolve():
-        return documents
+        return *documents, set(documents[0])
     # A person's own copy may hold a few of the settings only: the others keep our values.
     values, helps, choices = _parse(DEFAULT_CONFIG)
     for name, value in documents[0].items():
         if name not in values:
             raise UserError(f"{path} sets {name}, which is no setting; see {DEFAULT_CONFIG.name}")
         values[name] = _checked(path, name, value, values[name])
-    return values, helps, choices
+    return values, helps, choices, set(documents[0])
 
 
 def _checked(path: Path, name: str, value: Any, default: Any) -> Any:

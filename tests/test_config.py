@@ -41,6 +41,8 @@ def test_a_partial_file_of_ones_own(tmp_path):
     config = load_config([f"--config_path={own}"])
     assert (config.batch_size, config.initial_lr, config.seed) == (3, 1.0, 0)
     assert config.traindata_path == str(tmp_path / "data/train.mindrecord000")
+    # what it does not set lies where it always does
+    assert Path(config.save_ckpt) == DEFAULT_CONFIG.parent / "ckpt"
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,15 @@ def test_logs_and_checkpoints_go_to_the_project_unless_told_otherwise():
     )
 
 
+@pytest.mark.parametrize(("folder", "is_own"), [("./ckpt/", False), ("/somewhere/else", True)])
+def test_a_folder_set_in_a_configuration_is_used(tmp_path, folder, is_own):
+    config = tmp_path / "own.yaml"
+    config.write_text(f"save_ckpt: {folder}\n")
+    job = plan("tuning", f"--config_path={config}", LOG_ROOT=str(tmp_path))
+    given = [option for option in job.options if option.startswith("--save_ckpt=")]
+    assert given == ([] if is_own else [f"--save_ckpt={tmp_path}/train_parallel0/ckpt"])
+
+
 def test_attn_starts_from_a_checkpoint(tmp_path, monkeypatch):
     (tmp_path / "tuned.ckpt").write_bytes(b"")
     monkeypatch.chdir(tmp_path)
