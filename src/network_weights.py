@@ -41,10 +41,14 @@ def write_checkpoint(path: str | Path, weights: Weights) -> None:
     import mindspore as ms
 
     with atomic_path(path) as temporary:
-        ms.save_checkpoint(
-            [{"name": name, "data": ms.Tensor(value)} for name, value in weights.items()],
-            str(temporary),
-        )
+        try:
+            ms.save_checkpoint(
+                [{"name": name, "data": ms.Tensor(value)} for name, value in weights.items()],
+                str(temporary),
+            )
+        finally:
+            # MindSpore has a temporary file of its own, and leaves it on a full disk.
+            temporary.with_suffix(".tmp").unlink(missing_ok=True)
         # MindSpore makes files that their owner can only read.
         temporary.chmod(0o644)
 

@@ -46,7 +46,7 @@ class CheckpointFolder:
     def remove_leftovers(self) -> None:
         """Remove what a killed run had half written; nobody else may be writing here."""
         for kind in ("checkpoint", "best"):
-            for path in self.folder.glob(f".{kind}_delf_{self.stage}-*.tmp.ckpt"):
+            for path in self.folder.glob(f".{kind}_delf_{self.stage}-*.tmp.*"):
                 path.unlink(missing_ok=True)
 
     def list(self) -> list[Path]:
