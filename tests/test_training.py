@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -130,6 +131,44 @@ def test_a_class_of_one_photo_and_no_validation_split(training_data, tmp_path):
     metrics = read_metrics(tmp_path / "ckpt" / "train_attn.jsonl")
     assert [record["step"] for record in metrics] == [1, 2]
     assert {"epoch", "loss", "learning_rate", "photos_per_second", "data_wait"} <= metrics[0].keys()
+
+
+@pytest.mark.slow
+def test_a_training_that_fails_on_modelarts_leaves_what_it_had(training_data, tmp_path):
+    """The weights explode in the first step; the second finds it, and the first one's are kept."""
+    bucket, cache = tmp_path / "bucket", tmp_path / "cache"
+    shutil.copytree(training_data / "mindrecord", bucket / "data" / "mindrecord")
+    (bucket / "weights").mkdir()
+    shutil.copy(training_data / "imagenet.h5", bucket / "weights")
+    result = run(
+        *options(
+            training_data,
+            tmp_path,
+            enable_modelarts=True,
+            data_url=bucket / "data",
+            checkpoint_url=bucket / "weights",
+            train_url=bucket / "out",
+            data_path=cache / "data",
+            load_path=cache / "weights",
+            output_path=cache / "train",
+            train_state="attn",
+            traindata_path=cache / "data" / "mindrecord" / "train.mindrecord000",
+            checkpoint_path=cache / "weights" / "imagenet.h5",
+            initial_lr=1e30,
+            save_ckpt_step=1,
+            log_step=1,
+            validate_step=0,
+        ),
+        PYTHONPATH=str(Path(__file__).parent / "stand_ins"),
+        MOXING_LOG=str(tmp_path / "log"),
+    )
+    assert result.returncode == 2
+    assert re.search("the loss is (inf|nan) at step 2", result.stderr)
+    assert sorted(path.name for path in (bucket / "out" / "ckpt").iterdir()) == [
+        "checkpoint_delf_attn-1_1.ckpt",
+        "train_attn.jsonl",
+    ]
+    assert not (tmp_path / "ckpt").exists()
 
 
 def test_a_half_written_checkpoint_is_refused(training_data, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -65,19 +66,20 @@ def options(data: Path, folder: Path, **changes: object) -> list[str]:
     return [f"--{name}={value}" for name, value in values.items()]
 
 
-def start(*arguments: str) -> subprocess.Popen:
-    """Start train.py with its output in pipes."""
+def start(*arguments: str, **environment: str) -> subprocess.Popen:
+    """Start train.py with its output in pipes, and some environment of its own."""
     return subprocess.Popen(
         [sys.executable, str(PROJECT_ROOT / "train.py"), *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        env={**os.environ, **environment},
     )
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess:
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
     """Run train.py to its end."""
-    process = start(*arguments)
+    process = start(*arguments, **environment)
     stdout, stderr = process.communicate(timeout=600)
     return subprocess.CompletedProcess(arguments, process.returncode, stdout, stderr)
 
