@@ -10,24 +10,9 @@ source "$(dirname "$0")/common.sh"
 source "$(dirname "$0")/train_common.sh"
 
 usage="usage: bash scripts/run_1p_train.sh tuning | attn CHECKPOINT [--name=value ...]"
-stage="${1:-}"
-case "$stage" in
-    tuning | attn) shift ;;
-    *) die "$usage" ;;
-esac
-options=("--train_state=$stage")
-if [ $# -gt 0 ] && [[ "$1" != --* ]]; then
-    [ -f "$1" ] || die "checkpoint $1 does not exist"
-    options+=("--checkpoint_path=$(absolute_path "$1")")
-    shift
-elif [ "$stage" = attn ]; then
-    die "attn needs the checkpoint of the tuning stage; $usage"
-fi
-for option in "$@"; do
-    [[ "$option" == --*=* ]] || die "$option is not of the form --name=value; $usage"
-    options+=("$option")
-done
+read_training_arguments "$usage" "$@"
 ensure_environment
 
 train_in_background "$stage" "$PROJECT_ROOT/train_$stage.log" \
-    "$PYTHON" "$PROJECT_ROOT/train.py" "${options[@]}"
+    "$PYTHON" "$PROJECT_ROOT/train.py" "--train_state=$stage" \
+    ${checkpoint:+"--checkpoint_path=$checkpoint"} ${settings[@]+"${settings[@]}"}

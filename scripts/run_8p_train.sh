@@ -17,35 +17,20 @@ source "$(dirname "$0")/common.sh"
 source "$(dirname "$0")/train_common.sh"
 
 usage="usage: bash scripts/run_8p_train.sh [RANK_TABLE_FILE] tuning | attn CHECKPOINT [--name=value ...]"
-arguments=()
+rank_table=""
 case "${1:-}" in
     tuning | attn | --* | "") ;;
     *)
         [ -f "$1" ] || die "rank table $1 does not exist; $usage"
-        arguments+=("$(absolute_path "$1")")
+        rank_table="$(absolute_path "$1")"
         shift
         ;;
 esac
-stage="${1:-}"
-case "$stage" in
-    tuning | attn) shift ;;
-    *) die "$usage" ;;
-esac
-arguments+=("$stage")
-if [ $# -gt 0 ] && [[ "$1" != --* ]]; then
-    [ -f "$1" ] || die "checkpoint $1 does not exist"
-    arguments+=("$(absolute_path "$1")")
-    shift
-elif [ "$stage" = attn ]; then
-    die "attn needs the checkpoint of the tuning stage; $usage"
-fi
-for option in "$@"; do
-    [[ "$option" == --*=* ]] || die "$option is not of the form --name=value; $usage"
-    arguments+=("$option")
-done
+read_training_arguments "$usage" "$@"
 ensure_environment
 
 logs="${DELF_LOG_ROOT:-$PROJECT_ROOT}"
 mkdir -p "$logs" || die "folder $logs cannot be made"
 train_in_background "$stage" "$logs/train_parallel_$stage.log" \
-    "$PYTHON" "$PROJECT_ROOT/model_utils/launch.py" "${arguments[@]}"
+    "$PYTHON" "$PROJECT_ROOT/model_utils/launch.py" ${rank_table:+"$rank_table"} "$stage" \
+    ${checkpoint:+"$checkpoint"} ${settings[@]+"${settings[@]}"}

@@ -1,5 +1,28 @@
 # Shared by the scripts that train: `source "$(dirname "$0")/train_common.sh"`, after common.sh.
 
+# read_training_arguments USAGE STAGE [CHECKPOINT] [--name=value ...]
+# Sets stage, checkpoint (absolute, or empty) and settings (an array), or ends with one line.
+read_training_arguments() {
+    local usage="$1" setting
+    shift
+    stage="${1:-}" checkpoint="" settings=()
+    case "$stage" in
+        tuning | attn) shift ;;
+        *) die "$usage" ;;
+    esac
+    if [ $# -gt 0 ] && [[ "$1" != --* ]]; then
+        [ -f "$1" ] || die "checkpoint $1 does not exist"
+        checkpoint="$(absolute_path "$1")"
+        shift
+    elif [ "$stage" = attn ]; then
+        die "attn needs the checkpoint of the tuning stage; $usage"
+    fi
+    for setting in "$@"; do
+        [[ "$setting" == --*=* ]] || die "$setting is not of the form --name=value; $usage"
+        settings+=("$setting")
+    done
+}
+
 # train_in_background STAGE LOG COMMAND...
 # Runs a training in the background with its output in LOG, whose last line says how it ended.
 # Returns when the first step is done, or with the error and the exit code; DELF_WAIT=1 waits for the
