@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import logging
 import re
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import Callable
 
 import mindspore as ms
+
+from src.errors import UserError
 
 LOG = logging.getLogger(__name__)
 
@@ -63,6 +66,31 @@ class CheckpointFolder:
         found = ((pattern.fullmatch(path.name), path) for path in self.folder.glob("*.ckpt"))
         ordered = sorted((int(m[1]), int(m[2]), path) for m, path in found if m)
         return [path for _, _, path in ordered]
+
+
+@contextlib.contextmanager
+def claimed(folder: str | Path, stage: str) -> Iterator[None]:
+    """Keep the checkpoints of a stage for this process, so that no two trainings mix theirs.
+
+    Raises `UserError` while another process has them. The claim ends with its process, however that
+    ends; where the file system has no locks, nothing is claimed.
+    """
+    path = Path(folder) / f".{stage}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "ab") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            raise UserError(
+                f"another training of this stage is writing to {folder}; wait for its end, stop "
+                "it, or set save_ckpt to another folder"
+            ) from None
+        except OSError as error:
+            LOG.warning("%s cannot be locked (%s)", folder, error.strerror)
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
 
 
 class Summary:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from src.metrics_log import MetricsLog
 from src.network_weights import read_checkpoint
 from src.shard_index import count_labels
 from src.stop_request import StopRequest
-from src.train_records import CheckpointFolder, Summary, profiled
+from src.train_records import CheckpointFolder, Summary, claimed, profiled
 from src.train_step import learning_rate
 from src.training_curve import draw_curve
 from src.training_parts import (
@@ -84,8 +84,9 @@ def _train_in_group(config: Config, device: str, group: WorkerGroup) -> Training
     facts = {"classes": num_classes, "photos": photos.photos}
     settings = training_settings(config, group, device, **facts)
     run = _Run(config, group, parts, photos, settings)
-    run.begin()
-    return run.finish()
+    with claimed(config.save_ckpt, config.train_state) if group.is_first else nullcontext():
+        run.begin()
+        return run.finish()
 
 
 class _Run:

@@ -2,6 +2,8 @@
 
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +11,13 @@ import pytest
 from training_helpers import CLASSES, losses, options, run
 
 from model_utils.config import load_config
+from model_utils.environment import PROJECT_ROOT
 from src.build_image_dataset import build_image_dataset
 from src.errors import UserError
 from src.metrics_log import read_metrics
 from src.network_weights import read_checkpoint
 from src.shard_index import count_labels
-from src.train_records import CheckpointFolder
+from src.train_records import CheckpointFolder, claimed
 
 
 @pytest.mark.slow
@@ -178,6 +181,26 @@ def test_a_half_written_checkpoint_is_refused(training_data, tmp_path):
     assert result.returncode == 2
     assert [line for line in result.stderr.splitlines() if "broken.ckpt" in line]
     assert "Traceback" not in result.stderr
+
+
+def test_two_trainings_do_not_share_a_folder(tmp_path):
+    """Locks are between processes: another one holds it first."""
+    holder = (
+        "import sys; from src.train_records import claimed\n"
+        "with claimed(sys.argv[1], 'attn'): print('held', flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", holder, str(tmp_path / "ckpt")]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "cwd": PROJECT_ROOT, "text": True}
+    with subprocess.Popen(command, **pipes) as other:
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(UserError, match="another training of this stage"):
+            claimed(tmp_path / "ckpt", "attn").__enter__()
+        with claimed(tmp_path / "ckpt", "tuning"):
+            pass
+        other.kill()
+    with claimed(tmp_path / "ckpt", "attn"):
+        pass
+    assert not list((tmp_path / "ckpt").iterdir())
 
 
 def test_the_newest_checkpoints_of_a_stage_are_kept(tmp_path):
