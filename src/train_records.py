@@ -6,6 +6,8 @@ import contextlib
 import fcntl
 import logging
 import re
+import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Callable
@@ -97,7 +99,10 @@ class Summary:
     """Scalars over the steps in MindSpore's summary format; does nothing without a folder."""
 
     def __init__(self, folder: str | Path | None):
-        self._record = ms.SummaryRecord(str(folder)) if folder else None
+        self._record = None
+        if folder:
+            with _default_termination():
+                self._record = ms.SummaryRecord(str(folder))
 
     def add(self, step: int, **scalars: float) -> None:
         """Record named values of a step."""
@@ -113,6 +118,23 @@ class Summary:
     def __exit__(self, *_: object) -> None:
         if self._record is not None:
             self._record.close()
+
+
+@contextlib.contextmanager
+def _default_termination() -> Iterator[None]:
+    """Let processes that are forked inside end by SIGTERM at once.
+
+    MindSpore's summary ends its writers by that signal. With a handler of ours, which they inherit,
+    it would be lost on one that is just about to wait, and the training would never end.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, handler)
 
 
 @contextlib.contextmanager

@@ -1,7 +1,9 @@
 """Both stages on a few small photos, with the real network, as train.py runs them."""
 
+import multiprocessing
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,11 +15,11 @@ from training_helpers import CLASSES, losses, options, run
 from model_utils.config import load_config
 from model_utils.environment import PROJECT_ROOT
 from src.build_image_dataset import build_image_dataset
-from src.errors import UserError
+from src.errors import UserError, interruptible
 from src.metrics_log import read_metrics
 from src.network_weights import read_checkpoint
 from src.shard_index import count_labels
-from src.train_records import CheckpointFolder, claimed
+from src.train_records import CheckpointFolder, Summary, claimed
 
 
 @pytest.mark.slow
@@ -181,6 +183,21 @@ def test_a_half_written_checkpoint_is_refused(training_data, tmp_path):
     assert result.returncode == 2
     assert [line for line in result.stderr.splitlines() if "broken.ckpt" in line]
     assert "Traceback" not in result.stderr
+
+
+def test_the_writers_of_the_summary_end_by_a_plain_sigterm(cpu, tmp_path):
+    """MindSpore ends them so; a handler that they inherited could miss it, and all would wait."""
+    with interruptible():
+        ours = signal.getsignal(signal.SIGTERM)
+        assert callable(ours)
+        with Summary(tmp_path) as summary:
+            summary.add(1, loss=0.5)
+            (writer,) = multiprocessing.active_children()
+            status = Path(f"/proc/{writer.pid}/status").read_text()
+            caught = int(re.search(r"SigCgt:\s*(\w+)", status)[1], 16)
+            assert not caught >> (signal.SIGTERM - 1) & 1
+            assert signal.getsignal(signal.SIGTERM) == ours
+    assert not multiprocessing.active_children()
 
 
 def test_two_trainings_do_not_share_a_folder(tmp_path):
