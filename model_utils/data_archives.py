@@ -20,13 +20,6 @@ LOG = logging.getLogger(__name__)
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 
 
-class _EverySuffix(tuple):
-    """Stands for a list of all suffixes: shards end in numbers."""
-
-    def __contains__(self, suffix: object) -> bool:
-        return True
-
-
 def find_archives(folder: Path) -> list[str]:
     """Return the archives below a folder, as sorted relative paths; hidden ones are left out."""
     found = []
@@ -55,7 +48,7 @@ def unpack_beside(archive: Path) -> list[str]:
     """
     if archive.name.lower().endswith(".zip"):
         return _unpack_zip(archive, archive.parent)
-    return unpack(archive, archive.parent, suffixes=_EverySuffix())
+    return unpack(archive, archive.parent, suffixes=None)
 
 
 def _unpack_zip(archive: Path, folder: Path) -> list[str]:

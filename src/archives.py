@@ -39,7 +39,7 @@ def md5_of(path: Path) -> str:
 
 
 def unpack(
-    archive: Path, folder: Path, suffixes: Sequence[str] = PHOTOS, flat: bool = False
+    archive: Path, folder: Path, suffixes: Sequence[str] | None = PHOTOS, flat: bool = False
 ) -> list[str]:
     """Unpack the files of a tar or tgz archive into `folder`.
 
@@ -50,7 +50,7 @@ def unpack(
     Args:
         archive: the archive, plain or gzip.
         folder: where to.
-        suffixes: endings of the files to take, in lower case.
+        suffixes: endings of the files to take, in lower case; None: all files.
         flat: drop the folders inside the archive.
 
     Returns:
@@ -69,7 +69,8 @@ def unpack(
             with progress:
                 for member in tar:
                     name = _safe_name(member, archive)
-                    if name is None or name.suffix.lower() not in suffixes:
+                    wanted = suffixes is None or (name and name.suffix.lower() in suffixes)
+                    if name is None or not wanted:
                         continue
                     relative = name.name if flat else str(name)
                     if relative in seen:
