@@ -69,8 +69,9 @@ def unpack(
             with progress:
                 for member in tar:
                     name = _safe_name(member, archive)
-                    wanted = suffixes is None or (name and name.suffix.lower() in suffixes)
-                    if name is None or not wanted:
+                    if name is None:
+                        continue
+                    if suffixes is not None and name.suffix.lower() not in suffixes:
                         continue
                     relative = name.name if flat else str(name)
                     if relative in seen:
