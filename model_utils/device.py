@@ -7,7 +7,7 @@ import os
 from functools import cache
 from pathlib import Path
 
-from src.errors import UserError
+from src.errors import UserError, first_line
 
 LOG = logging.getLogger(__name__)
 DEVICE_TARGETS = ("auto", "Ascend", "CPU")
@@ -51,7 +51,8 @@ def set_up_device(device_target: str = "auto", device_id: int = 0) -> str:
         else:
             ms.set_device(target, device_id)
     except (RuntimeError, ValueError, TypeError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else "no reason given"
-        raise UserError(f"device {target} {device_id} cannot be used: {reason}") from error
+        raise UserError(
+            f"device {target} {device_id} cannot be used: {first_line(error)}"
+        ) from error
     ms.set_context(mode=ms.GRAPH_MODE)
     return target

@@ -28,7 +28,6 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
 from typing import BinaryIO
 
 import psutil
@@ -37,6 +36,7 @@ from model_utils.launch_plan import Job, plan_job
 from model_utils.worker_group import WAITED_IN_VAIN
 from src.atomic_files import write_text
 from src.errors import EXIT_INTERRUPTED, EXIT_USER_ERROR, run_command
+from src.stop_request import CountedSignals
 
 LOG = logging.getLogger(__name__)
 _LOOK_SECONDS = 0.5
@@ -78,11 +78,16 @@ def run_job(job: Job) -> int:
             env=environment,
         )
     started = _Started(process)
-    with _CountedSignals() as asked, open(job.log(first), "rb") as followed:
+    with (
+        CountedSignals("the workers are asked to stop") as asked,
+        open(job.log(first), "rb") as followed,
+    ):
         try:
             while process.poll() is None:
                 _repeat(followed)
-                started.look()
+                # Not for ever: this goes through all processes of the host.
+                if len(started.ranks) < job.local_workers:
+                    started.look()
                 if asked.count:
                     started.ask_to_stop()
                 # After a failure msrun kills the workers of this host, and then waits for half a
@@ -98,26 +103,6 @@ def run_job(job: Job) -> int:
     if process.returncode == 0:
         return 0
     return _report_failure(job, own_log, started.ranks, asked.count > 0)
-
-
-class _CountedSignals:
-    """Context in which Ctrl-C and SIGTERM are only counted."""
-
-    def __init__(self):
-        self.count = 0
-
-    def __enter__(self) -> _CountedSignals:
-        signals = (signal.SIGINT, signal.SIGTERM)
-        self._before = {number: signal.signal(number, self._add) for number in signals}
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _add(self, number: int, frame: FrameType | None) -> None:
-        self.count += 1
-        LOG.info("%s: the workers are asked to stop", signal.Signals(number).name)
 
 
 class _Started:

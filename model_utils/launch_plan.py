@@ -13,6 +13,7 @@ import psutil
 from model_utils.config import DEFAULT_CONFIG, load_config
 from model_utils.device import find_device_target
 from model_utils.environment import PROJECT_ROOT
+from model_utils.environment_number import environment_number
 from model_utils.rank_table import Server, read_rank_table
 from src.errors import UserError
 
@@ -108,16 +109,16 @@ def plan_job(arguments: Sequence[str], environment: Mapping[str, str] = os.envir
 
     servers = read_rank_table(table) if table else []
     default = sum(len(server.devices) for server in servers) or _default_workers()
-    workers = _number(environment, "DELF_WORKERS", default, 1)
+    workers = environment_number(environment, "DELF_WORKERS", default, 1)
     if servers and workers != default:
         raise UserError(f"DELF_WORKERS is {workers}, but {table} holds {default} devices")
-    node_rank = _number(environment, "DELF_NODE_RANK", _own_place(servers), 0)
+    node_rank = environment_number(environment, "DELF_NODE_RANK", _own_place(servers), 0)
     if servers and node_rank >= len(servers):
         raise UserError(f"DELF_NODE_RANK is {node_rank}, but {table} holds {len(servers)} hosts")
     if len({len(server.devices) for server in servers}) > 1:
         raise UserError(f"the hosts in {table} have different numbers of devices")
     local = len(servers[node_rank].devices) if servers else workers
-    local = _number(environment, "DELF_LOCAL_WORKERS", local, 1)
+    local = environment_number(environment, "DELF_LOCAL_WORKERS", local, 1)
     # msrun numbers the workers by node_rank * local_worker_num.
     if workers % local or (node_rank + 1) * local > workers:
         raise UserError(
@@ -139,8 +140,8 @@ def plan_job(arguments: Sequence[str], environment: Mapping[str, str] = os.envir
         local_workers=local,
         node_rank=node_rank,
         master_addr=environment.get("DELF_MASTER_ADDR") or address,
-        master_port=_number(environment, "DELF_MASTER_PORT", _PORT, *_PORTS),
-        start_seconds=_number(environment, "DELF_START_SECONDS", 600, 1),
+        master_port=environment_number(environment, "DELF_MASTER_PORT", _PORT, *_PORTS),
+        start_seconds=environment_number(environment, "DELF_START_SECONDS", 600, 1),
         rank_table=str(Path(table).absolute()) if table else None,
         log_root=log_root,
     )
@@ -169,12 +170,3 @@ def _has_default_folder(save_ckpt: str, options: Sequence[str]) -> bool:
     given = [o.partition("=")[2] for o in options if o.startswith("--config_path=")]
     config_path = Path(given[-1] if given else DEFAULT_CONFIG).resolve()
     return Path(save_ckpt).resolve() in (config_path.parent / "ckpt", PROJECT_ROOT / "ckpt")
-
-
-def _number(
-    environment: Mapping[str, str], name: str, default: int, least: int, most: int = 1 << 20
-) -> int:
-    text = environment.get(name) or str(default)
-    if not text.isdecimal() or not least <= int(text) <= most:
-        raise UserError(f"{name} is {text!r}; give a whole number from {least} to {most}")
-    return int(text)

@@ -11,8 +11,9 @@ from typing import Callable
 
 import numpy as np
 
+from model_utils.environment_number import environment_number
 from model_utils.rank_table import read_rank_table
-from src.errors import UserError
+from src.errors import UserError, first_line
 
 # Arrays are sent in pieces of one size, so that there is one graph to compile: 64 MB of float32.
 _PIECE = 1 << 24
@@ -27,7 +28,10 @@ def expects_others(environment: Mapping[str, str] = os.environ) -> bool:
     """Tell whether a launcher (msrun, a rank table, ModelArts) started several processes."""
     if "MS_ROLE" in environment:
         return True
-    return bool(environment.get("RANK_TABLE_FILE")) and _whole(environment, "RANK_SIZE", 1) > 1
+    return (
+        bool(environment.get("RANK_TABLE_FILE"))
+        and environment_number(environment, "RANK_SIZE", 1) > 1
+    )
 
 
 def launched_device(device_id: int, environment: Mapping[str, str] = os.environ) -> int:
@@ -40,19 +44,12 @@ def launched_device(device_id: int, environment: Mapping[str, str] = os.environ)
         return device_id
     table = environment.get("RANK_TABLE_FILE")
     if table:
-        rank = _whole(environment, "RANK_ID", 0)
+        rank = environment_number(environment, "RANK_ID", 0)
         for server in read_rank_table(table):
             if rank in server.devices:
                 return server.devices[rank]
         raise UserError(f"rank table {table} holds no rank {rank}")
-    return _whole(environment, "DEVICE_ID", device_id)
-
-
-def _whole(environment: Mapping[str, str], name: str, default: int) -> int:
-    text = environment.get(name, str(default))
-    if not text.isdecimal():
-        raise UserError(f"the environment says {name}={text}, which is no whole number")
-    return int(text)
+    return environment_number(environment, "DEVICE_ID", device_id)
 
 
 def join_group() -> WorkerGroup:
@@ -68,10 +65,9 @@ def join_group() -> WorkerGroup:
     try:
         communication.init()
     except (RuntimeError, ValueError, TypeError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else "no reason given"
-        raise UserError(f"the workers cannot join each other: {reason}") from error
+        raise UserError(f"the workers cannot join each other: {first_line(error)}") from error
     # How many of them share this host's cores is known to the launcher only.
-    local = _whole(os.environ, "DELF_LOCAL_WORKERS", 1)
+    local = environment_number(os.environ, "DELF_LOCAL_WORKERS", 1)
     return WorkerGroup(communication.get_rank(), communication.get_group_size(), local)
 
 

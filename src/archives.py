@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import gzip
-import hashlib
 import logging
 import os
 import shutil
@@ -27,15 +26,6 @@ PHOTOS = (".jpg", ".jpeg", ".png")
 
 class Damaged(UserError):
     """A file is not what was published."""
-
-
-def md5_of(path: Path) -> str:
-    """Return the md5 sum of a file in hexadecimal."""
-    digest = hashlib.md5(usedforsecurity=False)  # as published; it guards against line noise only
-    with open(path, "rb") as file:
-        for chunk in iter(lambda: file.read(CHUNK), b""):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def unpack(

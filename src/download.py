@@ -26,9 +26,10 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, Callable
 
-from src.archives import PHOTOS, Damaged, is_unpacked, md5_of, note_unpacked, unpack
+from src.archives import PHOTOS, Damaged, is_unpacked, note_unpacked, unpack
 from src.download_records import is_recorded, only_process, read_record, write_record
 from src.errors import UserError, run_command
+from src.file_digest import md5_of
 from src.http_fetch import AGAIN, Network, NotServed, fetch, part_path, remote_size
 
 LOG = logging.getLogger(__name__)

@@ -33,6 +33,12 @@ def one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message: MindSpore's go on with stacks."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else "no reason given"
+
+
 @contextlib.contextmanager
 def naming_file(path: Path) -> Iterator[None]:
     """Say in the error of a full disk which file was being written."""

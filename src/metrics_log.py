@@ -74,7 +74,7 @@ def read_metrics(path: PathLike) -> list[dict[str, Any]]:
         text = path.read_bytes()
     except OSError as error:
         raise UserError(
-            f"metrics {path} cannot be read ({error.strerror}); name the metrics.jsonl of a "
+            f"metrics {path} cannot be read ({error.strerror}); name the train_<stage>.jsonl of a "
             "training"
         ) from error
     *lines, rest = text.split(b"\n")

@@ -19,7 +19,6 @@ if __name__ == "__main__":  # run as a script: from any folder, by any Python
 import argparse
 import contextlib
 import errno
-import hashlib
 import json
 import logging
 import os
@@ -40,6 +39,7 @@ from src.atomic_files import atomic_path
 from src.datum_io import parse_datum
 from src.download_records import RECORDS, only_process, read_record, write_record
 from src.errors import UserError, run_command
+from src.file_digest import sha256_of
 from src.http_fetch import Network, fetch, is_reachable
 from src.pca import ABOUT_NAME, MEAN_NAME, PROJECTION_NAME, VARIANCES_NAME, Pca, read_pca, write_pca
 
@@ -511,15 +511,6 @@ def _make_pca(
 
 
 # --- helpers --------------------------------------------------------------------------------------
-
-
-def sha256_of(path: Path) -> str:
-    """Return the sha256 sum of a file in hexadecimal."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        for chunk in iter(lambda: file.read(1 << 20), b""):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _read_members(tarball: Path, wanted: Callable[[str], bool]) -> dict[str, bytes]:

@@ -11,29 +11,44 @@ LOG = logging.getLogger(__name__)
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class StopRequest:
-    """Context in which the first Ctrl-C or SIGTERM only sets `is_made`; the second interrupts.
+class CountedSignals:
+    """Context in which Ctrl-C and SIGTERM are counted and logged with `what_follows`.
 
-    Schedulers send SIGTERM and kill after a grace period; MindSpore turns Ctrl-C into SIGTERM while
-    it computes. Outside the main thread signals are left alone.
+    Outside the main thread signals are left alone.
     """
 
     def __init__(self, what_follows: str):
-        self.is_made = False
+        self.count = 0
         self._what_follows = what_follows
         self._before: dict[int, object] = {}
 
-    def __enter__(self) -> StopRequest:
+    def __enter__(self) -> CountedSignals:
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._ask) for number in _SIGNALS}
+            self._before = {number: signal.signal(number, self._take) for number in _SIGNALS}
         return self
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def _ask(self, number: int, frame: FrameType | None) -> None:
+    def _take(self, number: int, frame: FrameType | None) -> None:
+        self.count += 1
+        LOG.info("%s: %s", signal.Signals(number).name, self._what_follows)
+
+
+class StopRequest(CountedSignals):
+    """Context in which the first Ctrl-C or SIGTERM only sets `is_made`; the second interrupts.
+
+    Schedulers send SIGTERM and kill after a grace period; MindSpore turns Ctrl-C into SIGTERM while
+    it computes.
+    """
+
+    @property
+    def is_made(self) -> bool:
+        """Whether somebody has asked."""
+        return self.count > 0
+
+    def _take(self, number: int, frame: FrameType | None) -> None:
         if self.is_made:
             raise KeyboardInterrupt
-        self.is_made = True
-        LOG.info("%s: %s", signal.Signals(number).name, self._what_follows)
+        super()._take(number, frame)

@@ -109,7 +109,7 @@ class _Run:
         self.checkpoints = CheckpointFolder(config.save_ckpt, stage, config.keep_checkpoint_max)
         self.metrics_path = Path(config.save_ckpt) / f"train_{stage}.jsonl"
         self.saved: Path | None = None
-        self.validates = self._can_validate()
+        self.validation = self._open_validation()
 
     def begin(self) -> None:
         """Set the weights, and the state of an earlier run of the same training."""
@@ -219,7 +219,7 @@ class _Run:
         config = self.config
         logs = is_first or ends or number % config.log_step == 0
         is_last = number == config.max_iters
-        validates = self.validates and (is_last or number % config.validate_step == 0)
+        validates = self.validation is not None and (is_last or number % config.validate_step == 0)
         saves = ends or number % config.save_ckpt_step == 0
         if not (logs or validates or saves):
             return
@@ -280,7 +280,7 @@ class _Run:
 
     def _accuracy(self) -> float:
         """Return the top-1 accuracy on the validation shards, each worker measuring its part."""
-        data = photo_batches(self.config, self.group, training=False)
+        data = self.validation
         self.parts.network.set_train(False)
         right = 0
         batches = data.epoch().create_tuple_iterator(num_epochs=1, output_numpy=True)
@@ -292,9 +292,9 @@ class _Run:
             right += int((logits.argmax(1) == labels).sum())
         return float(self.group.sum([right])[0]) / data.photos
 
-    def _can_validate(self) -> bool:
+    def _open_validation(self) -> PhotoBatches | None:
         if self.config.validate_step == 0:
-            return False
+            return None
         shards = find_shards(self.config.traindata_path, "validation")
         if not shards or not sum(sum(count_labels(shard).values()) for shard in shards):
             LOG.warning(
@@ -302,8 +302,8 @@ class _Run:
                 "kept; build the shards with --validation_split_size",
                 self.config.traindata_path,
             )
-            return False
-        return True
+            return None
+        return photo_batches(self.config, self.group, training=False)
 
     def _write(self, path: Path) -> None:
         self.parts.state.save(path, self.record)

@@ -228,7 +228,7 @@ def _finish(axes: Axes, name: str, reach: tuple[int, int]) -> None:
 def main() -> None:
     """Draw the curve of a training from the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--metrics", required=True, help="the metrics.jsonl of a training")
+    parser.add_argument("--metrics", required=True, help="the train_<stage>.jsonl of a training")
     parser.add_argument("--output", default="training_curve.png", help="PNG (default: %(default)s)")
     parser.add_argument("--title", help="heading (default: the path of the metrics)")
     arguments = parser.parse_args()

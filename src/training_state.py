@@ -8,9 +8,8 @@ the step is also the position in the data and the random state.
 
 from __future__ import annotations
 
-import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import mindspore as ms
@@ -19,6 +18,7 @@ from mindspore import nn
 
 from model_utils.worker_group import WorkerGroup
 from src.errors import UserError
+from src.file_digest import sha256_of
 from src.network_weights import Weights, load_weights, read_checkpoint, write_checkpoint
 
 PREFIX = "training."
@@ -35,7 +35,6 @@ class TrainingRecord:
     loss: float | None = None
     accuracy: float | None = None  # the last one measured
     best_accuracy: float | None = None
-    format: int = field(default=1)
 
 
 class TrainingState:
@@ -162,11 +161,7 @@ def read_state(path: Path, settings: dict[str, object]) -> tuple[Weights, Traini
 
 def file_digest(path: str | Path) -> str | None:
     """Return 16 hexadecimal digits that identify a file's content, or None where there is none."""
-    digest = hashlib.sha256()
     try:
-        with open(path, "rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
+        return sha256_of(Path(path))[:16]
     except FileNotFoundError:
         return None
-    return digest.hexdigest()[:16]

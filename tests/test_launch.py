@@ -22,6 +22,7 @@ from model_utils.environment import PROJECT_ROOT
 from model_utils.launch import plan_job, run_job
 from model_utils.worker_group import WAITED_IN_VAIN
 from src.errors import UserError
+from src.stop_request import CountedSignals
 
 
 @pytest.fixture(autouse=True)
@@ -501,7 +502,7 @@ STOPS = """
 
 
 def is_counted(handler):
-    return isinstance(getattr(handler, "__self__", None), launch._CountedSignals)
+    return isinstance(getattr(handler, "__self__", None), CountedSignals)
 
 
 def send(number, job, times):
