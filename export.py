@@ -24,6 +24,7 @@ def main() -> None:
         config.export_shape,
         config.device_target,
         config.device_id,
+        config.mindir_version,
     )
     print(path)
 

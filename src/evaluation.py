@@ -19,17 +19,22 @@ from pathlib import Path
 import numpy as np
 
 from model_utils.config import Config
+from model_utils.device import find_device_target
 from src.atomic_files import write_text
 from src.build_feature_dataset import IndexSettings, build_index, index_settings
 from src.dataset import GroundTruth, Metrics, evaluate, format_map_text, read_ground_truth
 from src.delf_config import DelfConfig
 from src.errors import LOG_FORMAT, UserError, one_line
-from src.extract_feature import extract_folder, network_factory, parse_devices
-from src.feature_network import has_attention, read_feature_weights
-from src.fit_pca import DIMENSIONS, choose_files, fit_pca_on_images, read_all
+from src.export_model import NATIVE_VERSION, export_weights
+from src.extract_feature import Engine, extract_folder, network_factory, parse_devices
+from src.feature_network import STATIC_BATCH, has_attention, read_feature_weights
+from src.fit_pca import DIMENSIONS, choose_files, fit_pca_on_photos
 from src.images import list_images
+from src.infer_program import InferProgram, build_program
 from src.match_images import MatchSettings, PairMatch, match_images, read_image_pair
-from src.network_weights import fingerprint
+from src.mindir import read_mindir
+from src.mindir_version1 import OLD_VERSION
+from src.network_weights import Weights, fingerprint
 from src.pca import Pca, read_pca, write_pca
 from src.perform_retrieval import RetrievalSettings, retrieve
 
@@ -44,12 +49,12 @@ class Describer:
     Attributes:
         settings: pyramid, selection and reduction.
         network: fingerprint of the weights.
-        checkpoint: their file.
+        engine: what runs them.
     """
 
     settings: DelfConfig
     network: str
-    checkpoint: str
+    engine: Engine
 
 
 def evaluate_retrieval(config: Config) -> dict[str, Metrics]:
@@ -61,7 +66,7 @@ def evaluate_retrieval(config: Config) -> dict[str, Metrics]:
     Raises:
         UserError: photos, ground truth, checkpoint or settings are missing or do not fit.
     """
-    _require(config, "images_path", "gt_path", "checkpoint_path")
+    _require(config, "images_path", "gt_path")
     work = Path(config.work_path)
     with stage_log("extract_feature.log"):
         names = [name for name, _ in list_images(config.images_path)]
@@ -94,7 +99,7 @@ def match_two_photos(config: Config) -> PairMatch:
     Raises:
         UserError: the list, a photo, the checkpoint or settings are missing or do not fit.
     """
-    _require(config, "images_path", "checkpoint_path")
+    _require(config, "images_path")
     with stage_log("extract_feature.log"):
         pair = read_image_pair(config.list_images_path)
         known = {name for name, _ in list_images(config.images_path)}
@@ -122,25 +127,77 @@ def match_two_photos(config: Config) -> PairMatch:
 
 
 def read_describer(config: Config) -> Describer:
-    """Return how photos are described by the configured checkpoint."""
+    """Return how photos are described: by the configured model, or else checkpoint."""
+    if config.mindir_path:
+        engine = open_program(config)
+        settings = feature_settings(config, has_attention=True, source=config.mindir_path)
+        return Describer(settings, engine.fingerprint, engine)
+    _require(config, "checkpoint_path")
     weights = read_feature_weights(config.checkpoint_path)
+    settings = feature_settings(config, has_attention(weights), config.checkpoint_path)
+    if config.engine == "lite":
+        engine = open_program(config, weights)
+        return Describer(settings, engine.fingerprint, engine)
+    engine = network_factory(config.checkpoint_path, settings, config.device_target)
+    return Describer(settings, fingerprint(weights), engine)
+
+
+def feature_settings(config: Config, has_attention: bool, source: str) -> DelfConfig:
+    """Return the configured pyramid and choice of features for weights from a file `source`."""
     score = config.score
     if score == "auto":
-        score = "attention" if has_attention(weights) else "norm"
-    elif score == "attention" and not has_attention(weights):
+        score = "attention" if has_attention else "norm"
+    elif score == "attention" and not has_attention:
         raise UserError(
-            f"{config.checkpoint_path} holds no attention; set score to norm or auto, "
+            f"{source} holds no attention; set score to norm or auto, "
             "or give a checkpoint of the attn stage"
         )
     fields = {field.name for field in dataclasses.fields(DelfConfig)} & vars(config).keys()
-    values = {**{name: getattr(config, name) for name in fields}, "score": score}
-    return Describer(DelfConfig(**values), fingerprint(weights), config.checkpoint_path)
+    return DelfConfig(**{**{name: getattr(config, name) for name in fields}, "score": score})
+
+
+def open_program(config: Config, weights: Weights | None = None) -> InferProgram:
+    """Return the C++ program with the configured model, or with one exported now for weights.
+
+    Models made here are kept in `work_path`. On a CPU they take photos of any size and are of the
+    version that any runtime reads; on Ascend they take the whole pyramid at once, as `export.py`
+    writes them.
+    """
+    target = config.device_target
+    if target == "auto":
+        target = find_device_target()
+    path = config.mindir_path
+    if weights is not None:
+        on_cpu = target == "CPU"
+        side = 0 if on_cpu else config.max_level_side
+        shape = [1, 3, 0, 0] if on_cpu else [STATIC_BATCH, 3, side, side]
+        key = f"{fingerprint(weights)}-{'x'.join(map(str, shape))}"
+        path = str(Path(config.work_path) / "models" / f"{key}.mindir")
+        if not Path(path).exists():
+            version = OLD_VERSION if on_cpu else NATIVE_VERSION
+            export_weights(weights, config.checkpoint_path, path, shape, "CPU", 0, version)
+    model = read_mindir(path)
+    if config.lite_config and not Path(config.lite_config).is_file():
+        raise UserError(f"lite_config {config.lite_config} does not exist")
+    build_program()
+    return InferProgram(
+        path,
+        model.fingerprint,
+        model.input_shape,
+        target,
+        config.lite_config,
+        config.lite_precision,
+        config.lite_threads,
+    )
 
 
 def folder_name(images_path: str | Path, describer: Describer) -> str:
     """Return a name for the results of these photos with this network and these settings."""
     images = Path(images_path).resolve()
-    key = json.dumps([str(images), describer.network, describer.settings.settings()])
+    parts = [str(images), describer.network, describer.settings.settings()]
+    if isinstance(describer.engine, InferProgram):
+        parts.append(describer.engine.settings())
+    key = json.dumps(parts)
     return f"{images.name}-{hashlib.sha256(key.encode()).hexdigest()[:10]}"
 
 
@@ -169,14 +226,15 @@ def choose_pca(config: Config, describer: Describer, folder: Path) -> Pca | None
         return read_pca(folder)
     files = choose_files(config.images_path, config.pca_images, config.seed)
     LOG.info("fitting a PCA for these weights on %d photos", len(files))
-    factory = network_factory(describer.checkpoint, describer.settings, config.device_target)
-    pca = fit_pca_on_images(
-        factory(device_id=parse_devices(config.devices)[0]),
-        read_all(files),
+    pca = fit_pca_on_photos(
+        describer.engine,
+        config.images_path,
+        files,
         describer.settings,
         max(describer.settings.pca_dim, DIMENSIONS),
-        source=str(config.images_path),
+        parse_devices(config.devices)[0],
     )
+    pca.about["source"] = str(config.images_path)
     write_pca(folder, pca)
     return pca
 
@@ -193,7 +251,7 @@ def extract(
     extract_folder(
         config.images_path,
         folder,
-        network_factory(describer.checkpoint, describer.settings, config.device_target),
+        describer.engine,
         describer.settings,
         pca,
         names=names,

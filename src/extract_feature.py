@@ -25,12 +25,11 @@ import threading
 import time
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any, Callable, Protocol
+from typing import Any, Callable, Protocol, Union
 
 import cv2
 import numpy as np
@@ -57,14 +56,16 @@ from src.feature_io import (
     write_features,
     write_manifest,
 )
-from src.images import UnreadableImageError, list_images, read_image
+from src.images import UnreadableImageError, list_images
+from src.infer_program import TIME_FILE, InferProgram, describe_by_program
 from src.pca import Pca, read_pca
+from src.photo_task import Box, PhotoTask, decoded_ahead
+from src.postprocess import Described
 
 LOG = logging.getLogger(__name__)
 
 PARTS = ("decode", "pyramid", "network", "selection", "write")
 UNFINISHED_NAME = "unfinished.json"  # settings of a feature folder that has no manifest yet
-Box = tuple[float, float, float, float]  # x1, y1, x2, y2 as in the ground truth
 
 
 class Network(Protocol):
@@ -78,6 +79,7 @@ class Network(Protocol):
 
 
 NetworkFactory = Callable[..., Network]  # called as factory(device_id=...)
+Engine = Union[NetworkFactory, InferProgram]
 
 
 class Stopwatch:
@@ -106,8 +108,8 @@ class ExtractionSummary:
         failed: the reason for each photo that could not be read.
         features: number of features written now.
         seconds: duration of the whole run.
-        worker_seconds: seconds spent in each of `PARTS`, all workers together. "decode" runs beside
-            the network; "wait" is the part of it that the network waited for.
+        worker_seconds: seconds spent in each of `PARTS`, all workers together. Decoding runs beside
+            the network; "decode" is the time that the network waited for it.
         peak_megabytes: largest peak memory of a worker.
     """
 
@@ -191,26 +193,6 @@ def extract_image(
         return select_features(outputs, *image.shape[:2], config, pca)
 
 
-def read_cropped(path: PathLike, box: Box | None) -> tuple[np.ndarray, tuple[int, int]]:
-    """Read a photo, or the part of it inside a box.
-
-    Returns:
-        uint8 [H, W, 3] and the (y, x) of its first pixel in the whole photo.
-
-    Raises:
-        UnreadableImageError: the photo cannot be read, or the box holds nothing of it.
-    """
-    image = read_image(path)
-    if box is None:
-        return image, (0, 0)
-    height, width = image.shape[:2]
-    left, right = (min(max(round(x), 0), width) for x in (box[0], box[2]))
-    top, bottom = (min(max(round(y), 0), height) for y in (box[1], box[3]))
-    if left >= right or top >= bottom:
-        raise UnreadableImageError(f"box {tuple(box)} holds nothing of {path} ({width}×{height})")
-    return image[top:bottom, left:right], (top, left)
-
-
 def parse_devices(text: str) -> tuple[int, ...]:
     """Read a list of devices: one digit each ("03"), or numbers with commas ("0,1,10").
 
@@ -251,20 +233,13 @@ def network_factory(
 
 
 @dataclass(frozen=True)
-class _Task:
-    name: str
-    file: str
-    box: Box | None = None
-
-
-@dataclass(frozen=True)
 class _Job:
     """What a worker is told; travels to another process."""
 
     images_path: str
     feature_folder: str
-    tasks: list[_Task]
-    factory: NetworkFactory
+    tasks: list[PhotoTask]
+    engine: Engine
     device_id: int
     threads: int | None  # None: all cores
     config: DelfConfig
@@ -303,7 +278,7 @@ class _Progress:
 def extract_folder(
     images_path: PathLike,
     feature_folder: PathLike,
-    factory: NetworkFactory,
+    engine: Engine,
     config: DelfConfig,
     pca: Pca | None = None,
     names: Iterable[str] | None = None,
@@ -321,7 +296,8 @@ def extract_folder(
     Args:
         images_path: folder of the photos.
         feature_folder: where `<name>.npz` and the manifest go.
-        factory: gives the network of a device; must be picklable for several devices.
+        engine: gives the network of a device, or the inference program; must be picklable for
+            several devices. The program uses all cores of a CPU by itself.
         config: the settings.
         pca: the projection, where `config.use_pca` is set.
         names: the photos to describe; all by default.
@@ -340,13 +316,17 @@ def extract_folder(
         raise UserError("use_pca is set and there is no PCA; fit one with src/fit_pca.py")
     images = _chosen_images(images_path, names)
     boxes = crop_boxes or {}
-    tasks = [_Task(name, file, boxes.get(name)) for name, file in images]
+    tasks = [PhotoTask(name, file, boxes.get(name)) for name, file in images]
     pending = [task for task in tasks if not _is_done(images_path, feature_folder, task)]
     settings = {
         **config.settings(),
         "pca": pca.fingerprint if config.use_pca and pca else None,
         "crop_boxes": _boxes_fingerprint(tasks),
     }
+    if isinstance(engine, InferProgram):
+        settings["engine"] = engine.settings()
+        if engine.device_target == "CPU":
+            devices = devices[:1]
 
     def check_network(fingerprint: str) -> None:
         """Refuse a folder of other features; claim a new one."""
@@ -367,7 +347,7 @@ def extract_folder(
             str(images_path),
             str(feature_folder),
             pending[rank::count],
-            factory,
+            engine,
             devices[rank],
             threads,
             config,
@@ -419,7 +399,7 @@ def _chosen_images(images_path: Path, names: Iterable[str] | None) -> list[tuple
     return [(name, files[name]) for name in sorted(set(names))]
 
 
-def _is_done(images_path: Path, feature_folder: Path, task: _Task) -> bool:
+def _is_done(images_path: Path, feature_folder: Path, task: PhotoTask) -> bool:
     """Tell whether the features of a photo are there and not older than the photo."""
     try:
         written = feature_path(feature_folder, task.name).stat().st_mtime_ns
@@ -435,7 +415,7 @@ def _core_count() -> int:
     return os.cpu_count() or 1
 
 
-def _boxes_fingerprint(tasks: Sequence[_Task]) -> str | None:
+def _boxes_fingerprint(tasks: Sequence[PhotoTask]) -> str | None:
     boxes = [[task.name, *map(float, task.box)] for task in tasks if task.box is not None]
     if not boxes:
         return None
@@ -488,45 +468,78 @@ def _run_job(job: _Job, check_network: Callable[[str], None], report: Callable[.
     """
     if job.threads is not None:
         cv2.setNumThreads(job.threads)
-    network = job.factory(device_id=job.device_id)
-    check_network(network.fingerprint)
     stopwatch = Stopwatch()
+    photos = described(
+        job.engine,
+        job.images_path,
+        job.tasks,
+        job.config,
+        job.pca,
+        job.device_id,
+        stopwatch,
+        check_network,
+    )
+    for photo in photos:
+        if photo.features is None:
+            report("failed", photo.name, photo.reason)
+            continue
+        with stopwatch.part("write"):
+            write_features(feature_path(job.feature_folder, photo.name), photo.features)
+        report("done", photo.name, len(photo.features))
+    usage = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    peak = max(resource.getrusage(who).ru_maxrss for who in usage) / 1024
+    report("end", stopwatch.seconds, peak)
 
-    def decode(task: _Task) -> tuple[np.ndarray, tuple[int, int]]:
-        with stopwatch.part("decode"):
-            return read_cropped(Path(job.images_path, task.file), task.box)
 
-    waited = 0.0
-    with ThreadPoolExecutor(1, thread_name_prefix="decode") as decoder:
-        coming = decoder.submit(decode, job.tasks[0]) if job.tasks else None
-        for number, task in enumerate(job.tasks):
-            current = coming
-            if number + 1 < len(job.tasks):  # one photo ahead, never more
-                coming = decoder.submit(decode, job.tasks[number + 1])
-            started = time.perf_counter()
+def described(
+    engine: Engine,
+    images_path: PathLike,
+    tasks: Sequence[PhotoTask],
+    config: DelfConfig,
+    pca: Pca | None = None,
+    device_id: int = 0,
+    stopwatch: Stopwatch | None = None,
+    check_network: Callable[[str], None] | None = None,
+) -> Iterator[Described]:
+    """Yield the features of photos, in order, on one device, the next ones being under way.
+
+    Args:
+        engine: the network, or the inference program.
+        images_path: folder of the photos.
+        tasks: the photos.
+        config: the settings.
+        pca: the projection, where `config.use_pca` is set.
+        device_id: which device.
+        stopwatch: counts the parts.
+        check_network: called with the fingerprint of the network before the first photo.
+    """
+    stopwatch = stopwatch or Stopwatch()
+    if not isinstance(engine, InferProgram):
+        network = engine(device_id=device_id)
+        if check_network:
+            check_network(network.fingerprint)
+        for task, decoded in decoded_ahead(images_path, tasks):
             try:
-                image, origin = current.result()
+                with stopwatch.part("decode"):
+                    image, origin = decoded.result()
             except UnreadableImageError as error:
-                report("failed", task.name, one_line(error))
+                yield Described(task.name, None, one_line(error))
                 continue
-            finally:
-                waited += time.perf_counter() - started
-            features = extract_image(network, image, job.config, job.pca, stopwatch)
-            with stopwatch.part("write"):
-                write_features(
-                    feature_path(job.feature_folder, task.name), _shifted(features, origin)
-                )
-            report("done", task.name, len(features))
-    usage = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    report("end", {**stopwatch.seconds, "wait": waited}, usage)
-
-
-def _shifted(features: Features, origin: tuple[int, int]) -> Features:
-    """Move the locations of features to the pixels of the whole photo."""
-    if origin == (0, 0):
-        return features
-    locations = features.locations + np.float32(origin)
-    return Features(locations, features.scales, features.descriptors, features.attention)
+            features = extract_image(network, image, config, pca, stopwatch)
+            yield Described(task.name, features.shifted(origin), "")
+        return
+    if check_network:
+        check_network(engine.fingerprint)
+    if not tasks:
+        return
+    photos = describe_by_program(engine, images_path, tasks, config, pca, device_id, TIME_FILE)
+    with contextlib.closing(photos):
+        while True:
+            with stopwatch.part("network"):  # and all that goes on beside it
+                photo = next(photos, None)
+            if photo is None:
+                return
+            yield photo
 
 
 def _run_workers(
@@ -659,6 +672,7 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--max_feature_num", type=int, default=defaults.max_feature_num)
     parser.add_argument("--max_level_side", type=int, default=defaults.max_level_side)
+    parser.add_argument("--min_level_side", type=int, default=defaults.min_level_side)
     parser.add_argument("--score", choices=SCORES, default=defaults.score)
     parser.add_argument("--score_threshold", type=float, default=defaults.score_threshold)
     parser.add_argument("--pca_dim", type=int, default=defaults.pca_dim)

@@ -66,8 +66,8 @@ def has_texture(image: np.ndarray) -> bool:
     return bool((image != image[:1, :1]).any())
 
 
-def build_pyramid(image: np.ndarray, config: DelfConfig) -> Iterator[tuple[float, np.ndarray]]:
-    """Yield the levels of a photo as the network wants them, one at a time.
+def resize_levels(image: np.ndarray, config: DelfConfig) -> Iterator[tuple[float, np.ndarray]]:
+    """Yield the levels of a photo's pyramid, one at a time.
 
     Each level is resized from the photo itself: by pixel areas when it gets smaller (which does not
     alias), else bilinearly. A photo whose pixels are all equal has no levels: nothing on it can be
@@ -78,13 +78,22 @@ def build_pyramid(image: np.ndarray, config: DelfConfig) -> Iterator[tuple[float
         config: the scales and limits.
 
     Yields:
-        (scale, float32 [1, 3, h, w] with values (x − 128)/128) for each of `pyramid_level_sizes`.
+        (scale, uint8 [h, w, 3]) for each of `pyramid_level_sizes`.
     """
     if not has_texture(image):
         return
     for scale, height, width in pyramid_level_sizes(*image.shape[:2], config):
         method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-        level = cv2.resize(image, (width, height), interpolation=method)
+        yield scale, cv2.resize(image, (width, height), interpolation=method)
+
+
+def build_pyramid(image: np.ndarray, config: DelfConfig) -> Iterator[tuple[float, np.ndarray]]:
+    """Yield the levels of a photo as the network wants them.
+
+    Yields:
+        (scale, float32 [1, 3, h, w] with values (x − 128)/128) for each of `resize_levels`.
+    """
+    for scale, level in resize_levels(image, config):
         yield scale, _normalise(level)
 
 

@@ -8,6 +8,7 @@ the list, so that a search ranks it last instead of forgetting it.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import zipfile
@@ -66,6 +67,12 @@ class Features:
     def dimension(self) -> int:
         """Length D of a descriptor."""
         return self.descriptors.shape[1]
+
+    def shifted(self, origin: tuple[int, int]) -> Features:
+        """Return the features with `origin` (y, x) added to their locations."""
+        if tuple(origin) == (0, 0):
+            return self
+        return dataclasses.replace(self, locations=self.locations + np.float32(origin))
 
     @classmethod
     def empty(cls, dimension: int) -> Features:

@@ -46,7 +46,7 @@ class FeatureNetwork:
     Called with images [1, 3, H, W] (float32, RGB (x − 128)/128) it returns features [h, w, 1024],
     not normalised, and scores [h, w], where h = ceil(H/32) and w = ceil(W/32). A static network is
     called with exactly `static_shape` and returns the same with the batch axis in front. The cell
-    (i, j) is centred on pixel (32 i, 32 j).
+    (i, j) is centred on pixel (32 i, 32 j). `static`: None for what the device wants.
 
     Attributes:
         fingerprint: identifies the weights.
@@ -62,6 +62,7 @@ class FeatureNetwork:
         device_target: str = "auto",
         device_id: int = 0,
         max_level_side: int = 2048,
+        static: bool | None = None,
     ):
         target = set_up_device(device_target, device_id)
         import mindspore as ms
@@ -80,7 +81,7 @@ class FeatureNetwork:
             optional=() if self.has_attention else ("attention.",),
         )
         self._network.set_train(False)
-        if target == "Ascend":
+        if target == "Ascend" if static is None else static:
             self.static_shape = (STATIC_BATCH, 3, max_level_side, max_level_side)
         else:
             # One compilation for every size of picture.

@@ -21,7 +21,7 @@ import dataclasses
 import logging
 import math
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,16 +29,17 @@ from tqdm import tqdm
 
 from src.atomic_files import PathLike
 from src.delf_config import DelfConfig
-from src.errors import UserError, one_line, run_command
+from src.errors import UserError, run_command
 from src.extract_feature import (
-    Network,
+    Engine,
     add_config_arguments,
     config_from_arguments,
-    extract_image,
+    described,
     network_factory,
 )
-from src.images import UnreadableImageError, list_images, read_image
+from src.images import list_images
 from src.pca import Pca, fit_pca, write_pca
+from src.photo_task import PhotoTask
 from src.sample_world import GLDV2_FOLDER, WorldOptions, build_sample_world
 
 LOG = logging.getLogger(__name__)
@@ -46,54 +47,57 @@ LOG = logging.getLogger(__name__)
 DIMENSIONS = 128  # components kept in the files; pca_dim may be any number up to it
 
 
-def fit_pca_on_images(
-    network: Network,
-    images: Iterable[np.ndarray],
+def fit_pca_on_photos(
+    engine: Engine,
+    images_path: PathLike,
+    files: Sequence[str],
     config: DelfConfig,
     dimension: int = DIMENSIONS,
-    source: str = "",
+    device_id: int = 0,
 ) -> Pca:
     """Fit a PCA to the features of photos, chosen just as they are in extraction.
 
     Args:
-        network: the network whose features are to be reduced.
-        images: uint8 [H, W, 3], RGB; read one after the other.
+        engine: the network whose features are to be reduced, or the inference program.
+        images_path: folder of the photos.
+        files: paths relative to it; unreadable ones are reported and passed over.
         config: pyramid and choice of features; its PCA settings do not matter.
         dimension: components to keep.
-        source: what is said of the photos in the files.
+        device_id: which device.
 
     Raises:
         UserError: the photos have too few features.
     """
     plain = dataclasses.replace(config, use_pca=False)
-    seen = {"images": 0, "descriptors": 0}
+    tasks = [PhotoTask(file, file) for file in files]
+    about = {"images": 0, "descriptors": 0}
 
     def descriptors() -> Iterator[np.ndarray]:
-        for image in images:
-            block = extract_image(network, image, plain).descriptors
-            seen["images"] += 1
-            seen["descriptors"] += len(block)
-            yield block
+        photos = described(
+            engine,
+            images_path,
+            tasks,
+            plain,
+            device_id=device_id,
+            check_network=lambda fingerprint: about.update(network=fingerprint),
+        )
+        for photo in tqdm(photos, total=len(tasks), unit="photo", disable=None):
+            if photo.features is None:
+                LOG.warning("skipped: %s", photo.reason)
+                continue
+            about["images"] += 1
+            about["descriptors"] += len(photo.features)
+            yield photo.features.descriptors
 
     pca = fit_pca(descriptors(), dimension)
-    about = {"network": network.fingerprint, "source": source, **seen}
     return dataclasses.replace(pca, about=about)
 
 
-def choose_files(images_path: PathLike, count: int, seed: int) -> list[Path]:
+def choose_files(images_path: PathLike, count: int, seed: int) -> list[str]:
     """Choose photos of a folder at random, the same ones for the same seed."""
     files = [file for _, file in list_images(images_path)]
     chosen = np.random.default_rng(seed).permutation(len(files))[:count]
-    return [Path(images_path, files[index]) for index in sorted(chosen)]
-
-
-def read_all(files: Iterable[Path]) -> Iterator[np.ndarray]:
-    """Yield the photos of some files; unreadable ones are reported and passed over."""
-    for file in files:
-        try:
-            yield read_image(file)
-        except UnreadableImageError as error:
-            LOG.warning("skipped: %s", one_line(error))
+    return [files[index] for index in sorted(chosen)]
 
 
 @contextlib.contextmanager
@@ -135,16 +139,16 @@ def main() -> None:
         raise UserError("--num_images and --dimensions must be at least 1")
     with _photo_folder(arguments.images_path, arguments.num_images, arguments.seed) as folder:
         files = choose_files(folder, arguments.num_images, arguments.seed)
-        factory = network_factory(arguments.checkpoint, config, arguments.device_target)
-        network = factory(device_id=arguments.device_id)
         LOG.info("fitting a PCA of %d dimensions to %d photos", arguments.dimensions, len(files))
-        pca = fit_pca_on_images(
-            network,
-            read_all(tqdm(files, unit="photo", disable=None)),
+        pca = fit_pca_on_photos(
+            network_factory(arguments.checkpoint, config, arguments.device_target),
+            folder,
+            files,
             config,
             arguments.dimensions,
-            source=arguments.images_path or "rendered sample world",
+            arguments.device_id,
         )
+    pca.about["source"] = arguments.images_path or "rendered sample world"
     write_pca(arguments.output_directory, pca)
     LOG.info("%s: %s", arguments.output_directory, pca.about)
 

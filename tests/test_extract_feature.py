@@ -20,11 +20,11 @@ from src.extract_feature import (
     extract_image,
     network_outputs,
     parse_devices,
-    read_cropped,
 )
 from src.feature_io import read_features, read_manifest
 from src.images import UnreadableImageError
 from src.pca import Pca, fit_pca
+from src.photo_task import read_cropped
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = DelfConfig(image_scales=(0.5, 1.0), pca_dim=4, max_feature_num=20)
@@ -210,7 +210,7 @@ def test_a_folder_becomes_features_and_a_manifest(photos, tmp_path):
     assert summary.features == total
     assert summary.peak_megabytes > 10
     assert summary.worker_seconds.keys() == {
-        *("decode", "pyramid", "network", "selection", "write", "wait")
+        *("decode", "pyramid", "network", "selection", "write")
     }
     assert "7 photos" in summary.text()
 
