@@ -514,10 +514,10 @@ def described(
         check_network: called with the fingerprint of the network before the first photo.
     """
     stopwatch = stopwatch or Stopwatch()
+    check_network = check_network or (lambda _: None)
     if not isinstance(engine, InferProgram):
         network = engine(device_id=device_id)
-        if check_network:
-            check_network(network.fingerprint)
+        check_network(network.fingerprint)
         for task, decoded in decoded_ahead(images_path, tasks):
             try:
                 with stopwatch.part("decode"):
@@ -528,11 +528,19 @@ def described(
             features = extract_image(network, image, config, pca, stopwatch)
             yield Described(task.name, features.shifted(origin), "")
         return
-    if check_network:
-        check_network(engine.fingerprint)
     if not tasks:
+        check_network(engine.fingerprint)
         return
-    photos = describe_by_program(engine, images_path, tasks, config, pca, device_id, TIME_FILE)
+    photos = describe_by_program(
+        engine,
+        images_path,
+        tasks,
+        config,
+        pca,
+        device_id,
+        TIME_FILE,
+        when_ready=lambda: check_network(engine.fingerprint),
+    )
     with contextlib.closing(photos):
         while True:
             with stopwatch.part("network"):  # and all that goes on beside it

@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Callable
 
 from model_utils.environment import PROJECT_ROOT
 from src.atomic_files import PathLike
@@ -104,6 +104,7 @@ def describe_by_program(
     pca: Pca | None = None,
     device_id: int = 0,
     time_file: Path | None = None,
+    when_ready: Callable[[], None] = lambda: None,
 ) -> Iterator[Described]:
     """Yield the features of photos, in order, while the next ones are under way.
 
@@ -115,6 +116,7 @@ def describe_by_program(
         pca: the projection, where `config.use_pca` is set.
         device_id: which Ascend.
         time_file: where the program writes the mean time a photo took.
+        when_ready: called when the program has loaded the model.
 
     Raises:
         UserError: a part of the chain failed or was killed; names the photo it was at.
@@ -126,6 +128,7 @@ def describe_by_program(
         try:
             results = read_results(runner.output)
             next(results)
+            when_ready()
             for described in receive_features(_in_order(results, tasks), config, pca):
                 done += 1
                 yield described

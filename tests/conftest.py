@@ -109,6 +109,24 @@ def attention_checkpoint(cpu, tmp_path_factory):
     return path
 
 
+@pytest.fixture(scope="session")
+def any_size_mindir(attention_checkpoint, tmp_path_factory):
+    """That network as a model of version 1 for photos of any size."""
+    from src.export_model import export_model
+
+    path = tmp_path_factory.mktemp("mindir") / "any_size"
+    return export_model(attention_checkpoint, path, [1, 3, 0, 0], "CPU", version=1)
+
+
+@pytest.fixture(scope="session")
+def static_mindir(attention_checkpoint, tmp_path_factory):
+    """That network as a model of version 1 for seven levels of up to 128 pixels."""
+    from src.export_model import export_model
+
+    path = tmp_path_factory.mktemp("mindir") / "static"
+    return export_model(attention_checkpoint, path, [7, 3, 128, 128], "CPU", version=1)
+
+
 KERAS1_PARTS = {
     "kernel": "W",
     "bias": "b",
