@@ -110,6 +110,27 @@ def attention_checkpoint(cpu, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def world(tmp_path_factory):
+    """Rendered photos of two landmarks, with ground truth."""
+    from src.sample_world import WorldOptions, build_sample_world
+
+    folder = tmp_path_factory.mktemp("world")
+    options = WorldOptions(
+        seed=1,
+        train_landmarks=2,
+        train_photos=1,
+        retrieval_landmarks=2,
+        retrieval_photos=4,
+        queries=1,
+        distractors=2,
+        width=128,
+        height=96,
+    )
+    build_sample_world(folder, options, num_workers=1)
+    return folder / "retrieval"
+
+
+@pytest.fixture(scope="session")
 def any_size_mindir(attention_checkpoint, tmp_path_factory):
     """That network as a model of version 1 for photos of any size."""
     from src.export_model import export_model

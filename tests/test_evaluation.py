@@ -11,25 +11,6 @@ import pytest
 
 from model_utils.environment import PROJECT_ROOT
 from src.dataset import read_map_text
-from src.sample_world import WorldOptions, build_sample_world
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("world")
-    options = WorldOptions(
-        seed=1,
-        train_landmarks=2,
-        train_photos=1,
-        retrieval_landmarks=2,
-        retrieval_photos=4,
-        queries=1,
-        distractors=2,
-        width=128,
-        height=96,
-    )
-    build_sample_world(folder, options, num_workers=1)
-    return folder / "retrieval"
 
 
 def run(folder, *arguments):
