@@ -9,8 +9,10 @@ from mindspore.train import mind_ir_pb2
 from src.delf_model import TuningNetwork
 from src.errors import UserError
 from src.export_model import export_model
-from src.feature_network import load_feature_network
-from src.network_weights import write_checkpoint
+from src.feature_network import load_feature_network, read_feature_weights
+from src.mindir import read_mindir, read_proto
+from src.mindir_version1 import to_version1
+from src.network_weights import fingerprint, write_checkpoint
 
 
 @pytest.mark.parametrize(("shape", "size"), [([1, 3, 0, 0], (70, 101)), ([2, 3, 64, 96], (64, 96))])
@@ -27,6 +29,67 @@ def test_the_file_computes_what_the_network_computes(attention_checkpoint, tmp_p
         wanted, wanted_scores = network(one[None])
         np.testing.assert_allclose(found.transpose(1, 2, 0), wanted, rtol=1e-4, atol=1e-4)
         np.testing.assert_allclose(found_scores[0], wanted_scores, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("shape", "size"), [([1, 3, 0, 0], (70, 101)), ([2, 3, 64, 96], (64, 96))])
+def test_version_1_is_the_same_model_for_older_runtimes(
+    attention_checkpoint, tmp_path, shape, size
+):
+    native, old = (
+        export_model(attention_checkpoint, tmp_path / str(version), shape, "CPU", version=version)
+        for version in (0, 1)
+    )
+    proto = read_proto(old)
+    assert proto.mind_ir_version == 1 < read_proto(native).mind_ir_version
+    assert {primitive.prim_type for primitive in proto.primitives} == {1}  # PRIMITIVE
+    by_name = {f"REF::{primitive.name}": primitive for primitive in proto.primitives}
+    nodes = [node for node in proto.graph.node if node.op_type in by_name]
+    biases = [node for node in nodes if by_name[node.op_type].op_type == "BiasAdd"]
+    assert biases and all(len(node.input) == 2 for node in biases)
+    images = np.random.default_rng(3).uniform(-1, 1, (shape[0], 3, *size)).astype(np.float32)
+    results = [ms.nn.GraphCell(ms.load(str(path)))(ms.Tensor(images)) for path in (native, old)]
+    for ours, theirs in zip(*results):
+        assert (ours.asnumpy() == theirs.asnumpy()).all()
+    weights = read_feature_weights(attention_checkpoint)
+    assert read_mindir(native).fingerprint == read_mindir(old).fingerprint == fingerprint(weights)
+    assert read_mindir(old).input_shape == tuple(side or -1 for side in shape)
+
+
+def test_version_1_is_refused_for_operators_it_was_not_tried_with(attention_checkpoint, tmp_path):
+    model = read_proto(export_model(attention_checkpoint, tmp_path / "m", [1, 3, 64, 64], "CPU"))
+    model.primitives[0].op_type = "Concat"
+    with pytest.raises(UserError, match=r"version 1 cannot be written .*Concat"):
+        to_version1(model)
+
+
+def test_a_rewritten_file_that_computes_something_else_is_not_kept(
+    attention_checkpoint, tmp_path, monkeypatch
+):
+    def spoil(model):
+        to_version1(model)
+        for tensor in model.graph.parameter:
+            if tensor.name.endswith("attention.conv2.bias"):
+                tensor.raw_data = np.float32([7]).tobytes()
+
+    monkeypatch.setattr("src.export_model.to_version1", spoil)
+    with pytest.raises(UserError, match="computes something else"):
+        export_model(attention_checkpoint, tmp_path / "m", [1, 3, 64, 64], "CPU", version=1)
+    assert not list(tmp_path.iterdir())
+
+
+def test_files_that_are_no_model_are_refused(tmp_path):
+    (tmp_path / "noise").write_bytes(b"noise" * 100)
+    (tmp_path / "empty").write_bytes(b"")
+    for name, message in (
+        ("none", "there is no model"),
+        ("noise", "cannot be read|no MindIR"),
+        ("empty", "no MindIR"),
+    ):
+        with pytest.raises(UserError, match=message):
+            read_mindir(tmp_path / name)
+    ms.export(ms.nn.ReLU(), ms.Tensor([1.0]), file_name=str(tmp_path / "x"), file_format="MINDIR")
+    with pytest.raises(UserError, match="no DELF network"):
+        read_mindir(tmp_path / "x.mindir")
 
 
 def test_only_what_inference_needs_is_in_the_file(attention_checkpoint, tmp_path):
