@@ -1,8 +1,8 @@
 """Postprocessing for the inference program: a stream of feature maps in, features out.
 
 The last of the three parts of the chain (see `src/infer_program.py`). The features are chosen and
-reduced by the same `select_features` as everywhere. Whole maps come through the pipe: it takes
-about a hundredth of the network's time, and choosing in the program would be a second DELF.
+reduced by the same `select_features` as everywhere. Whole maps come through the pipe: reading them
+takes tens of milliseconds a photo, and choosing in the program would be a second DELF.
 """
 
 from __future__ import annotations
