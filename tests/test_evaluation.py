@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from model_utils.environment import PROJECT_ROOT
-from src.dataset import read_map_text
+from src.evaluation_report import read_map_text
 from src.sample_world import WorldOptions, build_sample_world
 
 
