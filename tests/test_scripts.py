@@ -48,6 +48,7 @@ def test_scripts_are_well_formed(script):
         ("run_eval_retrieval_images.sh src", "usage"),
         ("run_eval_retrieval_images.sh src nowhere README.md", "folder nowhere does not exist"),
         ("run_eval_retrieval_images.sh src src README.md 0 batch", "--name=value"),
+        ("run_eval_retrieval_images.sh src gone.pkl README.md", "folder gone.pkl does not exist"),
         ("run_quickstart.sh a b", "usage"),
         ("setup.sh all", "usage"),
     ],
@@ -59,6 +60,15 @@ def test_wrong_arguments_end_with_one_line_and_code_2(command, message):
     assert result.stderr.startswith("error: ")
     assert result.stderr.count("\n") == 1
     assert message in result.stderr
+
+
+def test_folders_in_a_list_are_seen_from_where_they_were_typed(tmp_path):
+    code = (
+        f"source {PROJECT_ROOT}/scripts/common.sh; source {PROJECT_ROOT}/scripts/eval_common.sh; "
+        f"cd {tmp_path}; absolute_paths 'one folder,/two,*'; absolute_paths ''"
+    )
+    result = bash("-c", f"set -euo pipefail; {code}")
+    assert result.stdout == f"{tmp_path}/one folder,/two,{tmp_path}/*\n\n"
 
 
 def test_another_python_is_named_when_none_fits(tmp_path):
