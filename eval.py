@@ -18,14 +18,14 @@ from src.errors import run_command
 def main() -> None:
     """Read the configuration, evaluate, print the result."""
     config = load_config(description=__doc__.splitlines()[0])
-    from src.dataset import format_map_text  # MindSpore takes seconds to import: not for --help
+    # Imported here because MindSpore takes seconds: not for --help.
     from src.evaluation import evaluate_retrieval, match_two_photos
 
     if config.eval_task == "match":
         match = match_two_photos(config)
         print(f"{match.inlier_count} inliers; see {config.match_output}")
     else:
-        print(format_map_text(evaluate_retrieval(config)), end="")
+        print(evaluate_retrieval(config).text(), end="")
 
 
 if __name__ == "__main__":

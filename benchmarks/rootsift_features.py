@@ -32,8 +32,9 @@ from tqdm import tqdm
 
 from src.atomic_files import PathLike, write_json, write_text
 from src.build_feature_dataset import build_index
-from src.dataset import evaluate, format_map_text, read_ground_truth
+from src.dataset import read_ground_truth
 from src.errors import run_command
+from src.evaluation_report import format_map_text
 from src.feature_io import (
     MANIFEST_NAME,
     Features,
@@ -46,6 +47,7 @@ from src.feature_io import (
 )
 from src.images import UnreadableImageError, list_images, read_image
 from src.perform_retrieval import retrieve
+from src.retrieval_metrics import evaluate
 
 LOG = logging.getLogger(__name__)
 

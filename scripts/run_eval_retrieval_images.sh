@@ -1,6 +1,10 @@
 #!/usr/bin/env bash
-# Evaluates retrieval on Oxford5k, Paris6k or photos in their layout; prints mAP and writes mAP.txt.
+# Evaluates retrieval on Oxford5k, Paris6k or photos in their layout; prints mAP, writes mAP.txt and mAP.json.
 #   bash scripts/run_eval_retrieval_images.sh IMAGES_PATH GT_PATH CHECKPOINT [DEVICES] [--name=value ...]
+# GT_PATH is a folder of *_query.txt files or a gnd_*.pkl of Revisited Oxford and Paris. Among the settings:
+#   --protocol=seed|classic|revisited   default: seed for text files, revisited for a pickle
+#   --crop_queries=True|False           default: as the protocol does
+#   --distractors_path=DIR[,DIR...]     more photos to search
 # Logs: extract_feature.log, retrieval_dataset/process[X]/retrieval[X].log, calculate_mAP.log, in the
 # project's folder.
 set -euo pipefail
@@ -10,7 +14,7 @@ source "$(dirname "$0")/eval_common.sh"
 usage="usage: bash scripts/run_eval_retrieval_images.sh IMAGES_PATH GT_PATH CHECKPOINT [DEVICES] [--name=value ...]"
 [ $# -ge 3 ] || die "$usage"
 existing_folder "$1"
-existing_folder "$2"
+existing_path "$2"
 existing_file "$3"
 options=("--eval_task=retrieval" "--images_path=$(absolute_path "$1")" "--gt_path=$(absolute_path "$2")"
     "--checkpoint_path=$(absolute_path "$3")")

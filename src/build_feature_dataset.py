@@ -32,7 +32,6 @@ from src.atomic_files import PathLike, write_json
 from src.errors import UserError, run_command
 from src.feature_io import (
     Features,
-    Manifest,
     check_settings,
     feature_path,
     features_checksum,
@@ -104,34 +103,89 @@ class Index:
         return np.array([extent(self.locations[start:end]) for start, end in pairs])
 
 
-def index_settings(features_folder: PathLike, settings: IndexSettings) -> dict[str, Any]:
-    """Return all that decides what an index of a feature folder holds, as JSON values.
+@dataclass(frozen=True)
+class _Source:
+    """An image of an index: where its features are; None where the photo could not be read."""
+
+    name: str
+    path: Path | None
+
+
+def _sources(
+    features_folders: PathLike | Sequence[PathLike], names: Sequence[str] | None
+) -> tuple[list[_Source], dict[str, Any]]:
+    """Return the images of feature folders, sorted by name, and the settings of the features.
+
+    Raises:
+        UserError: the folders were made with different settings, two hold an image of one name,
+            or none holds an image of `names`.
+    """
+    folders = (
+        [features_folders]
+        if isinstance(features_folders, (str, os.PathLike))
+        else list(features_folders)
+    )
+    found: dict[str, _Source] = {}
+    settings: dict[str, Any] | None = None
+    for folder in folders:
+        manifest = read_manifest(folder)
+        if settings is not None:
+            check_settings(manifest.settings, settings, f"feature folder {folder}")
+        settings = manifest.settings
+        for name in manifest.names:
+            if name in found:
+                raise UserError(f"the image {name} is in several feature folders, such as {folder}")
+            path = None if name in manifest.failed else feature_path(folder, name)
+            found[name] = _Source(name, path)
+    missing = sorted(set(names or ()) - found.keys())
+    if missing:
+        raise UserError(
+            f"{len(missing)} of the images for the index have no features, such as {missing[0]}; "
+            "extract them first"
+        )
+    chosen = found if names is None else set(names)
+    return [found[name] for name in sorted(chosen)], settings or {}
+
+
+def index_settings(
+    features_folders: PathLike | Sequence[PathLike],
+    settings: IndexSettings,
+    names: Sequence[str] | None = None,
+) -> dict[str, Any]:
+    """Return all that decides what an index of feature folders holds, as JSON values.
 
     Raises:
         UserError: when the features are not complete: the missing or damaged file is named.
     """
-    manifest = read_manifest(features_folder)
+    sources, features = _sources(features_folders, names)
     checksum = hashlib.sha256()
-    for name in manifest.names:
-        content = "" if name in manifest.failed else _checksum(features_folder, name)
-        checksum.update(f"{name}\0{content}\n".encode())
+    for source in sources:
+        content = "" if source.path is None else features_checksum(source.path)
+        checksum.update(f"{source.name}\0{content}\n".encode())
     return {
         "index": asdict(settings),
-        "features": manifest.settings,
+        "features": features,
         "features_checksum": checksum.hexdigest(),
     }
 
 
 def build_index(
-    features_folder: PathLike,
+    features_folders: PathLike | Sequence[PathLike],
     index_folder: PathLike,
     settings: IndexSettings = IndexSettings(),  # noqa: B008 (frozen)
+    names: Sequence[str] | None = None,
 ) -> None:
-    """Build the index folder of a feature folder; one that is complete is kept.
+    """Build the index folder of one or several feature folders; one that is complete is kept.
 
     The folder appears under its name when everything is in it. The same features and settings
     give the same bytes. Descriptors pass through memory one image at a time; only the FAISS index
     itself is held.
+
+    Args:
+        features_folders: one folder or several, made with the same settings.
+        index_folder: the folder to be made.
+        settings: the kind of index.
+        names: the images to take; all by default.
 
     Raises:
         UserError: when features are missing, damaged or of mixed dimensions, when no image has
@@ -139,18 +193,18 @@ def build_index(
             built from other features or with other settings.
     """
     index_folder = Path(index_folder)
-    wanted = index_settings(features_folder, settings)
+    wanted = index_settings(features_folders, settings, names)
     if (index_folder / DESCRIPTION).exists():
         check_settings(read_description(index_folder)["settings"], wanted, f"index {index_folder}")
         LOG.info("the index %s is complete", index_folder)
         return
     if index_folder.exists() and (not index_folder.is_dir() or any(index_folder.iterdir())):
         raise UserError(f"{index_folder} is there already and is no index; give another folder")
-    manifest = read_manifest(features_folder)
+    sources, _ = _sources(features_folders, names)
     with _atomic_folder(index_folder) as temporary:
-        counts, dimension = _write_arrays(Path(features_folder), manifest, temporary)
+        counts, dimension = _write_arrays(sources, temporary)
         _write_faiss(temporary, settings)
-        write_json(temporary / "names.json", list(manifest.names))
+        write_json(temporary / "names.json", [source.name for source in sources])
         write_json(
             temporary / DESCRIPTION,
             {
@@ -219,35 +273,32 @@ def load_index(index_folder: PathLike) -> Index:
 # ---------------------------------------------------------------- the parts
 
 
-def _checksum(folder: PathLike, name: str) -> str:
-    return features_checksum(feature_path(folder, name))
+def _read(sources: Sequence[_Source]) -> Iterator[tuple[str, Features | None]]:
+    for source in tqdm(sources, desc="index", disable=None):
+        yield source.name, None if source.path is None else read_features(source.path)
 
 
-def _read(folder: Path, manifest: Manifest) -> Iterator[tuple[str, Features | None]]:
-    for name in tqdm(manifest.names, desc="index", disable=None):
-        failed = name in manifest.failed
-        yield name, None if failed else read_features(feature_path(folder, name))
-
-
-def _write_arrays(folder: Path, manifest: Manifest, target: Path) -> tuple[np.ndarray, int]:
+def _write_arrays(sources: Sequence[_Source], target: Path) -> tuple[np.ndarray, int]:
     """Write offsets, descriptors and locations; return the features per image, the dimension.
 
     The features are read once for their number and once for their content, so that the arrays
     can be written through a memory map.
     """
-    counts = np.zeros(len(manifest.names), dtype=np.int64)
+    counts = np.zeros(len(sources), dtype=np.int64)
     dimensions: dict[int, str] = {}
     locations = []
-    for position, (name, features) in enumerate(_read(folder, manifest)):
+    for position, (name, features) in enumerate(_read(sources)):
         if features is not None and len(features):
             counts[position] = len(features)
             dimensions.setdefault(features.dimension, name)
             locations.append(features.locations)
     if not counts.sum():
-        raise UserError(f"no image in {folder} has any features; there is nothing to search")
+        raise UserError(
+            f"none of {len(sources)} images has any features; there is nothing to search"
+        )
     if len(dimensions) > 1:
         examples = ", ".join(f"{size} in {name}" for size, name in sorted(dimensions.items()))
-        raise UserError(f"the descriptors in {folder} differ in length ({examples}); extract again")
+        raise UserError(f"the descriptors differ in length ({examples}); extract again")
     dimension = next(iter(dimensions))
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     np.save(target / "offsets.npy", offsets)
@@ -255,7 +306,7 @@ def _write_arrays(folder: Path, manifest: Manifest, target: Path) -> tuple[np.nd
     descriptors = np.lib.format.open_memmap(
         target / "descriptors.npy", mode="w+", dtype=np.float32, shape=(offsets[-1], dimension)
     )
-    for position, (_, features) in enumerate(_read(folder, manifest)):
+    for position, (_, features) in enumerate(_read(sources)):
         if counts[position]:
             descriptors[offsets[position] : offsets[position + 1]] = features.descriptors
     descriptors.flush()

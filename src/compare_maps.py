@@ -14,15 +14,15 @@ if __name__ == "__main__":  # run as a script: from any folder, by any Python
 import argparse
 from collections.abc import Mapping
 
-from src.dataset import read_map_text
 from src.errors import UserError, run_command
+from src.evaluation_report import read_map_text
 
 
 def comparison(tables: Mapping[str, Mapping[str, Mapping[str, object]]]) -> str:
     """Return the mAP of each protocol (rows) in each table (columns), in percent.
 
     Args:
-        tables: title → protocol → metrics, as `dataset.read_map_text` returns them.
+        tables: title → protocol → metrics, as `evaluation_report.read_map_text` returns them.
     """
     protocols = list(next(iter(tables.values())))
     head = ["mAP", *tables]
@@ -48,7 +48,9 @@ def main() -> None:
             raise UserError(f"{text} is not of the form TITLE=FILE")
         tables[title] = read_map_text(path)
     if len({tuple(table) for table in tables.values()}) > 1:
-        raise UserError("the tables are of different protocols")
+        raise UserError(
+            "the tables are of different protocols, or of cropped queries and whole ones"
+        )
     print(comparison(tables))
 
 

@@ -2,7 +2,8 @@
 
 Each step is skipped where its result is there already. Results lie under `work_path`, in a folder
 named after the photos and everything that decides the features, so that another checkpoint or
-setting makes another folder beside it.
+setting makes another folder beside it. Distractors have folders of their own, shared by the
+evaluations that add them.
 """
 
 from __future__ import annotations
@@ -13,20 +14,22 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from model_utils.config import Config
 from model_utils.device import find_device_target
-from src.atomic_files import write_text
+from src.atomic_files import write_json, write_text
 from src.build_feature_dataset import IndexSettings, build_index, index_settings
-from src.dataset import GroundTruth, Metrics, evaluate, format_map_text, read_ground_truth
 from src.delf_config import DelfConfig
 from src.errors import LOG_FORMAT, UserError, one_line
+from src.evaluation_report import as_json, format_table, summary_line
 from src.export_model import NATIVE_VERSION, export_weights
 from src.extract_feature import Engine, extract_folder, network_factory, parse_devices
+from src.feature_io import read_manifest
 from src.feature_network import STATIC_BATCH, has_attention, read_feature_weights
 from src.fit_pca import DIMENSIONS, choose_files, fit_pca_on_photos
 from src.images import list_images
@@ -37,6 +40,9 @@ from src.mindir_version1 import OLD_VERSION
 from src.network_weights import Weights, fingerprint
 from src.pca import Pca, read_pca, write_pca
 from src.perform_retrieval import RetrievalSettings, retrieve
+from src.photo_task import Box
+from src.protocols import Benchmark, list_distractors, read_benchmark
+from src.retrieval_metrics import Metrics, evaluate
 
 LOG = logging.getLogger(__name__)
 PROJECT_PCA = Path(__file__).resolve().parents[1] / "pca"
@@ -57,10 +63,31 @@ class Describer:
     engine: Engine
 
 
-def evaluate_retrieval(config: Config) -> dict[str, Metrics]:
-    """Evaluate retrieval on Oxford5k, Paris6k or a folder in their layout; write the mAP table.
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """What an evaluation of retrieval gave.
 
-    Logs: `extract_feature.log` and `calculate_mAP.log` in the current folder,
+    Attributes:
+        benchmark: protocol, queries and images.
+        metrics: setup of the protocol → its metrics.
+    """
+
+    benchmark: Benchmark
+    metrics: dict[str, Metrics]
+
+    def text(self) -> str:
+        """Return what was evaluated, in one line, and the table of `mAP.txt`."""
+        return (
+            f"{summary_line(self.benchmark, self.metrics)}\n"
+            f"{format_table(self.benchmark, self.metrics)}"
+        )
+
+
+def evaluate_retrieval(config: Config) -> Evaluation:
+    """Evaluate retrieval by the seed's, the classic or the revisited protocol.
+
+    Writes the table `map_output` and beside it, with suffix `.json`, all results by query. Logs:
+    `extract_feature.log` and `calculate_mAP.log` in the current folder,
     `process[X]/retrieval[X].log` in `work_path`.
 
     Raises:
@@ -69,25 +96,87 @@ def evaluate_retrieval(config: Config) -> dict[str, Metrics]:
     _require(config, "images_path", "gt_path")
     work = Path(config.work_path)
     with stage_log("extract_feature.log"):
-        names = [name for name, _ in list_images(config.images_path)]
-        ground_truth = read_ground_truth(config.gt_path, names)
+        json_path(config.map_output)
+        photos = [name for name, _ in list_images(config.images_path)]
+        distractors = list_distractors(config.distractors_path, config.images_path, photos)
+        benchmark = read_benchmark(
+            config.gt_path,
+            photos,
+            [name for names in distractors.values() for name in names],
+            config.protocol,
+            {"auto": None, "True": True, "False": False}[config.crop_queries],
+        )
         describer = read_describer(config)
         folder = work / folder_name(config.images_path, describer)
         pca = choose_pca(config, describer, folder / "pca")
         extract(config, describer, pca, folder / "features")
-    ranks_folder, index_folder = search_folders(config, folder)
-    build_index(folder / "features", index_folder)
+        folders = [folder / "features"]
+        for path in distractors:
+            folders.append(work / distractors_name(path, describer, pca) / "features")
+            extract(config, describer, pca, folders[-1], images_path=path)
+        query_folder, queries = describe_queries(config, describer, pca, folder, benchmark)
+    ranks_folder, index_folder = search_folders(config, folder, folders, benchmark)
+    build_index(folders, index_folder, names=benchmark.images)
     ranks = retrieve(
         index_folder,
-        folder / "features",
-        {query.label: query.name for query in ground_truth.queries},
+        query_folder,
+        queries,
         ranks_folder,
         retrieval_settings(config),
         config.retrieval_workers or os.cpu_count() or 1,
         log_folder=work,
     )
+    made = {
+        "images_path": config.images_path,
+        "gt_path": config.gt_path,
+        "distractors_path": list(distractors),
+        "weights": config.mindir_path or config.checkpoint_path,
+        "network": describer.network,
+        "features": describer.settings.settings(),
+        "retrieval": dataclasses.asdict(retrieval_settings(config)),
+        "feature_folders": [str(path) for path in folders],
+        "query_folder": str(query_folder),
+        "index_folder": str(index_folder),
+        "ranks_folder": str(ranks_folder),
+    }
     with stage_log("calculate_mAP.log"):
-        return report(config, ranks, ground_truth)
+        return report(config, ranks, benchmark, made)
+
+
+def distractors_name(path: str | Path, describer: Describer, pca: Pca | None) -> str:
+    """Return a name for the features of distractors, the same in every evaluation with this PCA."""
+    name = folder_name(path, describer)
+    return f"{name}-{pca.fingerprint[:10]}" if pca is not None else name
+
+
+def describe_queries(
+    config: Config, describer: Describer, pca: Pca | None, folder: Path, benchmark: Benchmark
+) -> tuple[Path, dict[str, str]]:
+    """Describe the queries inside their boxes, or find them among the photos where they are whole.
+
+    Returns:
+        Their feature folder, and label → name of the features in it.
+
+    Raises:
+        UserError: a query cannot be described, and why.
+    """
+    photos = benchmark.query_photos
+    if benchmark.crop:
+        boxes = benchmark.boxes
+        key = json.dumps([[label, photos[label], boxes[label]] for label in sorted(photos)])
+        features = folder / f"queries-{hashlib.sha256(key.encode()).hexdigest()[:10]}"
+        extract(config, describer, pca, features, photos, boxes, max_bad_fraction=1.0)
+        queries = {label: label for label in photos}
+    else:
+        features, queries = folder / "features", photos
+    failed = read_manifest(features).failed
+    for label, name in queries.items():
+        if name in failed:
+            raise UserError(
+                f"query {label} cannot be described: {failed[name]}; put its photo or its box in "
+                f"{config.gt_path} right"
+            )
+    return features, queries
 
 
 def match_two_photos(config: Config) -> PairMatch:
@@ -244,17 +333,20 @@ def extract(
     describer: Describer,
     pca: Pca | None,
     folder: Path,
-    names: Sequence[str] | None = None,
+    names: Iterable[str] | Mapping[str, str] | None = None,
+    boxes: Mapping[str, Box] | None = None,
     max_bad_fraction: float | None = None,
+    images_path: str | Path | None = None,
 ) -> None:
-    """Describe the photos of the configuration into a feature folder."""
+    """Describe photos, by default all of the configuration's, into a feature folder."""
     extract_folder(
-        config.images_path,
+        images_path or config.images_path,
         folder,
         describer.engine,
         describer.settings,
         pca,
         names=names,
+        crop_boxes=boxes,
         devices=parse_devices(config.devices),
         max_bad_fraction=config.max_bad_fraction if max_bad_fraction is None else max_bad_fraction,
     )
@@ -269,29 +361,64 @@ def retrieval_settings(config: Config) -> RetrievalSettings:
     return dataclasses.replace(base, neighbours=config.num_neighbors, verify=verify)
 
 
-def search_folders(config: Config, folder: Path) -> tuple[Path, Path]:
+def search_folders(
+    config: Config, folder: Path, feature_folders: Sequence[Path], benchmark: Benchmark
+) -> tuple[Path, Path]:
     """Return the folders of the ranks and of the index for the features as they are now.
 
-    Their names change with the features and the settings, so that photos which have come since
-    make a new index and the old one is not mistaken for it.
+    Their names change with the features, the queries and the settings, so that photos which have
+    come since make a new index and the old one is not mistaken for it.
     """
-    content = index_settings(folder / "features", IndexSettings())["features_checksum"]
-    key = json.dumps([content, dataclasses.asdict(retrieval_settings(config))])
+    wanted = index_settings(feature_folders, IndexSettings(), benchmark.images)
+    content = wanted["features_checksum"]
+    boxes = benchmark.boxes if benchmark.crop else None
+    key = json.dumps(
+        [content, dataclasses.asdict(retrieval_settings(config)), benchmark.query_photos, boxes]
+    )
     ranks = hashlib.sha256(key.encode()).hexdigest()[:10]
     return folder / f"ranks-{ranks}", folder / f"index-{content[:10]}"
 
 
-def report(config: Config, ranks: np.ndarray, ground_truth: GroundTruth) -> dict[str, Metrics]:
-    """Compute the metrics of ranks [queries, images], write the table and return them."""
-    metrics = evaluate(ranks, ground_truth)
-    write_text(config.map_output, format_map_text(metrics))
+def json_path(map_output: str | Path) -> Path:
+    """Return where the results by query go: beside the table, with suffix .json.
+
+    Raises:
+        UserError: the table itself would be there.
+    """
+    path = Path(map_output).with_suffix(".json")
+    if path == Path(map_output):
+        raise UserError(
+            f"map_output is {map_output}, but the results by query go to {path.name}; "
+            "give the table a name such as mAP.txt"
+        )
+    return path
+
+
+def report(
+    config: Config, ranks: np.ndarray, benchmark: Benchmark, made: Mapping[str, Any]
+) -> Evaluation:
+    """Compute the metrics of ranks [queries, images], write table and JSON, and return them.
+
+    Args:
+        config: where they go.
+        ranks: int32 [queries, images].
+        benchmark: what was asked.
+        made: how the ranks were made, for the JSON.
+    """
+    protocol = benchmark.protocol
+    metrics = evaluate(ranks, benchmark.ground_truth, protocol.setups, protocol.ranks)
+    write_text(config.map_output, format_table(benchmark, metrics))
+    write_json(json_path(config.map_output), {**as_json(benchmark, metrics), "made": made})
+    LOG.info("%s", summary_line(benchmark, metrics))
     LOG.info(
-        "%d queries among %d images, %d listed images missing; mAP %s; table in %s",
-        *(len(ground_truth.queries), ground_truth.image_count, len(ground_truth.missing)),
-        ", ".join(f"{name} {m.mean_average_precision:.2%}" for name, m in metrics.items()),
+        "mAP %s; table in %s, results by query in %s",
+        ", ".join(
+            f"{benchmark.title(k)} {m.mean_average_precision:.2%}" for k, m in metrics.items()
+        ),
         config.map_output,
+        json_path(config.map_output).name,
     )
-    return metrics
+    return Evaluation(benchmark, metrics)
 
 
 @contextlib.contextmanager

@@ -281,7 +281,7 @@ def extract_folder(
     engine: Engine,
     config: DelfConfig,
     pca: Pca | None = None,
-    names: Iterable[str] | None = None,
+    names: Iterable[str] | Mapping[str, str] | None = None,
     crop_boxes: Mapping[str, Box] | None = None,
     devices: Sequence[int] = (0,),
     max_bad_fraction: float = 0.1,
@@ -300,9 +300,10 @@ def extract_folder(
             several devices. The program uses all cores of a CPU by itself.
         config: the settings.
         pca: the projection, where `config.use_pca` is set.
-        names: the photos to describe; all by default.
-        crop_boxes: (x1, y1, x2, y2) of the part to describe, by name; others are used whole.
-            Locations count in the whole photo all the same.
+        names: the photos to describe; all by default. A mapping (name of the features → photo)
+            calls the features otherwise, so that a photo can be described in several parts.
+        crop_boxes: (x1, y1, x2, y2) of the part to describe, by name of the features; others are
+            used whole. Locations count in the whole photo all the same.
         devices: device ids; on CPU only their number counts.
         max_bad_fraction: largest share of unreadable photos that is not an error.
 
@@ -385,18 +386,22 @@ def extract_folder(
     return summary
 
 
-def _chosen_images(images_path: Path, names: Iterable[str] | None) -> list[tuple[str, str]]:
+def _chosen_images(
+    images_path: Path, names: Iterable[str] | Mapping[str, str] | None
+) -> list[tuple[str, str]]:
+    """Return (name of the features, file of the photo), sorted by name."""
     images = list_images(images_path)
     if names is None:
         return images
     files = dict(images)
-    missing = sorted(set(names) - files.keys())
+    chosen = names if isinstance(names, Mapping) else {name: name for name in names}
+    missing = sorted(set(chosen.values()) - files.keys())
     if missing:
         raise UserError(
             f"{len(missing)} of the images asked for are not in {images_path}: "
             f"{', '.join(missing[:5])}{', …' if len(missing) > 5 else ''}"
         )
-    return [(name, files[name]) for name in sorted(set(names))]
+    return [(name, files[photo]) for name, photo in sorted(chosen.items())]
 
 
 def _is_done(images_path: Path, feature_folder: Path, task: PhotoTask) -> bool:

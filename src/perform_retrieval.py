@@ -187,8 +187,8 @@ def retrieve(
 
     Args:
         index_folder: a complete index.
-        features_folder: where the query images' features are; may be that of the index.
-        queries: label → image name, in the order of the rows.
+        features_folder: where the queries' features are; may be that of the index, and need not.
+        queries: label → name of its features in that folder, in the order of the rows.
         output_folder: for the results.
         settings: how to rank.
         workers: number of processes, at least 1.
@@ -198,20 +198,13 @@ def retrieve(
         int32 [queries, images], image indices, best first.
 
     Raises:
-        UserError: when there are no queries, a query image is not in the index or its features are
-            missing, when the folder holds results of other settings, or when a worker dies.
+        UserError: when there are no queries, the features of one are missing, when the folder holds
+            results of other settings, or when a worker dies.
     """
     output = Path(output_folder)
     if not queries:
         raise UserError("there are no queries to rank the images for")
     index_settings = read_description(index_folder)["settings"]
-    names = set(load_index(index_folder).names)
-    for label, name in queries.items():
-        if name not in names:
-            raise UserError(
-                f"the image {name} of query {label} is not in the index {index_folder}; "
-                "build the index from all images, the queries' included"
-            )
     wanted = {"retrieval": asdict(settings), "index": index_settings}
     if (output / SETTINGS_NAME).exists():
         check_settings(_read_settings(output), wanted, f"the retrieval in {output}")

@@ -49,6 +49,39 @@ def features(tmp_path):
     return folder
 
 
+def test_several_feature_folders_are_one_index(tmp_path):
+    one = write_folder(tmp_path / "one", {"b": 5, "d": 7, "f": 3}, seed=1, failed=["f"])
+    two = write_folder(tmp_path / "two", {"a": 4, "c": 6, "e": 8}, seed=2)
+    folders = [tmp_path / "one", tmp_path / "two"]
+    build_index(folders, tmp_path / "index", names=["f", "e", "a", "d"])
+    index = load_index(tmp_path / "index")
+    assert index.names == ("a", "d", "e", "f")
+    assert np.diff(index.offsets).tolist() == [4, 7, 8, 0]
+    written = {**one, **two}
+    for position, name in enumerate("ade"):
+        rows = slice(index.offsets[position], index.offsets[position + 1])
+        np.testing.assert_array_equal(index.descriptors[rows], written[name].descriptors)
+    build_index(folders[::-1], tmp_path / "other", names=["a", "d", "e", "f"])
+    assert contents(tmp_path / "other") == contents(tmp_path / "index")
+    with pytest.raises(UserError, match="features_checksum"):
+        build_index(folders, tmp_path / "index")
+
+
+def test_feature_folders_that_do_not_go_together(tmp_path):
+    write_folder(tmp_path / "one", {"a": 5, "b": 5}, failed=["b"])
+    write_folder(tmp_path / "same", {"b": 5, "c": 5}, failed=["b"])
+    write_folder(tmp_path / "other", {"d": 5}, settings={"pca_dim": 7})
+    for second, names, message in (
+        ("same", None, "the image b is in several feature folders"),
+        ("other", None, "pca_dim: 7 there, 8 wanted"),
+        ("one", ["a", "x"], "1 of the images for the index have no features, such as x"),
+    ):
+        folders = [tmp_path / "one"] + [tmp_path / second] * (second != "one")
+        with pytest.raises(UserError, match=message):
+            build_index(folders, tmp_path / "index", names=names)
+    assert not (tmp_path / "index").exists()
+
+
 def test_arrays_hold_the_features_in_the_order_of_the_images(tmp_path):
     counts = {"d": 7, "a": 30, "b": 0, "c": 50}
     written = write_folder(tmp_path / "features", counts)

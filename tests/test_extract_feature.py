@@ -302,6 +302,31 @@ def test_chosen_names_and_crop_boxes(photos, tmp_path):
         extract_folder(photos, out, fake_factory(), CONFIG, PCA, names=["nobody"])
 
 
+def test_one_photo_in_several_parts(photos, tmp_path):
+    out = tmp_path / "features"
+    parts = {"left": "photo_5", "right": "photo_5", "other": "photo_2"}
+    boxes = {"left": (0, 0, 60, 90), "right": (50, 10, 110, 100), "photo_5": (0, 0, 9, 9)}
+    summary = extract_folder(
+        photos, out, fake_factory(), CONFIG, PCA, names=parts, crop_boxes=boxes, devices=(0, 1)
+    )
+    assert summary.extracted == 3
+    file = {name: file for name, file in read_manifest(out).images}
+    assert file == {"left": "photo_5.png", "other": "photo_2.png", "right": "photo_5.png"}
+    image, _ = read_cropped(photos / "photo_5.png", None)
+    for name, (x1, y1, x2, y2) in list(boxes.items())[:2]:
+        found = read_features(out / f"{name}.npz")
+        expected = extract_image(FakeNetwork(), image[y1:y2, x1:x2], CONFIG, PCA)
+        np.testing.assert_array_equal(found.descriptors, expected.descriptors)
+        np.testing.assert_array_equal(found.locations, expected.locations + np.float32([y1, x1]))
+    again = extract_folder(photos, out, fake_factory(), CONFIG, PCA, names=parts, crop_boxes=boxes)
+    assert (again.extracted, again.skipped) == (0, 3)
+    with pytest.raises(UserError, match="crop_boxes"):
+        moved = {**boxes, "left": (0, 0, 50, 90)}
+        extract_folder(photos, out, fake_factory(), CONFIG, PCA, names=parts, crop_boxes=moved)
+    with pytest.raises(UserError, match="nobody"):
+        extract_folder(photos, out, fake_factory(), CONFIG, PCA, names={"left": "nobody"})
+
+
 def test_a_bad_photo_is_reported_counted_and_skipped(photos, tmp_path, caplog):
     out = tmp_path / "features"
     (photos / "photo_2.png").write_bytes(b"nonsense")

@@ -56,6 +56,7 @@ def test_scripts_are_well_formed(script):
         ("run_infer_310_retrieval_images.sh README.md src", "usage"),
         ("run_infer_310_retrieval_images.sh no.mindir src src", "no model no.mindir"),
         ("run_infer_310_retrieval_images.sh README.md src no_gt 0", "no_gt does not exist"),
+        ("run_eval_retrieval_images.sh src gone.pkl README.md", "folder gone.pkl does not exist"),
         ("run_quickstart.sh a b", "usage"),
         ("setup.sh all", "usage"),
     ],
@@ -67,6 +68,15 @@ def test_wrong_arguments_end_with_one_line_and_code_2(command, message):
     assert result.stderr.startswith("error: ")
     assert result.stderr.count("\n") == 1
     assert message in result.stderr
+
+
+def test_folders_in_a_list_are_seen_from_where_they_were_typed(tmp_path):
+    code = (
+        f"source {PROJECT_ROOT}/scripts/common.sh; source {PROJECT_ROOT}/scripts/eval_common.sh; "
+        f"cd {tmp_path}; absolute_paths 'one folder,/two,*'; absolute_paths ''"
+    )
+    result = bash("-c", f"set -euo pipefail; {code}")
+    assert result.stdout == f"{tmp_path}/one folder,/two,{tmp_path}/*\n\n"
 
 
 def test_another_python_is_named_when_none_fits(tmp_path):
