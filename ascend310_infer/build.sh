@@ -29,7 +29,7 @@ fetch_runtime() {
     [ "$(uname -s)-$(uname -m)" = Linux-x86_64 ] ||
         die "the runtime from PyPI is for x86-64 Linux; set MS_LITE_HOME to a MindSpore Lite for this machine"
     [ -x "$python" ] && "$python" -m pip --version >/dev/null 2>&1 || python=python3
-    mkdir -p "$(dirname "$folder")" || die "folder $(dirname "$folder") cannot be made; set DELF_CACHE to another"
+    mkdir -p "$(dirname "$folder")" 2>/dev/null || die "folder $(dirname "$folder") cannot be made; set DELF_CACHE to another"
     download="$(mktemp -d "$folder.XXXXXX")" || die "$(dirname "$folder") cannot be written; set DELF_CACHE to another"
     trap 'rm -rf "$download"' EXIT
     say "Fetching the MindSpore Lite runtime for CPU (169 MB, once) ..." >&2

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import io
 import json
 import zipfile
 from collections.abc import Mapping
@@ -20,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from src.atomic_files import PathLike, atomic_path, write_json
-from src.errors import UserError
+from src.errors import UserError, naming_file
 
 FORMAT = 1
 MANIFEST_NAME = "features.json"
@@ -107,8 +108,11 @@ def feature_path(folder: PathLike, name: str) -> Path:
 
 def write_features(path: PathLike, features: Features) -> None:
     """Write features in one step; equal features give equal bytes (npz, not compressed)."""
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, **{name: getattr(features, name) for name in _ARRAYS})
+    # By way of memory: on a full disk NumPy would leave a half-closed archive that complains later.
+    content = io.BytesIO()
+    np.savez(content, **{name: getattr(features, name) for name in _ARRAYS})
+    with atomic_path(path) as temporary, naming_file(Path(path)):
+        temporary.write_bytes(content.getbuffer())
 
 
 def read_features(path: PathLike) -> Features:
