@@ -76,9 +76,8 @@ def run(tmp_path, world, monkeypatch, caplog):
     monkeypatch.chdir(tmp_path)
     caplog.set_level("INFO")  # as the programs log
     settings = DelfConfig(image_scales=(1.0,), use_pca=False, max_feature_num=100)
-    describer = Describer(settings, "fake", "fake.ckpt")
+    describer = Describer(settings, "fake", fake_factory())
     monkeypatch.setattr(evaluation, "read_describer", lambda config: describer)
-    monkeypatch.setattr(evaluation, "network_factory", lambda *_: fake_factory())
 
     def evaluate(gt="gt", **options):
         arguments = {
