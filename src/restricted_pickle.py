@@ -69,8 +69,8 @@ class _Dtype:
     __slots__ = ("order", "text")
 
     def __init__(self, text: str) -> None:
-        if text != "O8" and not (isinstance(text, str) and _DTYPE.fullmatch(text)):
-            raise pickle.UnpicklingError(f"arrays of type {text!r} are not read")
+        if not isinstance(text, str) or (text != "O8" and not _DTYPE.fullmatch(text)):
+            raise pickle.UnpicklingError("it holds an array that is not of numbers or strings")
         self.text, self.order = text, "="
 
     def __setstate__(self, state: tuple) -> None:
@@ -153,7 +153,7 @@ class _Encode(_Stub):
 
     def __call__(self, text: str, encoding: str) -> bytes:
         if not isinstance(text, str) or encoding != "latin1":
-            raise pickle.UnpicklingError(f"the encoding {encoding!r} is not read")
+            raise pickle.UnpicklingError("it asks for an encoding")
         return text.encode("latin1")
 
 

@@ -8,7 +8,6 @@ in `imlist`. Queries are not part of the database, and are cropped to `bbx`.
 from __future__ import annotations
 
 import logging
-import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -27,6 +26,10 @@ LOG = logging.getLogger(__name__)
 PATTERN = "gnd_*.pkl"
 #: The ranks at which the benchmark reports its mean precision.
 PRECISION_RANKS = (1, 5, 10)
+#: Larger than any photo.
+MAX_COORDINATE = 1e9
+#: Longest name of a file.
+MAX_NAME = 255
 _LISTS = ("easy", "hard", "junk")
 Box = tuple[float, float, float, float]
 
@@ -122,7 +125,7 @@ def read_gnd(path: PathLike) -> Gnd:
         raise UserError(f"{path} holds no query")
     twice = next((name for name, times in Counter(images).items() if times > 1), None)
     if twice is not None:
-        raise UserError(f"{path}: imlist names {twice[:80]} twice, so that its positions lie")
+        raise UserError(f"{path}: imlist names {twice} twice, so that its positions lie")
     queries = [
         _read_entry(path, entry, label, name, len(images))
         for entry, label, name in zip(entries, _labels(names), names)
@@ -140,11 +143,15 @@ def _part(path: Path, holder: Any, key: str, what: str) -> Any:
 
 def _read_names(path: Path, content: dict, key: str) -> list[str]:
     names = _part(path, content, key, "it")
-    if not isinstance(names, (list, tuple)) or not all(
-        isinstance(name, str) and name and "/" not in name and name.isprintable() for name in names
-    ):
+    if not isinstance(names, (list, tuple)) or not all(_is_name(name) for name in names):
         raise UserError(f"{path}: {key} is not a list of image names")
     return list(names)
+
+
+def _is_name(name: Any) -> bool:
+    return (
+        isinstance(name, str) and 0 < len(name) <= MAX_NAME and "/" not in name
+    ) and name.isprintable()
 
 
 def _read_entry(path: Path, entry: Any, label: str, name: str, image_count: int) -> GndEntry:
@@ -153,7 +160,7 @@ def _read_entry(path: Path, entry: Any, label: str, name: str, image_count: int)
     if (
         not isinstance(box, (list, tuple))
         or len(box) != 4
-        or not all(_is_number(value) and math.isfinite(value) for value in box)
+        or not all(_is_coordinate(value) for value in box)
         or not (box[0] < box[2] and box[1] < box[3])
     ):
         raise UserError(f"{path}: bbx of {what} is not a box (left, top, right, bottom)")
@@ -165,7 +172,7 @@ def _read_entry(path: Path, entry: Any, label: str, name: str, image_count: int)
         for position in positions:
             if type(position) is not int or not 0 <= position < image_count:
                 raise UserError(
-                    f"{path}: {kind} of {what} holds {str(position)[:20]}, which is no position "
+                    f"{path}: {kind} of {what} holds {_shown(position)}, which is no position "
                     f"in an imlist of {image_count} images"
                 )
         lists[kind] = tuple(positions)
@@ -173,8 +180,16 @@ def _read_entry(path: Path, entry: Any, label: str, name: str, image_count: int)
     return GndEntry(label, name, (left, top, right, bottom), **lists)
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+def _is_coordinate(value: Any) -> bool:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return is_number and abs(value) < MAX_COORDINATE  # neither infinite nor NaN
+
+
+def _shown(value: Any) -> str:
+    """Show a small value of a file from outside; of others only the type, they may be endless."""
+    if isinstance(value, (int, float)) and abs(value) < MAX_COORDINATE:
+        return str(value)
+    return f"a {type(value).__name__}"
 
 
 def _labels(names: Sequence[str]) -> list[str]:

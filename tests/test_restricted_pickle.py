@@ -133,6 +133,8 @@ RAW = {
     "buffer from elsewhere": b"\x80\x05\x97.",
     "memo bomb": b"\x80\x02]r\xff\xff\xff\x7f.",
     "long length": b"\x80\x04\x8d\xff\xff\xff\xff\xff\xff\xff\x7fx.",
+    # a list of twice a list of twice a list …, as the type of an array
+    "endless type": b"\x80\x02]" + b"q\x00]h\x00ah\x00a" * 60 + b"q\x01cnumpy\ndtype\nh\x01\x85R.",
     "codec": b"c_codecs\nencode\n(X\x01\x00\x00\x00aX\x05\x00\x00\x00rot13tR.",
 }
 

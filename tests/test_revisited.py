@@ -5,6 +5,8 @@ import pickle
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from src.errors import UserError
 from src.revisited import (
@@ -151,6 +153,14 @@ def test_an_image_in_two_lists_is_ignored_where_one_of_them_is(tmp_path):
     assert names(index, judged["hard"].positives) == []
 
 
+def endless():
+    """A small list that would take the age of the world to print."""
+    inner = [0]
+    for _ in range(100):
+        inner = [inner, inner]
+    return inner
+
+
 FAULTS = {
     "not imlist, qimlist": [1, 2],
     "has no 'imlist'": {"qimlist": [], "gnd": []},
@@ -173,6 +183,10 @@ FAULTS = {
     "hard of query q2 holds -1": content(gnd=[entry([0]), entry([0], [-1])]),
     "junk of query q1 holds 1.5": content(gnd=[entry([0], [], [1.5]), entry([0])]),
     "junk of query q1 holds True": content(gnd=[entry([0], [], [True]), entry([0])]),
+    "easy of query q1 holds a int": content(gnd=[entry([10**5000]), entry([0])]),
+    "hard of query q1 holds a list": content(gnd=[entry([0], [endless()]), entry([0])]),
+    "bbx of query q1 is not a": content(gnd=[entry(bbx=[0, 0, 10**400, 1]), entry([0])]),
+    "imlist is not a list of": content(imlist=["a" * 300]),
     "easy of query q1 is not a list": content(gnd=[{**entry(), "easy": 3}, entry([0])]),
 }
 
@@ -185,6 +199,40 @@ def test_faults_are_named_in_one_line(tmp_path, message):
     assert message in str(caught.value)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+plain = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.binary(),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.sampled_from(["bbx", "easy", "hard", "junk"]), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+names_like = st.lists(st.sampled_from("abcq"), max_size=4) | plain
+entries_like = st.fixed_dictionaries(
+    {
+        "bbx": st.lists(st.integers(0, 9) | plain, min_size=4, max_size=4) | plain,
+        **{k: st.lists(st.integers(-1, 4) | plain, max_size=3) for k in ("easy", "hard", "junk")},
+    }
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.fixed_dictionaries({
+    "imlist": names_like, "qimlist": names_like, "gnd": st.lists(entries_like, max_size=4) | plain
+}))  # fmt: skip
+def test_any_plain_data_are_read_or_refused(tmp_path_factory, value):
+    path = write(tmp_path_factory.mktemp("gnd"), value)
+    try:
+        truth, index = ground_truth(path, ["a", "b", "c", "q"])
+    except UserError as error:
+        assert "\n" not in str(error)
+        return
+    for query in truth.queries:
+        for judge in SETUPS.values():
+            judged = judge(query)
+            assert set(names(index, [*judged.positives, *judged.junk])) <= set(value["imlist"])
 
 
 def test_a_hostile_ground_truth_runs_nothing(tmp_path):
