@@ -71,7 +71,7 @@ def evaluate_retrieval(config: Config) -> dict[str, Metrics]:
         pca = choose_pca(config, describer, folder / "pca")
         extract(config, describer, pca, folder / "features")
     ranks_folder, index_folder = search_folders(config, folder)
-    build_index(folder / "features", index_folder)
+    build_index(folder / "features", index_folder, index_kind_settings(config))
     ranks = retrieve(
         index_folder,
         folder / "features",
@@ -211,16 +211,24 @@ def retrieval_settings(config: Config) -> RetrievalSettings:
     return dataclasses.replace(base, neighbours=config.num_neighbors, verify=verify)
 
 
+def index_kind_settings(config: Config) -> IndexSettings:
+    """Return the settings of the index: those named index_..., and the seed."""
+    names = {field.name for field in dataclasses.fields(IndexSettings)} - {"seed"}
+    values = {name: getattr(config, f"index_{name}") for name in names}
+    return IndexSettings(**values, seed=config.seed)
+
+
 def search_folders(config: Config, folder: Path) -> tuple[Path, Path]:
     """Return the folders of the ranks and of the index for the features as they are now.
 
     Their names change with the features and the settings, so that photos which have come since
     make a new index and the old one is not mistaken for it.
     """
-    content = index_settings(folder / "features", IndexSettings())["features_checksum"]
-    key = json.dumps([content, dataclasses.asdict(retrieval_settings(config))])
+    built = index_settings(folder / "features", index_kind_settings(config))
+    index = hashlib.sha256(json.dumps(built, sort_keys=True).encode()).hexdigest()[:10]
+    key = json.dumps([index, dataclasses.asdict(retrieval_settings(config))])
     ranks = hashlib.sha256(key.encode()).hexdigest()[:10]
-    return folder / f"ranks-{ranks}", folder / f"index-{content[:10]}"
+    return folder / f"ranks-{ranks}", folder / f"index-{index}"
 
 
 def report(config: Config, ranks: np.ndarray, ground_truth: GroundTruth) -> dict[str, Metrics]:
