@@ -49,7 +49,7 @@ class IndexSettings:
 
     kind: str = "auto"
     memory: int = 1200
-    exact_features: int = 100_000
+    exact_features: int = 50_000
     lists: int = 0
     probes: int = 0
     recall: float = 0.95
