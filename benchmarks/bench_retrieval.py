@@ -189,7 +189,11 @@ def plot(results: Sequence[dict[str, Any]], path: Path) -> None:
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(1, 3, figsize=(12, 3.8), constrained_layout=True)
-    panels = (("wall", "seconds a query"), ("memory_mb", "MB in memory"), ("build_seconds", "seconds to build"))
+    panels = (
+        ("wall", "seconds a query"),
+        ("memory_mb", "MB in memory"),
+        ("build_seconds", "seconds to build"),
+    )
     styles = {"float32": "o-", "compressed": "s--", "published": "^:"}
     for axis, (key, label) in zip(axes, panels):
         for name, style in styles.items():

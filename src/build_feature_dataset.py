@@ -1,4 +1,4 @@
-"""Building the index: all features of a folder in a few arrays that a search maps into memory."""
+"""Building the index of one or several feature folders, and keeping it up to date."""
 
 from __future__ import annotations
 
@@ -12,26 +12,19 @@ if __name__ == "__main__":  # run as a script: from any folder, by any Python
     use_project_environment()
 
 import argparse
-import contextlib
 import hashlib
-import json
 import logging
-import os
-import shutil
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from functools import cached_property
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Union
 
-import faiss
 import numpy as np
 from tqdm import tqdm
 
-from src.atomic_files import PathLike, write_json
-from src.errors import UserError, run_command
+from src.atomic_files import PathLike
+from src.errors import UserError, naming_file, run_command
 from src.feature_io import (
-    Features,
     check_settings,
     feature_path,
     features_checksum,
@@ -39,353 +32,577 @@ from src.feature_io import (
     read_manifest,
 )
 from src.geometry import extent
+from src.index_choice import FLAT, KINDS, IndexPlan, IndexSettings, choose_plan, outgrown
+from src.index_files import (
+    DESCRIPTION,
+    DamagedError,
+    ImageTable,
+    check_files,
+    read_description,
+    write_description,
+    writing,
+)
+from src.index_folder import Index, load_index
+from src.index_lists import (
+    measure_probes,
+    merge_lists,
+    open_lists,
+    read_trained,
+    train,
+    write_lists,
+)
+
+__all__ = [
+    "Index",
+    "IndexChanges",
+    "IndexSettings",
+    "build_index",
+    "index_settings",
+    "load_index",
+    "read_description",
+    "remove_images",
+    "update_index",
+]
 
 LOG = logging.getLogger(__name__)
 
-FORMAT = 1
-DESCRIPTION = "index.json"
-#: Features whose descriptors train an index that needs training, taken evenly from all.
-TRAINING_DESCRIPTORS = 200_000
+FeatureFolders = Union[PathLike, Sequence[PathLike]]
+
+#: Share of rows without an image above which an index is written anew.
+MAX_WASTE = 0.25
+#: Files of lists that a search looks into; more are joined.
+MAX_LISTS_FILES = 6
 
 
 @dataclass(frozen=True)
-class IndexSettings:
-    """What kind of index is built.
+class IndexChanges:
+    """What an update did: image names, and why the index was built anew (None where it was not)."""
 
-    Attributes:
-        factory: FAISS index factory string. "Flat" compares with every descriptor: exact, about
-            100 million comparisons a second and core. For large collections an approximate one
-            such as "IVF1024,Flat" or "HNSW16".
-        parameters: FAISS search parameters of that index, "nprobe=32", "efSearch=64".
-    """
+    added: tuple[str, ...] = ()
+    replaced: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    rebuilt: str | None = None
 
-    factory: str = "Flat"
-    parameters: str = ""
+    def __bool__(self) -> bool:
+        return bool(self.added or self.replaced or self.removed)
 
-
-@dataclass(frozen=True)
-class Index:
-    """An index folder, opened. Descriptors are in the order of the images.
-
-    Attributes:
-        folder: where it is.
-        names: image names, sorted.
-        offsets: int64 [images + 1]; the features of image i are rows offsets[i]:offsets[i + 1].
-        descriptors: float32 [features, D], memory-mapped.
-        locations: float32 [features, 2] (y, x) in pixels of the original image, memory-mapped.
-        search: the FAISS index over the descriptors, L2.
-        settings: what it was built with: features, kind of index, checksum of the features.
-    """
-
-    folder: Path
-    names: tuple[str, ...]
-    offsets: np.ndarray
-    descriptors: np.ndarray
-    locations: np.ndarray
-    search: faiss.Index
-    settings: dict[str, Any]
-
-    @property
-    def image_count(self) -> int:
-        """Number of images, those without features included."""
-        return len(self.names)
-
-    @cached_property
-    def image_of(self) -> np.ndarray:
-        """The image of each feature, int32 [features]."""
-        images = np.arange(self.image_count, dtype=np.int32)
-        return np.repeat(images, np.diff(self.offsets))
-
-    @cached_property
-    def extents(self) -> np.ndarray:
-        """The `geometry.extent` of each image's features in pixels, float64 [images]."""
-        pairs = zip(self.offsets[:-1], self.offsets[1:])
-        return np.array([extent(self.locations[start:end]) for start, end in pairs])
-
-
-@dataclass(frozen=True)
-class _Source:
-    """An image of an index: where its features are; None where the photo could not be read."""
-
-    name: str
-    path: Path | None
-
-
-def _sources(
-    features_folders: PathLike | Sequence[PathLike], names: Sequence[str] | None
-) -> tuple[list[_Source], dict[str, Any]]:
-    """Return the images of feature folders, sorted by name, and the settings of the features.
-
-    Raises:
-        UserError: the folders were made with different settings, two hold an image of one name,
-            or none holds an image of `names`.
-    """
-    folders = (
-        [features_folders]
-        if isinstance(features_folders, (str, os.PathLike))
-        else list(features_folders)
-    )
-    found: dict[str, _Source] = {}
-    settings: dict[str, Any] | None = None
-    for folder in folders:
-        manifest = read_manifest(folder)
-        if settings is not None:
-            check_settings(manifest.settings, settings, f"feature folder {folder}")
-        settings = manifest.settings
-        for name in manifest.names:
-            if name in found:
-                raise UserError(f"the image {name} is in several feature folders, such as {folder}")
-            path = None if name in manifest.failed else feature_path(folder, name)
-            found[name] = _Source(name, path)
-    missing = sorted(set(names or ()) - found.keys())
-    if missing:
-        raise UserError(
-            f"{len(missing)} of the images for the index have no features, such as {missing[0]}; "
-            "extract them first"
+    def __str__(self) -> str:
+        return (
+            f"{len(self.added)} images added, {len(self.replaced)} replaced, "
+            f"{len(self.removed)} removed"
         )
-    chosen = found if names is None else set(names)
-    return [found[name] for name in sorted(chosen)], settings or {}
 
 
 def index_settings(
-    features_folders: PathLike | Sequence[PathLike],
-    settings: IndexSettings,
-    names: Sequence[str] | None = None,
+    features_folders: FeatureFolders,
+    settings: IndexSettings = IndexSettings(),  # noqa: B008 (frozen)
+    names: Iterable[str] | None = None,
 ) -> dict[str, Any]:
-    """Return all that decides what an index of feature folders holds, as JSON values.
+    """Return all that decides what an index holds, as JSON values.
 
     Raises:
         UserError: when the features are not complete: the missing or damaged file is named.
     """
-    sources, features = _sources(features_folders, names)
-    checksum = hashlib.sha256()
-    for source in sources:
-        content = "" if source.path is None else features_checksum(source.path)
-        checksum.update(f"{source.name}\0{content}\n".encode())
-    return {
-        "index": asdict(settings),
-        "features": features,
-        "features_checksum": checksum.hexdigest(),
-    }
+    return _Sources.read(features_folders, names).settings(settings)
 
 
 def build_index(
-    features_folders: PathLike | Sequence[PathLike],
+    features_folders: FeatureFolders,
     index_folder: PathLike,
     settings: IndexSettings = IndexSettings(),  # noqa: B008 (frozen)
-    names: Sequence[str] | None = None,
+    names: Iterable[str] | None = None,
 ) -> None:
-    """Build the index folder of one or several feature folders; one that is complete is kept.
+    """Build the index of the features in one or several folders; one that is complete is kept.
 
-    The folder appears under its name when everything is in it. The same features and settings
-    give the same bytes. Descriptors pass through memory one image at a time; only the FAISS index
-    itself is held.
+    The same features and settings give the same bytes. Descriptors pass through memory in blocks,
+    the training looks at a sample of them. The folder is an index when everything is in it: a
+    program killed on the way leaves none.
 
     Args:
-        features_folders: one folder or several, made with the same settings.
-        index_folder: the folder to be made.
-        settings: the kind of index.
-        names: the images to take; all by default.
+        features_folders: a feature folder, or several with the same settings (a data set and its
+            distractors).
+        index_folder: folder to be made.
+        settings: kind of index.
+        names: images to take; None = all.
 
     Raises:
-        UserError: when features are missing, damaged or of mixed dimensions, when no image has
-            any, when the factory string is not FAISS's, or when the folder is an index that was
-            built from other features or with other settings.
-    """
-    index_folder = Path(index_folder)
-    wanted = index_settings(features_folders, settings, names)
-    if (index_folder / DESCRIPTION).exists():
-        check_settings(read_description(index_folder)["settings"], wanted, f"index {index_folder}")
-        LOG.info("the index %s is complete", index_folder)
-        return
-    if index_folder.exists() and (not index_folder.is_dir() or any(index_folder.iterdir())):
-        raise UserError(f"{index_folder} is there already and is no index; give another folder")
-    sources, _ = _sources(features_folders, names)
-    with _atomic_folder(index_folder) as temporary:
-        counts, dimension = _write_arrays(sources, temporary)
-        _write_faiss(temporary, settings)
-        write_json(temporary / "names.json", [source.name for source in sources])
-        write_json(
-            temporary / DESCRIPTION,
-            {
-                "format": FORMAT,
-                "settings": wanted,
-                "images": len(counts),
-                "features": int(counts.sum()),
-                "dimension": dimension,
-            },
-        )
-    LOG.info("index %s: %d images, %d features", index_folder, len(counts), counts.sum())
-
-
-def read_description(index_folder: PathLike) -> dict[str, Any]:
-    """Return what `index.json` says: settings, number of images and features, dimension.
-
-    Raises:
-        UserError: when the folder holds no complete index.
-    """
-    path = Path(index_folder) / DESCRIPTION
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"there is no index in {index_folder}; build it first") from None
-    except (OSError, ValueError) as error:
-        raise UserError(f"cannot read {path} ({error}); delete {index_folder} and build") from None
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise UserError(f"{path} is not of format {FORMAT}; delete {index_folder} and build")
-    return content
-
-
-def load_index(index_folder: PathLike) -> Index:
-    """Open an index folder; the arrays stay on disk until they are used.
-
-    Raises:
-        UserError: when there is no index, or its files are damaged or do not belong together.
+        UserError: when features are missing, damaged, of mixed dimensions or settings, when two
+            folders have an image of one name, when no image has any features, when the folder is
+            an index of other features or settings, or is being written by another process.
     """
     folder = Path(index_folder)
+    sources = _Sources.read(features_folders, names)
+    wanted = sources.settings(settings)
+    if (folder / DESCRIPTION).exists():
+        _keep(folder, wanted)
+        return
+    with writing(folder):
+        if (folder / DESCRIPTION).exists():  # another process was faster
+            _keep(folder, wanted)
+            return
+        draft = _Draft.first(folder, settings, sources.features)
+        draft.append(sources, sources.checksums)
+        draft.make_search()
+        draft.commit()
+    _warn_of_duplicates(sources.checksums, sources.checksums)
+    LOG.info("index %s: %s", folder, draft)
+
+
+def update_index(
+    features_folders: FeatureFolders,
+    index_folder: PathLike,
+    settings: IndexSettings = IndexSettings(),  # noqa: B008 (frozen)
+    names: Iterable[str] | None = None,
+) -> IndexChanges:
+    """Make an index hold what the feature folders hold now; without one, build it.
+
+    New images are added, those with another feature file replaced, those that are gone removed.
+    This costs as much as there is new. The index is written anew only when it has outgrown its kind
+    or more than a quarter of its rows are unused.
+
+    Args:
+        features_folders: as for `build_index`.
+        index_folder: the index.
+        settings: kind of index, the one it was built with.
+        names: images it is to hold; None = all.
+
+    Returns:
+        What was done.
+
+    Raises:
+        UserError: as `build_index`; when the features or the index have other settings.
+    """
+    folder = Path(index_folder)
+    if not (folder / DESCRIPTION).exists():
+        build_index(features_folders, folder, settings, names)
+        return IndexChanges(added=load_index(folder).names)
+    sources = _Sources.read(features_folders, names)
+    with writing(folder):
+        draft = _Draft.of(folder)
+        wanted = {"index": asdict(settings), "features": sources.features}
+        there = {key: draft.description["settings"].get(key) for key in wanted}
+        check_settings(there, wanted, f"index {folder}")
+        before = dict(zip(draft.images.names, draft.images.checksums))
+        now = sources.checksums
+        new = [name for name in now if now[name] != before.get(name)]
+        changes = IndexChanges(
+            added=tuple(name for name in new if name not in before),
+            replaced=tuple(name for name in new if name in before),
+            removed=tuple(name for name in before if name not in now),
+        )
+        if not changes:
+            LOG.info("the index %s is up to date", folder)
+            return changes
+        draft.images = draft.images.select(now.keys() - set(new))
+        draft.append(sources, new)
+        rebuilt = draft.extend_search()
+        draft.commit()
+    _warn_of_duplicates(now, new)
+    LOG.info("index %s: %s; %s", folder, changes, draft)
+    return IndexChanges(changes.added, changes.replaced, changes.removed, rebuilt)
+
+
+def remove_images(index_folder: PathLike, names: Iterable[str]) -> IndexChanges:
+    """Take images out of an index.
+
+    Raises:
+        UserError: when an image is not in the index, or none with features would be left.
+    """
+    folder = Path(index_folder)
+    read_description(folder)
+    gone = sorted(set(names))
+    with writing(folder):
+        draft = _Draft.of(folder)
+        unknown = sorted(set(gone) - set(draft.images.names))
+        if unknown:
+            raise UserError(f"the index {folder} holds no image {', '.join(unknown)}")
+        if not gone:
+            return IndexChanges()
+        draft.images = draft.images.select(set(draft.images.names) - set(gone))
+        rebuilt = draft.extend_search()
+        draft.commit()
+    changes = IndexChanges(removed=tuple(gone), rebuilt=rebuilt)
+    LOG.info("index %s: %s; %s", folder, changes, draft)
+    return changes
+
+
+# ---------------------------------------------------------------- where features come from
+
+
+@dataclass(frozen=True)
+class _Sources:
+    """Feature folders read as one.
+
+    Attributes:
+        features: the settings of the features, those of all folders.
+        folders: image name → its folder, sorted by name.
+        checksums: image name → checksum of its feature file, "" where the photo could not be read.
+    """
+
+    features: dict[str, Any]
+    folders: dict[str, Path]
+    checksums: dict[str, str]
+
+    @classmethod
+    def read(cls, features_folders: FeatureFolders, names: Iterable[str] | None) -> _Sources:
+        if isinstance(features_folders, (str, Path)) or hasattr(features_folders, "__fspath__"):
+            features_folders = [features_folders]
+        manifests = {Path(folder): read_manifest(folder) for folder in features_folders}
+        if not manifests:
+            raise UserError("there is no feature folder to build an index of")
+        first = next(iter(manifests))
+        folders: dict[str, Path] = {}
+        for folder, manifest in manifests.items():
+            check_settings(
+                manifest.settings,
+                manifests[first].settings,
+                f"the features in {folder}, unlike those in {first},",
+            )
+            for name in manifest.names:
+                if name in folders:
+                    raise UserError(
+                        f"an image {name} is in {folders[name]} and in {folder}; rename one of them"
+                    )
+                folders[name] = folder
+        wanted = sorted(folders if names is None else set(names))
+        unknown = [name for name in wanted if name not in folders]
+        if unknown:
+            raise UserError(
+                f"there are no features of {_some(unknown)} in {', '.join(map(str, manifests))}"
+            )
+        checksums = {
+            name: ""
+            if name in manifests[folders[name]].failed
+            else features_checksum(feature_path(folders[name], name))
+            for name in wanted
+        }
+        return cls(
+            manifests[first].settings, {name: folders[name] for name in wanted}, checksums
+        )  # fmt: skip
+
+    def settings(self, settings: IndexSettings) -> dict[str, Any]:
+        return {
+            "index": asdict(settings),
+            "features": self.features,
+            "features_checksum": _combined(self.checksums.items()),
+        }
+
+
+def _combined(checksums: Iterable[tuple[str, str]]) -> str:
+    checksum = hashlib.sha256()
+    for name, content in checksums:
+        checksum.update(f"{name}\0{content}\n".encode())
+    return checksum.hexdigest()
+
+
+def _keep(folder: Path, wanted: dict[str, Any]) -> None:
+    """Accept an index that is there already, or refuse it."""
     description = read_description(folder)
+    check_settings(description["settings"], wanted, f"index {folder}")
     try:
-        names = tuple(json.loads((folder / "names.json").read_text(encoding="utf-8")))
-        offsets = np.load(folder / "offsets.npy", allow_pickle=False)
-        descriptors = np.load(folder / "descriptors.npy", mmap_mode="r", allow_pickle=False)
-        locations = np.load(folder / "locations.npy", mmap_mode="r", allow_pickle=False)
-        search = faiss.read_index(str(folder / "index.faiss"), faiss.IO_FLAG_MMAP_IFC)
-        parameters = description["settings"]["index"]["parameters"]
-        if parameters:
-            faiss.ParameterSpace().set_index_parameters(search, parameters)
-        features, dimension = description["features"], description["dimension"]
-        if (
-            len(names) != description["images"]
-            or offsets.shape != (len(names) + 1,)
-            or offsets[-1] != features
-            or descriptors.shape != (features, dimension)
-            or locations.shape != (features, 2)
-            or (search.ntotal, search.d) != (features, dimension)
-        ):
-            raise ValueError("its files do not belong together")
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        check_files(folder, description)
+    except (DamagedError, OSError) as error:
         raise UserError(
             f"the index {folder} is damaged ({error}); delete it and build it again"
         ) from None
-    return Index(folder, names, offsets, descriptors, locations, search, description["settings"])
+    LOG.info("the index %s is complete", folder)
 
 
-# ---------------------------------------------------------------- the parts
-
-
-def _read(sources: Sequence[_Source]) -> Iterator[tuple[str, Features | None]]:
-    for source in tqdm(sources, desc="index", disable=None):
-        yield source.name, None if source.path is None else read_features(source.path)
-
-
-def _write_arrays(sources: Sequence[_Source], target: Path) -> tuple[np.ndarray, int]:
-    """Write offsets, descriptors and locations; return the features per image, the dimension.
-
-    The features are read once for their number and once for their content, so that the arrays
-    can be written through a memory map.
-    """
-    counts = np.zeros(len(sources), dtype=np.int64)
-    dimensions: dict[int, str] = {}
-    locations = []
-    for position, (name, features) in enumerate(_read(sources)):
-        if features is not None and len(features):
-            counts[position] = len(features)
-            dimensions.setdefault(features.dimension, name)
-            locations.append(features.locations)
-    if not counts.sum():
-        raise UserError(
-            f"none of {len(sources)} images has any features; there is nothing to search"
+def _warn_of_duplicates(checksums: dict[str, str], new: Iterable[str]) -> None:
+    """Say which of the new images have exactly the features of another one."""
+    first: dict[str, str] = {}
+    for name, checksum in checksums.items():
+        first.setdefault(checksum, name)
+    new = set(new)
+    twins = [
+        f"{name} = {first[checksum]}"
+        for name, checksum in checksums.items()
+        if checksum and first[checksum] != name and (name in new or first[checksum] in new)
+    ]
+    if twins:
+        LOG.warning(
+            "%d images have exactly the features of another one, and are found beside it: %s",
+            len(twins),
+            _some(twins),
         )
-    if len(dimensions) > 1:
-        examples = ", ".join(f"{size} in {name}" for size, name in sorted(dimensions.items()))
-        raise UserError(f"the descriptors differ in length ({examples}); extract again")
-    dimension = next(iter(dimensions))
-    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    np.save(target / "offsets.npy", offsets)
-    np.save(target / "locations.npy", np.concatenate(locations))
-    descriptors = np.lib.format.open_memmap(
-        target / "descriptors.npy", mode="w+", dtype=np.float32, shape=(offsets[-1], dimension)
-    )
-    for position, (_, features) in enumerate(_read(sources)):
-        if counts[position]:
-            descriptors[offsets[position] : offsets[position + 1]] = features.descriptors
-    descriptors.flush()
-    without = int((counts == 0).sum())
-    if without:
-        LOG.warning("%d of %d images have no features and rank last", without, len(counts))
-    return counts, dimension
 
 
-def _write_faiss(folder: Path, settings: IndexSettings) -> None:
-    descriptors = np.load(folder / "descriptors.npy", mmap_mode="r")
-    try:
-        index = faiss.index_factory(descriptors.shape[1], settings.factory, faiss.METRIC_L2)
-        if not index.is_trained:
-            step = -(-len(descriptors) // TRAINING_DESCRIPTORS)
-            index.train(np.ascontiguousarray(descriptors[::step]))
-        if settings.parameters:
-            faiss.ParameterSpace().set_index_parameters(index, settings.parameters)
-    except RuntimeError as error:
-        reason = str(error).split("Error: ")[-1]
-        raise UserError(
-            f"FAISS cannot build an index {settings.factory!r} with parameters "
-            f"{settings.parameters!r} over {len(descriptors)} descriptors: {reason}"
-        ) from None
-    block = 65_536
-    for start in range(0, len(descriptors), block):
-        index.add(np.ascontiguousarray(descriptors[start : start + block]))
-    faiss.write_index(index, str(folder / "index.faiss"))
+def _some(names: Sequence[str], most: int = 3) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
-@contextlib.contextmanager
-def _atomic_folder(folder: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `folder` that takes its place when the block ends well.
-
-    What killed runs of this program left behind is removed first.
-    """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    for left in folder.parent.glob(f".{folder.name}.*.tmp"):
-        if not _is_running(left.name.split(".")[-2]):
-            shutil.rmtree(left)
-    temporary = folder.parent / f".{folder.name}.{os.getpid()}.tmp"
-    temporary.mkdir()
-    try:
-        yield temporary
-        os.replace(temporary, folder)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
+# ---------------------------------------------------------------- the next generation
 
 
-def _is_running(process: str) -> bool:
-    try:
-        os.kill(int(process), 0)
-    except (ProcessLookupError, ValueError):
-        return False
-    except PermissionError:
-        return True
-    return True
+class _Draft:
+    """The next generation of an index, made beside the one there is; `commit` replaces it."""
+
+    def __init__(
+        self,
+        folder: Path,
+        settings: IndexSettings,
+        description: dict[str, Any],
+        images: ImageTable,
+    ):
+        self.folder = folder
+        self.settings = settings
+        self.description = description
+        self.images = images
+        self.generation: int = description["generation"] + 1
+        self.rows: int = description["rows"]
+        self.dimension: int = description["dimension"]
+        self.search: dict[str, Any] = dict(description["search"])
+
+    @classmethod
+    def first(cls, folder: Path, settings: IndexSettings, features: dict[str, Any]) -> _Draft:
+        """Return the draft of an index where none is."""
+        description = {
+            "generation": 0,
+            "settings": {"index": asdict(settings), "features": features},
+            "rows": 0,
+            "dimension": 0,
+            "search": {
+                "descriptors_file": "descriptors-1.bin",
+                "locations_file": "locations-1.bin",
+            },
+        }
+        nothing = np.zeros(0, dtype=np.int64)
+        return cls(folder, settings, description, ImageTable((), nothing, nothing, nothing, ()))
+
+    @classmethod
+    def of(cls, folder: Path) -> _Draft:
+        """Return a draft that begins with the index there is."""
+        load_index(folder)  # a damaged one is not to be built upon
+        description = read_description(folder)
+        settings = IndexSettings(**description["settings"]["index"])
+        images = ImageTable.read(folder / description["search"]["images_file"])
+        return cls(folder, settings, description, images)
+
+    def __str__(self) -> str:
+        plan, search = self.search["plan"], self.search
+        kind = plan["kind"]
+        if kind != FLAT:
+            kind += f", {search['probes']} of {plan['lists']} lists probed"
+            if search["recall"] is not None:
+                kind += f" (recall {search['recall']:.3f})"
+        return f"{len(self.images.names)} images, {self.images.features} features, {kind}"
+
+    def append(self, sources: _Sources, names: Iterable[str]) -> None:
+        """Add images: their rows behind those there are."""
+        names = sorted(names)
+        added = ImageTable(
+            tuple(names),
+            np.zeros(len(names), dtype=np.int64),
+            np.zeros(len(names), dtype=np.int64),
+            np.ones(len(names)),
+            tuple(sources.checksums[name] for name in names),
+        )
+        lengths = {self.dimension: f"index {self.folder}"} if self.dimension else {}
+        paths = [self._path("descriptors_file"), self._path("locations_file")]
+        with paths[0].open("ab") as descriptors, paths[1].open("ab") as locations:
+            for position, name in enumerate(tqdm(names, desc="index", disable=None)):
+                added.starts[position] = self.rows
+                if not sources.checksums[name]:
+                    continue
+                features = read_features(feature_path(sources.folders[name], name))
+                if not len(features):
+                    continue
+                lengths.setdefault(features.dimension, name)
+                if len(lengths) > 1:
+                    examples = ", ".join(
+                        f"{size} in {where}" for size, where in sorted(lengths.items())
+                    )
+                    raise UserError(
+                        f"the descriptors in {sources.folders[name]} differ in length "
+                        f"({examples}); extract again"
+                    )
+                for file, path, array in (
+                    (descriptors, paths[0], features.descriptors),
+                    (locations, paths[1], features.locations),
+                ):
+                    with naming_file(path):
+                        file.write(array.tobytes())
+                added.counts[position] = len(features)
+                added.extents[position] = extent(features.locations)
+                self.rows += len(features)
+        self.dimension = next(iter(lengths), 0)
+        without = int((added.counts == 0).sum())
+        if without:
+            LOG.warning("%d of %d images have no features and rank last", without, len(names))
+        self.images = self.images.joined(added)
+
+    def make_search(self) -> None:
+        """Choose the kind of index, train it and sort all rows into it. All of them are used."""
+        self._refuse_nothing()
+        rows = self._stored()
+        plan = choose_plan(self.settings, len(rows), self.dimension)
+        LOG.info(
+            "%d features of %d dimensions: kind %s, %d lists, about %d MB in memory",
+            len(rows),
+            self.dimension,
+            plan.kind,
+            plan.lists,
+            plan.memory(len(rows), self.dimension) // 2**20,
+        )
+        self.search.update(plan=plan.as_json(), chosen_at=len(rows), probes=0, recall=None)
+        self.search.update(trained_file=None, lists_files=[])
+        if plan.kind == FLAT:
+            return
+        self.search["trained_file"] = f"trained-{self.generation}.faiss"
+        trained = train(rows, plan, self.settings, self._path("trained_file"))
+        self.search["lists_files"] = [self._write_lists(trained, 0)]
+        probes, recall = min(self.settings.probes, plan.lists), None
+        if not probes:
+            probes, recall = self._measure(rows)
+        self.search.update(probes=probes, recall=recall)
+
+    def extend_search(self) -> str | None:
+        """Bring the search up to the rows there are; return why it was built anew, if it was."""
+        self._refuse_nothing()
+        live = self.images.features
+        plan = IndexPlan(**self.search["plan"])
+        reason = outgrown(self.settings, plan, self.search["chosen_at"], live, self.dimension)
+        if reason is None and self.rows - live > MAX_WASTE * self.rows:
+            reason = f"{self.rows - live} of {self.rows} rows are no longer used"
+        if reason is not None:
+            LOG.info("the index %s is written anew: %s", self.folder, reason)
+            if live < self.rows:
+                self._compact()
+            self.make_search()
+            return reason
+        before = self.description["rows"]
+        if plan.kind != FLAT and self.rows > before:
+            names = [*self.search["lists_files"]]
+            names.append(self._write_lists(read_trained(self._path("trained_file")), before))
+            if len(names) > MAX_LISTS_FILES:  # the first one, of the build, is large: it stays
+                joined = f"lists-{self.generation}-{len(names)}.bin"
+                merge_lists(self.folder / joined, [self.folder / name for name in names[1:]])
+                names = [names[0], joined]
+            self.search["lists_files"] = names
+        return None
+
+    def commit(self) -> None:
+        """Make this generation the index."""
+        table = f"images-{self.generation}.npz"
+        self.search["images_file"] = table
+        self.images.write(self.folder / table)
+        sizes = {
+            self.search["descriptors_file"]: self.rows * self.dimension * 4,
+            self.search["locations_file"]: self.rows * 2 * 4,
+        }
+        others = [table, self.search["trained_file"], *self.search["lists_files"]]
+        sizes.update((name, (self.folder / name).stat().st_size) for name in others if name)
+        settings = {
+            "index": asdict(self.settings),
+            "features": self.description["settings"]["features"],
+            "features_checksum": _combined(zip(self.images.names, self.images.checksums)),
+        }
+        content = {
+            "generation": self.generation,
+            "settings": settings,
+            "images": len(self.images.names),
+            "features": self.images.features,
+            "rows": self.rows,
+            "dimension": self.dimension,
+            "search": self.search,
+        }
+        write_description(self.folder, content, sizes)
+
+    def _path(self, key: str) -> Path:
+        return self.folder / self.search[key]
+
+    def _stored(self) -> np.ndarray:
+        shape = (self.rows, self.dimension)
+        return np.memmap(self._path("descriptors_file"), dtype=np.float32, mode="r", shape=shape)
+
+    def _refuse_nothing(self) -> None:
+        if not self.images.features:
+            raise UserError(
+                f"no image of the index {self.folder} has any features; there is nothing to search"
+            )
+
+    def _write_lists(self, trained: Any, first_row: int) -> str:
+        name = f"lists-{self.generation}-0.bin"
+        write_lists(self.folder / name, trained, self._stored()[first_row:], first_row)
+        return name
+
+    def _measure(self, rows: np.ndarray) -> tuple[int, float]:
+        lists = self.folder / self.search["lists_files"][0]
+        opened = open_lists(lists, self._path("trained_file"))
+        probes, recall = measure_probes(opened, rows, self.images, self.settings.recall)
+        if recall < self.settings.recall:
+            LOG.warning(
+                "the index finds %.3f of the nearest features, not %.3f: looking into more lists "
+                "does not help, its codes are too coarse",
+                recall,
+                self.settings.recall,
+            )
+        return probes, round(recall, 4)
+
+    def _compact(self) -> None:
+        """Write the rows that belong to images into new files, in the order of the names."""
+        for what in ("descriptors", "locations"):
+            key, width = f"{what}_file", self.dimension if what == "descriptors" else 2
+            stored = np.memmap(
+                self._path(key), dtype=np.float32, mode="r", shape=(self.rows, width)
+            )  # fmt: skip
+            self.search[key] = f"{what}-{self.generation}.bin"
+            with self._path(key).open("wb") as file, naming_file(self._path(key)):
+                for start, count in zip(self.images.starts, self.images.counts):
+                    file.write(stored[start : start + count].tobytes())
+        counts = self.images.counts
+        starts = np.cumsum(counts) - counts
+        self.images = ImageTable(
+            self.images.names, starts, counts, self.images.extents, self.images.checksums
+        )
+        self.rows = self.images.features
+
+
+def add_index_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add an option `--index_...` for each of the `IndexSettings`."""
+    group = parser.add_argument_group("the kind of index; see IndexSettings and delf_config.yaml")
+    for field in fields(IndexSettings):
+        choices = KINDS if field.name == "kind" else None
+        group.add_argument(
+            f"--index_{field.name}",
+            type=type(field.default),
+            default=field.default,
+            choices=choices,
+            help="(%(default)s)",
+        )
+
+
+def settings_from_arguments(arguments: argparse.Namespace) -> IndexSettings:
+    """Return the settings that `add_index_arguments` has read."""
+    names = [field.name for field in fields(IndexSettings)]
+    return IndexSettings(**{name: getattr(arguments, f"index_{name}") for name in names})
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Build an index from the command line."""
+    """Build or change an index from the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--features_path", type=Path, required=True, help="folder of features")
-    parser.add_argument("--index_path", type=Path, required=True, help="folder to be made")
     parser.add_argument(
-        "--index_factory", default=IndexSettings.factory, help="FAISS factory string (%(default)s)"
+        "--features_path", type=Path, nargs="+", help="folders of features, one or several"
     )
+    parser.add_argument("--index_path", type=Path, required=True, help="folder of the index")
     parser.add_argument(
-        "--index_parameters",
-        default=IndexSettings.parameters,
-        help="FAISS search parameters of an approximate index, such as nprobe=32",
+        "--update",
+        action="store_true",
+        help="make an index hold what the folders hold now, without building it anew",
     )
+    parser.add_argument("--remove", nargs="+", metavar="NAME", help="take images out of the index")
+    add_index_arguments(parser)
     args = parser.parse_args(arguments)
-    build_index(
-        args.features_path,
-        args.index_path,
-        IndexSettings(args.index_factory, args.index_parameters),
-    )
+    if args.remove:
+        if args.features_path or args.update:
+            parser.error("--remove goes without --features_path and --update")
+        remove_images(args.index_path, args.remove)
+        return
+    if not args.features_path:
+        parser.error("--features_path is missing")
+    make = update_index if args.update else build_index
+    make(args.features_path, args.index_path, settings_from_arguments(args))
 
 
 if __name__ == "__main__":

@@ -116,7 +116,7 @@ def evaluate_retrieval(config: Config) -> Evaluation:
             extract(config, describer, pca, folders[-1], images_path=path)
         query_folder, queries = describe_queries(config, describer, pca, folder, benchmark)
     ranks_folder, index_folder = search_folders(config, folder, folders, benchmark)
-    build_index(folders, index_folder, names=benchmark.images)
+    build_index(folders, index_folder, index_kind_settings(config), benchmark.images)
     ranks = retrieve(
         index_folder,
         query_folder,
@@ -361,6 +361,13 @@ def retrieval_settings(config: Config) -> RetrievalSettings:
     return dataclasses.replace(base, neighbours=config.num_neighbors, verify=verify)
 
 
+def index_kind_settings(config: Config) -> IndexSettings:
+    """Return the settings of the index: those named index_..., and the seed."""
+    names = {field.name for field in dataclasses.fields(IndexSettings)} - {"seed"}
+    values = {name: getattr(config, f"index_{name}") for name in names}
+    return IndexSettings(**values, seed=config.seed)
+
+
 def search_folders(
     config: Config, folder: Path, feature_folders: Sequence[Path], benchmark: Benchmark
 ) -> tuple[Path, Path]:
@@ -369,14 +376,13 @@ def search_folders(
     Their names change with the features, the queries and the settings, so that photos which have
     come since make a new index and the old one is not mistaken for it.
     """
-    wanted = index_settings(feature_folders, IndexSettings(), benchmark.images)
-    content = wanted["features_checksum"]
+    built = index_settings(feature_folders, index_kind_settings(config), benchmark.images)
+    index = hashlib.sha256(json.dumps(built, sort_keys=True).encode()).hexdigest()[:10]
     boxes = benchmark.boxes if benchmark.crop else None
-    key = json.dumps(
-        [content, dataclasses.asdict(retrieval_settings(config)), benchmark.query_photos, boxes]
-    )
+    settings = dataclasses.asdict(retrieval_settings(config))
+    key = json.dumps([index, settings, benchmark.query_photos, boxes])
     ranks = hashlib.sha256(key.encode()).hexdigest()[:10]
-    return folder / f"ranks-{ranks}", folder / f"index-{content[:10]}"
+    return folder / f"ranks-{ranks}", folder / f"index-{index}"
 
 
 def json_path(map_output: str | Path) -> Path:

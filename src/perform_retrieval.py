@@ -115,13 +115,7 @@ def rank_images(
     votes = np.zeros(index.image_count, dtype=np.int32)
     start = searched = time.perf_counter()
     if len(features):
-        if features.dimension != index.search.d:
-            raise UserError(
-                f"the query's descriptors have {features.dimension} dimensions, those of the index "
-                f"{index.folder} have {index.search.d}; extract both with the same settings"
-            )
-        count = min(settings.neighbours, index.search.ntotal)
-        _, neighbours = index.search.search(features.descriptors, count)
+        _, neighbours = index.nearest(features.descriptors, settings.neighbours)
         searched = time.perf_counter()
         size = extent(features.locations)
         for image, from_query, from_index in matches_by_image(index, neighbours):
