@@ -91,6 +91,23 @@ class Index:
         """Number of images, those without features included."""
         return len(self.names)
 
+    @property
+    def dimension(self) -> int:
+        """Length of a descriptor."""
+        return self.search.d
+
+    def nearest(self, descriptors: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the k nearest features of each descriptor.
+
+        Returns:
+            Squared distances float32 [N, k], rows int64 [N, k]; inf and -1 where there are fewer.
+        """
+        count = min(k, self.search.ntotal)
+        distances = np.full((len(descriptors), k), np.inf, dtype=np.float32)
+        rows = np.full((len(descriptors), k), -1, dtype=np.int64)
+        distances[:, :count], rows[:, :count] = self.search.search(descriptors, count)
+        return distances, rows
+
     @cached_property
     def image_of(self) -> np.ndarray:
         """The image of each feature, int32 [features]."""

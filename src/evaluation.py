@@ -31,7 +31,8 @@ from src.images import list_images
 from src.match_images import MatchSettings, PairMatch, match_images, read_image_pair
 from src.network_weights import fingerprint
 from src.pca import Pca, read_pca, write_pca
-from src.perform_retrieval import RetrievalSettings, retrieve
+from src.perform_retrieval import retrieve
+from src.ranking import RetrievalSettings
 
 LOG = logging.getLogger(__name__)
 PROJECT_PCA = Path(__file__).resolve().parents[1] / "pca"
@@ -204,11 +205,20 @@ def extract(
 
 def retrieval_settings(config: Config) -> RetrievalSettings:
     """Return the settings of the search."""
-    base = RetrievalSettings.plain() if config.plain_ranking else RetrievalSettings()
+    if config.plain_ranking:
+        settings = RetrievalSettings.plain()
+    else:
+        settings = RetrievalSettings(
+            shortlist=config.shortlist,
+            inlier_weight=config.inlier_weight,
+            expansion_images=config.expansion_images,
+            expansion_inliers=config.expansion_inliers,
+            expansion_features=config.expansion_features,
+        )
     verify = dataclasses.replace(
-        base.verify, threshold=config.inlier_threshold, max_trials=config.ransac_trials
+        settings.verify, threshold=config.inlier_threshold, max_trials=config.ransac_trials
     )
-    return dataclasses.replace(base, neighbours=config.num_neighbors, verify=verify)
+    return dataclasses.replace(settings, neighbours=config.num_neighbors, verify=verify)
 
 
 def search_folders(config: Config, folder: Path) -> tuple[Path, Path]:
