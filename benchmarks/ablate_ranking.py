@@ -46,7 +46,7 @@ DEFAULT = RetrievalSettings()
 ALONE = replace(DEFAULT, expansion_images=0)
 VOTES = replace(ALONE, inlier_weight=0.0)
 Scores = Callable[["Remembering", Features], np.ndarray]
-KEPT_NEIGHBOURS = 151
+KEPT_NEIGHBOURS = 97
 
 
 class Remembering:
@@ -61,10 +61,12 @@ class Remembering:
 
     def nearest(self, descriptors: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Return what `Index.nearest` does."""
-        key = descriptors.tobytes()
-        if key not in self._found:
-            self._found[key] = self._index.nearest(descriptors, KEPT_NEIGHBOURS)
-        distances, rows = self._found[key]
+        keys = [row.tobytes() for row in descriptors]
+        new = list({key: row for row, key in enumerate(keys) if key not in self._found}.values())
+        if new:
+            distances, rows = self._index.nearest(descriptors[new], KEPT_NEIGHBOURS)
+            self._found.update((keys[row], pair) for row, *pair in zip(new, distances, rows))
+        distances, rows = (np.stack(part) for part in zip(*(self._found[key] for key in keys)))
         return distances[:, :k], rows[:, :k]
 
 
@@ -196,7 +198,7 @@ RANKINGS: dict[str, Scores] = {
     "… and expansion (the default)": by_settings(DEFAULT),
     "default, many votes a feature and image": by_settings(replace(DEFAULT, single_match=False)),
     "default, 20 neighbours": by_settings(replace(DEFAULT, neighbours=20)),
-    "default, 150 neighbours": by_settings(replace(DEFAULT, neighbours=150)),
+    "default, 96 neighbours": by_settings(replace(DEFAULT, neighbours=96)),
     "default, shortlist of 50": by_settings(replace(DEFAULT, shortlist=50)),
     "default, every image verified": by_settings(replace(DEFAULT, shortlist=0)),
     "default, inliers not counted": by_settings(replace(DEFAULT, inlier_weight=0.0)),
