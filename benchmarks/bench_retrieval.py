@@ -45,7 +45,7 @@ from src.atomic_files import write_json
 from src.build_feature_dataset import Index, IndexSettings, load_index
 from src.errors import UserError, run_command
 from src.feature_io import Features
-from src.perform_retrieval import RetrievalSettings, rank_images
+from src.ranking import RetrievalSettings, rank_images
 from src.retrieval_metrics import average_precision
 
 KINDS = {"float32": "ivf", "compressed": "ivf_sq8"}
@@ -177,7 +177,7 @@ def report(result: dict[str, Any]) -> None:
         print(
             f"  published  query {part['wall']:.0f} s ({part['images']:.0f} images verified), "
             f"neighbours {part['search']:.2f} s; built in {part['build_seconds']:.0f} s; "
-            f"{part['wall'] / ours['wall']:.0f}× ours ({part['cpu'] / ours['cpu']:.0f}× in CPU time)"
+            f"{part['wall'] / ours['wall']:.0f}× ours, {part['cpu'] / ours['cpu']:.0f}× in CPU time"
         )
 
 

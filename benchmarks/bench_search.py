@@ -25,17 +25,14 @@ import argparse
 import logging
 import resource
 import tempfile
-import time
-import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Callable
 
 import cv2
 import faiss
 import numpy as np
-from skimage.measure import ransac
-from skimage.transform import AffineTransform
 
+from benchmarks.bench_pairs import cpu_seconds, published_verify
 from src.build_feature_dataset import build_index, load_index
 from src.errors import UserError, run_command
 from src.feature_io import (
@@ -48,32 +45,12 @@ from src.feature_io import (
     write_manifest,
 )
 from src.geometry import verify
-from src.perform_retrieval import RetrievalSettings, matches_by_image, rank_images
+from src.ranking import RetrievalSettings, cast_votes, rank_images
 
 LOG = logging.getLogger(__name__)
 
 VIEWS = 5  # synthetic images of one building
 SHARED = 0.15  # share of an image's features that lie on the building
-
-
-def published_verify(locations_a: np.ndarray, locations_b: np.ndarray) -> np.ndarray:
-    """Return the inliers, bool [M], as the published retrieval finds them."""
-    nothing = np.zeros(len(locations_a), dtype=bool)
-    if len(locations_a) < 4:
-        return nothing
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            _, inliers = ransac(
-                (locations_a, locations_b),
-                AffineTransform,
-                min_samples=3,
-                residual_threshold=20,
-                max_trials=1000,
-            )
-        except (ValueError, np.linalg.LinAlgError):
-            return nothing
-    return nothing if inliers is None else inliers
 
 
 def write_synthetic_features(
@@ -98,34 +75,6 @@ def write_synthetic_features(
     write_manifest(folder, Manifest(tuple((name, f"{name}.jpg") for name in names), {"seed": seed}))
 
 
-def cpu_seconds(function: Callable[[], Any]) -> tuple[float, Any]:
-    """Return the processor time of a call, which other programs do not lengthen, and its result."""
-    start = time.process_time()
-    result = function()
-    return time.process_time() - start, result
-
-
-def compare_on_known_pairs(matches: int, right: int, repeats: int = 10) -> None:
-    """Verify made-up matches of which `right` follow an affine map; print what is found of them."""
-    seconds, found = [], []
-    for seed in range(repeats):
-        rng = np.random.default_rng(seed)
-        a = rng.uniform(0, 1000, (matches, 2))
-        b = rng.uniform(0, 1000, (matches, 2))
-        linear = np.eye(2) + 0.15 * rng.normal(size=(2, 2))
-        b[:right] = a[:right] @ linear.T + 30 + 3 * rng.normal(size=(right, 2))
-        here, ours = cpu_seconds(lambda a=a, b=b: verify(a, b).inliers)
-        there, published = cpu_seconds(lambda a=a, b=b: published_verify(a, b))
-        seconds.append((here, there))
-        found.append((ours[:right].sum(), published[:right].sum()))
-    here, there = np.median(seconds, axis=0) * 1e3
-    ours, published = np.mean(found, axis=0)
-    print(
-        f"{matches} matches, {right} right: {here:.2f} ms, {ours:.0f} found; "
-        f"scikit-image {there:.0f} ms ({there / here:.0f}×), {published:.0f} found"
-    )
-
-
 def run(features_folder: Path, index_folder: Path, queries: int, sample: int) -> None:
     """Build the index, run queries, print the table."""
     built, _ = cpu_seconds(lambda: build_index(features_folder, index_folder))
@@ -139,17 +88,20 @@ def run(features_folder: Path, index_folder: Path, queries: int, sample: int) ->
         query = read_features(feature_path(features_folder, name))
         if not len(query):
             continue
-        count = min(settings.neighbours, index.search.ntotal)
         whole, _ = cpu_seconds(lambda query=query: rank_images(index, query, settings))
-        search, (_, neighbours) = cpu_seconds(
-            lambda query=query, count=count: index.search.search(query.descriptors, count)
-        )
+        with ThreadPoolExecutor(1, initializer=faiss.omp_set_num_threads, initargs=(1,)) as pool:
+            search, votes = cpu_seconds(
+                lambda query=query, pool=pool: cast_votes(index, query, settings, pool)
+            )
         query_seconds.append((search, whole - search, whole))
-        groups = list(matches_by_image(index, neighbours))
+        groups = np.unique(votes.images)
         voted.append(len(groups))
         for number in rng.permutation(len(groups))[:sample]:
-            _, from_query, from_index = groups[number]
-            pair = query.locations[from_query], np.asarray(index.locations[from_index])
+            at = votes.of(groups[number])
+            pair = (
+                query.locations[votes.from_query[at]],
+                np.asarray(index.locations[votes.from_index[at]]),
+            )
             here, _ = cpu_seconds(lambda pair=pair: verify(*pair, settings.verify))
             there, _ = cpu_seconds(lambda pair=pair: published_verify(*pair))
             pair_seconds.append((here, there))
@@ -186,8 +138,6 @@ def main() -> None:
             parser.error(f"--{name} must be at least 1")
     faiss.omp_set_num_threads(1)
     cv2.setNumThreads(1)
-    compare_on_known_pairs(300, 90)
-    compare_on_known_pairs(1000, 100)
     with tempfile.TemporaryDirectory() as folder:
         features = args.features_path
         if features is None:

@@ -39,9 +39,10 @@ from src.mindir import read_mindir
 from src.mindir_version1 import OLD_VERSION
 from src.network_weights import Weights, fingerprint
 from src.pca import Pca, read_pca, write_pca
-from src.perform_retrieval import RetrievalSettings, retrieve
+from src.perform_retrieval import retrieve
 from src.photo_task import Box
 from src.protocols import Benchmark, list_distractors, read_benchmark
+from src.ranking import RetrievalSettings
 from src.retrieval_metrics import Metrics, evaluate
 
 LOG = logging.getLogger(__name__)
@@ -354,11 +355,20 @@ def extract(
 
 def retrieval_settings(config: Config) -> RetrievalSettings:
     """Return the settings of the search."""
-    base = RetrievalSettings.plain() if config.plain_ranking else RetrievalSettings()
+    if config.plain_ranking:
+        settings = RetrievalSettings.plain()
+    else:
+        settings = RetrievalSettings(
+            shortlist=config.shortlist,
+            inlier_weight=config.inlier_weight,
+            expansion_images=config.expansion_images,
+            expansion_inliers=config.expansion_inliers,
+            expansion_features=config.expansion_features,
+        )
     verify = dataclasses.replace(
-        base.verify, threshold=config.inlier_threshold, max_trials=config.ransac_trials
+        settings.verify, threshold=config.inlier_threshold, max_trials=config.ransac_trials
     )
-    return dataclasses.replace(base, neighbours=config.num_neighbors, verify=verify)
+    return dataclasses.replace(settings, neighbours=config.num_neighbors, verify=verify)
 
 
 def index_kind_settings(config: Config) -> IndexSettings:

@@ -27,7 +27,7 @@ class VerifySettings:
     """
 
     threshold: float = 20.0
-    max_trials: int = 1000
+    max_trials: int = 3000
     confidence: float = 0.99
     max_scale: float = 3.0
 

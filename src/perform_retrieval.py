@@ -1,4 +1,4 @@
-"""Retrieval: every query descriptor votes, every voted image is verified, inliers rank."""
+"""Retrieval for many queries: in several processes, resumed where it was stopped."""
 
 from __future__ import annotations
 
@@ -18,13 +18,12 @@ import logging
 import os
 import signal
 import threading
-import time
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 
@@ -38,128 +37,20 @@ from src.build_feature_dataset import Index, load_index, read_description
 from src.dataset import read_ground_truth
 from src.errors import LOG_FORMAT, UserError, run_command
 from src.feature_io import (
+    MANIFEST_NAME,
     Features,
     check_settings,
     feature_path,
     features_checksum,
     read_features,
+    read_manifest,
 )
-from src.geometry import MINIMAL_MATCHES, VerifySettings, extent, verify
+from src.ranking import RankedQuery, RetrievalSettings, rank_images
 
 LOG = logging.getLogger(__name__)
 
 OUTPUT_FOLDER = Path("retrieval_dataset")
 SETTINGS_NAME = "retrieval.json"
-
-
-@dataclass(frozen=True)
-class RetrievalSettings:
-    """How a query is ranked.
-
-    The defaults rank better than the plain way: RANSAC always finds some map that some matches
-    agree with, and those few inliers say less than the votes do.
-
-    Attributes:
-        neighbours: nearest descriptors of the index that each query descriptor votes for.
-        single_match: of a query feature's matches in one image only the nearest is verified, so
-            that a feature is not its own witness when many alike lie side by side.
-        min_inliers: an image with fewer inliers counts as having none, and is ranked by its votes
-            below all that have more.
-        verify: how the matches of a voted image are verified.
-    """
-
-    neighbours: int = 60
-    single_match: bool = True
-    min_inliers: int = 15
-    verify: VerifySettings = field(default_factory=VerifySettings)
-
-    @classmethod
-    def plain(cls) -> RetrievalSettings:
-        """Return the settings of the published retrieval: inliers alone, of any map."""
-        return cls(single_match=False, min_inliers=0, verify=VerifySettings(max_scale=0))
-
-
-@dataclass(frozen=True)
-class RankedQuery:
-    """The result of one query.
-
-    Attributes:
-        ranks: int32 [images], all image indices, best first.
-        inliers: int32 [images], by image index.
-        votes: int32 [images], by image index.
-        seconds: time for the nearest neighbours, and for voting and verification.
-    """
-
-    ranks: np.ndarray
-    inliers: np.ndarray
-    votes: np.ndarray
-    seconds: tuple[float, float] = (0.0, 0.0)
-
-
-def rank_images(
-    index: Index,
-    features: Features,
-    settings: RetrievalSettings = RetrievalSettings(),  # noqa: B008 (frozen)
-) -> RankedQuery:
-    """Rank all images of an index for one query.
-
-    Each query descriptor votes for the images of its nearest descriptors. The pairs behind an
-    image's votes are its matches, and RANSAC counts how many agree on one affine map; every image
-    with enough matches for that is verified. Images are sorted by inliers, then by votes, then by
-    their order in the index; those without a vote come last.
-
-    Raises:
-        UserError: when the descriptors are not as long as those of the index.
-    """
-    inliers = np.zeros(index.image_count, dtype=np.int32)
-    votes = np.zeros(index.image_count, dtype=np.int32)
-    start = searched = time.perf_counter()
-    if len(features):
-        _, neighbours = index.nearest(features.descriptors, settings.neighbours)
-        searched = time.perf_counter()
-        size = extent(features.locations)
-        for image, from_query, from_index in matches_by_image(index, neighbours):
-            votes[image] = len(from_query)
-            if settings.single_match:
-                nearest = np.diff(from_query, prepend=-1) > 0
-                from_query, from_index = from_query[nearest], from_index[nearest]
-            if len(from_query) >= max(MINIMAL_MATCHES, settings.min_inliers):
-                found = verify(
-                    features.locations[from_query],
-                    index.locations[from_index],
-                    settings.verify,
-                    index.extents[image] / size,
-                ).count
-                inliers[image] = found if found >= settings.min_inliers else 0
-    order = np.lexsort((np.arange(index.image_count), -votes, -inliers))
-    seconds = (searched - start, time.perf_counter() - searched)
-    return RankedQuery(order.astype(np.int32), inliers, votes, seconds)
-
-
-def matches_by_image(
-    index: Index, neighbours: np.ndarray
-) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """Group neighbours by image.
-
-    Args:
-        index: the index.
-        neighbours: int64 [query features, k], rows of the index; -1 where FAISS found fewer.
-
-    Yields:
-        (image, rows of the query's features, rows of the index) for each image with a vote, sorted
-        by the query's features, of each feature the nearest first.
-    """
-    from_query, column = np.nonzero(neighbours >= 0)
-    from_index = neighbours[from_query, column]
-    images = index.image_of[from_index]
-    by_image = np.argsort(images, kind="stable")
-    images, from_query, from_index = images[by_image], from_query[by_image], from_index[by_image]
-    starts = np.flatnonzero(np.diff(images, prepend=-1))
-    for start, end in zip(starts, [*starts[1:], len(images)]):
-        yield int(images[start]), from_query[start:end], from_index[start:end]
-
-
-# ---------------------------------------------------------------- all queries
 
 
 def retrieve(
@@ -173,16 +64,19 @@ def retrieve(
 ) -> np.ndarray:
     """Rank all images for each query, in several processes, and keep the results.
 
-    In the output folder: `ranks.npy` (int32 [queries, images]), `scores.npz` with `inliers` and
-    `votes` of the same shape (by image index) and the `queries`, one file a query under `queries`,
-    by which an interrupted run goes on, and `process[X]/retrieval[X].log` of worker X
-    (in `log_folder`). Each worker
-    computes with one thread, so that the result does not depend on how many there are.
+    In the output folder: `ranks.npy` (int32 [queries, images]), `scores.npz` with `scores`,
+    `inliers` and `votes` of the same shape (by image index) and the `queries`, one file a query
+    under `queries`, by which an interrupted run goes on, and `process[X]/retrieval[X].log` of
+    worker X (in `log_folder`). Each worker computes with one thread, so that the result does not
+    depend on how many there are.
+
+    A query need not be in the index. One whose photo could not be read when the features were
+    extracted has none, like one without texture: its images stay in the order of the index.
 
     Args:
         index_folder: a complete index.
-        features_folder: where the queries' features are; may be that of the index, and need not.
-        queries: label → name of its features in that folder, in the order of the rows.
+        features_folder: where the query images' features are; may be that of the index.
+        queries: label → name of its feature file in `features_folder`, in the order of the rows.
         output_folder: for the results.
         settings: how to rank.
         workers: number of processes, at least 1.
@@ -192,8 +86,8 @@ def retrieve(
         int32 [queries, images], image indices, best first.
 
     Raises:
-        UserError: when there are no queries, the features of one are missing, when the folder holds
-            results of other settings, or when a worker dies.
+        UserError: when there are no queries, the features of one are missing, when the folder
+            holds results of other settings, or when a worker dies.
     """
     output = Path(output_folder)
     if not queries:
@@ -204,8 +98,14 @@ def retrieve(
         check_settings(_read_settings(output), wanted, f"the retrieval in {output}")
     else:
         write_json(output / SETTINGS_NAME, wanted)
+    unreadable = _unreadable(features_folder)
     jobs = [
-        _Job(label, feature_path(features_folder, name), _result_path(output, label), wanted)
+        _Job(
+            label,
+            None if name in unreadable else feature_path(features_folder, name),
+            _result_path(output, label),
+            wanted,
+        )
         for label, name in queries.items()
     ]
     results: dict[str, RankedQuery] = {}
@@ -228,6 +128,7 @@ def retrieve(
         np.savez(
             temporary,
             queries=np.array(list(queries)),
+            scores=np.stack([result.scores for result in ordered]),
             inliers=np.stack([result.inliers for result in ordered]),
             votes=np.stack([result.votes for result in ordered]),
         )
@@ -245,22 +146,33 @@ def _read_settings(output: Path) -> dict:
         ) from None
 
 
+def _unreadable(features_folder: PathLike) -> set[str]:
+    """Return the names of photos that have no feature file because they could not be read."""
+    if not (Path(features_folder) / MANIFEST_NAME).exists():
+        return set()
+    return set(read_manifest(features_folder).failed)
+
+
 def _result_path(output: Path, label: str) -> Path:
     return output / "queries" / f"{label}.npz"
 
 
 @dataclass(frozen=True)
 class _Job:
-    """One query: its features' file, where its result goes, the settings the result depends on."""
+    """One query: its features' file, where its result goes, the settings the result depends on.
+
+    A query whose photo could not be read has no file.
+    """
 
     label: str
-    features: Path
+    features: Path | None
     result: Path
     settings: dict
 
     def fingerprint(self) -> str:
         """Identify everything that the result depends on."""
-        parts = [features_checksum(self.features), json.dumps(self.settings, sort_keys=True)]
+        content = features_checksum(self.features) if self.features else "unreadable"
+        parts = [content, json.dumps(self.settings, sort_keys=True)]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def read(self) -> RankedQuery | None:
@@ -269,7 +181,9 @@ class _Job:
             with np.load(self.result, allow_pickle=False) as arrays:
                 if str(arrays["fingerprint"]) != self.fingerprint():
                     return None
-                return RankedQuery(arrays["ranks"], arrays["inliers"], arrays["votes"])
+                return RankedQuery(
+                    *(arrays[name] for name in ("ranks", "scores", "inliers", "votes"))
+                )
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
@@ -283,6 +197,7 @@ class _Job:
                 temporary,
                 fingerprint=self.fingerprint(),
                 ranks=result.ranks,
+                scores=result.scores,
                 inliers=result.inliers,
                 votes=result.votes,
             )
@@ -325,12 +240,10 @@ def _run(
 
 
 def _do(job: _Job, index: Index, settings: RetrievalSettings) -> RankedQuery:
-    features = read_features(job.features)
+    features = read_features(job.features) if job.features else Features.empty(index.dimension)
     if not len(features):
         LOG.warning(
-            "query %s (%s) has no features: its images are ranked in the order of the index",
-            job.label,
-            job.features.stem,
+            "query %s has no features: its images are ranked in the order of the index", job.label
         )
     result = rank_images(index, features, settings)
     job.write(result)
@@ -428,24 +341,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help="votes of a query descriptor (%(default)s)",
     )
     parser.add_argument(
-        "--min_inliers",
-        type=int,
-        default=defaults.min_inliers,
-        help="images with fewer inliers are ranked by votes (%(default)s)",
-    )
-    parser.add_argument(
         "--plain",
         action="store_true",
         help="rank as published: by inliers alone, of any map and of all matches",
     )
     args = parser.parse_args(arguments)
-    for name, lowest in (("workers", 1), ("neighbours", 1), ("min_inliers", 0)):
+    for name, lowest in (("workers", 1), ("neighbours", 1)):
         if getattr(args, name) < lowest:
             parser.error(f"--{name} must be at least {lowest}")
-    if args.plain:
-        settings = replace(RetrievalSettings.plain(), neighbours=args.neighbours)
-    else:
-        settings = replace(defaults, neighbours=args.neighbours, min_inliers=args.min_inliers)
+    settings = RetrievalSettings.plain() if args.plain else defaults
+    settings = replace(settings, neighbours=args.neighbours)
     ground_truth = read_ground_truth(args.gt_path, load_index(args.index_path).names)
     retrieve(
         args.index_path,

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import itertools
 import json
 import subprocess
 import sys
@@ -10,8 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from retrieval_helpers import world
 
 import src.perform_retrieval as perform_retrieval
 from src.build_feature_dataset import build_index, load_index
@@ -25,51 +23,11 @@ from src.feature_io import (
     write_manifest,
 )
 from src.geometry import VerifySettings
-from src.perform_retrieval import RetrievalSettings, main, rank_images, retrieve
+from src.perform_retrieval import main, retrieve
+from src.ranking import RetrievalSettings, rank_images
 
 SMALL = RetrievalSettings(neighbours=12)
-PLAIN = replace(RetrievalSettings.plain(), neighbours=12)
 QUERIES = {"tower_1": "tower_a", "bridge_1": "bridge_b", "empty_1": "nothing"}
-
-
-def features_of(locations, descriptors):
-    descriptors = descriptors / np.linalg.norm(descriptors, axis=1, keepdims=True)
-    ones = np.ones(len(locations))
-    return Features(locations, ones, descriptors, ones)
-
-
-def world(folder: Path, seed: int = 0) -> Path:
-    """Write features of two buildings, three views of each, five other photos and a blank one.
-
-    A view sees the building's points through its own affine map, with noisy descriptors, among
-    points of its surroundings.
-    """
-    rng = np.random.default_rng(seed)
-    names = []
-    for building in ("tower", "bridge"):
-        points = rng.uniform(100, 600, (40, 2))
-        looks = rng.normal(size=(40, 16))
-        for number, view in enumerate("abc"):
-            linear = np.eye(2) * (1 + 0.3 * number) + 0.1 * number * rng.normal(size=(2, 2))
-            seen = points @ linear.T + 30 * number
-            around = rng.uniform(0, 1000, (40, 2))
-            descriptors = np.r_[looks + 0.35 * rng.normal(size=looks.shape),
-                                rng.normal(size=(40, 16))]  # fmt: skip
-            name = f"{building}_{view}"
-            write_features(
-                feature_path(folder, name), features_of(np.r_[seen, around], descriptors)
-            )
-            names.append(name)
-    for number in range(5):
-        name = f"other_{number}"
-        random = features_of(rng.uniform(0, 1000, (80, 2)), rng.normal(size=(80, 16)))
-        write_features(feature_path(folder, name), random)
-        names.append(name)
-    write_features(feature_path(folder, "nothing"), Features.empty(16))
-    names.append("nothing")
-    images = tuple((name, f"{name}.jpg") for name in sorted(names))
-    write_manifest(folder, Manifest(images, {"made": "for a test"}))
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -83,137 +41,6 @@ def made(tmp_path_factory):
 @pytest.fixture(scope="module")
 def index(made):
     return load_index(made / "index")
-
-
-def ranked_names(index, result):
-    return [index.names[image] for image in result.ranks]
-
-
-@pytest.mark.parametrize("settings", [SMALL, PLAIN], ids=["default", "plain"])
-@pytest.mark.parametrize("building", ["tower", "bridge"])
-def test_views_of_the_same_building_come_first(made, index, building, settings):
-    query = read_features(feature_path(made / "features", f"{building}_a"))
-    result = rank_images(index, query, settings)
-    names = ranked_names(index, result)
-    assert names[0] == f"{building}_a"
-    assert set(names[:3]) == {f"{building}_{view}" for view in "abc"}
-    assert result.inliers[result.ranks[0]] >= 80  # itself: every feature
-    assert result.inliers[result.ranks[2]] >= 25 > result.inliers[result.ranks[3]]
-
-
-def test_every_list_is_a_permutation_sorted_by_inliers_votes_and_order(made, index):
-    for name, how in itertools.product(index.names, (SMALL, PLAIN)):
-        result = rank_images(index, read_features(feature_path(made / "features", name)), how)
-        assert result.ranks.dtype == np.int32
-        assert sorted(result.ranks) == list(range(index.image_count))
-        keys = [(-result.inliers[i], -result.votes[i], i) for i in result.ranks]
-        assert keys == sorted(keys)
-
-
-def brute_force_votes(index, query, neighbours):
-    distances = np.linalg.norm(query.descriptors[:, None] - index.descriptors[None], axis=2)
-    nearest = np.argsort(distances, axis=1)[:, :neighbours]
-    rows = [set(range(index.offsets[i], index.offsets[i + 1])) for i in range(index.image_count)]
-    return [sum(int(row) in owned for row in nearest.ravel()) for owned in rows]
-
-
-def test_votes_are_those_of_a_brute_force_search(made, index):
-    query = read_features(feature_path(made / "features", "tower_b"))
-    result = rank_images(index, query, SMALL)
-    assert result.votes.tolist() == brute_force_votes(index, query, 12)
-    assert result.votes.sum() == 80 * 12
-
-
-def spy_on_verify(monkeypatch):
-    """Return a list that every verification adds its two arrays of locations to."""
-    seen = []
-    original = perform_retrieval.verify
-
-    def spy(locations_a, locations_b, *others):
-        seen.append((locations_a, locations_b))
-        return original(locations_a, locations_b, *others)
-
-    monkeypatch.setattr(perform_retrieval, "verify", spy)
-    return seen
-
-
-def images_at(index):
-    pairs = zip(index.locations, index.image_of)
-    return {tuple(location): int(image) for location, image in pairs}
-
-
-def test_plain_ranking_verifies_every_voted_image_with_all_its_matches(made, index, monkeypatch):
-    """The first and the last of the voted images too."""
-    seen = spy_on_verify(monkeypatch)
-    query = read_features(feature_path(made / "features", "tower_b"))
-    result = rank_images(index, query, replace(PLAIN, neighbours=3))
-    image_at = images_at(index)
-    verified = [[image_at[tuple(location)] for location in pair[1]] for pair in seen]
-    assert all(len(set(images)) == 1 for images in verified)
-    assert [images[0] for images in verified] == np.flatnonzero(result.votes >= 3).tolist()
-    assert [len(images) for images in verified] == result.votes[result.votes >= 3].tolist()
-
-
-def test_single_matches_are_the_nearest_of_each_feature(made, index, monkeypatch):
-    seen = spy_on_verify(monkeypatch)
-    query = read_features(feature_path(made / "features", "tower_b"))
-    rank_images(index, query, replace(SMALL, min_inliers=0))
-    image_at = images_at(index)
-    row_at = {tuple(location): row for row, location in enumerate(query.locations)}
-    column_at = {tuple(location): row for row, location in enumerate(index.locations)}
-    distances = np.linalg.norm(query.descriptors[:, None] - index.descriptors[None], axis=2)
-    assert len(seen) > 8
-    for locations_a, locations_b in seen:
-        rows = [row_at[tuple(location)] for location in locations_a]
-        assert len(set(rows)) == len(rows)
-        (image,) = {image_at[tuple(location)] for location in locations_b}
-        of_image = distances[:, index.offsets[image] : index.offsets[image + 1]]
-        for row, location in zip(rows, locations_b):
-            assert distances[row, column_at[tuple(location)]] == of_image[row].min()
-
-
-def test_images_with_few_inliers_are_ranked_by_votes(made, index):
-    query = read_features(feature_path(made / "features", "tower_a"))
-    plain = rank_images(index, query, replace(SMALL, min_inliers=0))
-    some = rank_images(index, query, replace(SMALL, min_inliers=20))
-    assert 0 < (some.inliers > 0).sum() < (plain.inliers > 0).sum()
-    np.testing.assert_array_equal(some.inliers, np.where(plain.inliers < 20, 0, plain.inliers))
-    by_votes = [image for image in some.ranks if not some.inliers[image]]
-    assert by_votes == sorted(by_votes, key=lambda image: (-some.votes[image], image))
-
-
-def test_more_neighbours_than_features_in_the_index(made, index):
-    query = read_features(feature_path(made / "features", "tower_a"))
-    result = rank_images(index, query, replace(SMALL, neighbours=10_000))
-    assert result.votes[index.names.index("tower_b")] == 80 * 80
-
-
-def test_query_without_features_keeps_the_order_of_the_index(index):
-    result = rank_images(index, Features.empty(16), SMALL)
-    assert result.ranks.tolist() == list(range(index.image_count))
-    assert not result.votes.any()
-    assert not result.inliers.any()
-
-
-def test_query_of_another_dimension_is_refused(index):
-    query = features_of(np.ones((3, 2)), np.ones((3, 8)))
-    with pytest.raises(UserError, match="8 dimensions"):
-        rank_images(index, query, SMALL)
-
-
-@settings(max_examples=25, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.integers(1, 20), st.integers(1, 30))
-def test_random_features_give_permutations(index, seed, count, neighbours):
-    rng = np.random.default_rng(seed)
-    locations = rng.integers(0, 4, (count, 2)) * 100.0  # many coincide
-    query = features_of(locations, rng.normal(size=(count, 16)))
-    result = rank_images(index, query, replace(SMALL, neighbours=neighbours))
-    assert sorted(result.ranks) == list(range(index.image_count))
-    assert result.votes.sum() == count * neighbours
-    assert (result.inliers <= result.votes).all()
-
-
-# ---------------------------------------------------------------- all queries
 
 
 def run(made, output, workers=1, settings=SMALL, queries=QUERIES):
@@ -232,6 +59,7 @@ def test_results_and_logs_are_where_they_are_said_to_be(made, index, tmp_path, c
             query = read_features(feature_path(made / "features", name))
             alone = rank_images(index, query, SMALL)
             np.testing.assert_array_equal(ranks[row], alone.ranks)
+            np.testing.assert_array_equal(scores["scores"][row], alone.scores)
             np.testing.assert_array_equal(scores["inliers"][row], alone.inliers)
             np.testing.assert_array_equal(scores["votes"][row], alone.votes)
     log = (tmp_path / "out" / "process0" / "retrieval0.log").read_text()
@@ -309,6 +137,28 @@ def test_query_image_that_is_not_in_the_index(made, tmp_path):
         run(made, tmp_path / "out", queries={"g_1": "gone"})
 
 
+def test_a_query_need_not_be_in_the_index(made, index, tmp_path):
+    """Its file is named by what the caller says."""
+    query = read_features(feature_path(made / "features", "tower_a"))
+    cropped = (query.locations < 500).all(axis=1)
+    parts = (query.locations, query.scales, query.descriptors, query.attention)
+    own = tmp_path / "queries"
+    write_features(feature_path(own, "tower_1"), Features(*(part[cropped] for part in parts)))
+    ranks = retrieve(made / "index", own, {"tower_1": "tower_1"}, tmp_path / "out", SMALL)
+    assert {index.names[image][:5] for image in ranks[0, :3]} == {"tower"}
+
+
+def test_a_query_whose_photo_could_not_be_read(made, tmp_path, caplog):
+    own = tmp_path / "queries"
+    write_manifest(own, Manifest((("bad", "bad.jpg"),), {}, {"bad": "is cut short"}))
+    with caplog.at_level("WARNING"):
+        ranks = retrieve(made / "index", own, {"q_1": "bad"}, tmp_path / "out", SMALL)
+    assert "q_1 has no features" in caplog.text
+    assert ranks.tolist() == [list(range(12))]
+    again = retrieve(made / "index", own, {"q_1": "bad"}, tmp_path / "out", SMALL)
+    np.testing.assert_array_equal(again, ranks)
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_missing_query_features_are_named(made, tmp_path, workers):
     with pytest.raises(UserError, match=r"tower_a\.npz"):
@@ -373,7 +223,7 @@ def test_command_line_gives_the_same_ranks(made, tmp_path):
     main([*arguments[:-4], "--workers", "1", "--plain", "--output_path", str(tmp_path / "plain")])
     settings_read = json.loads((tmp_path / "plain" / "retrieval.json").read_text())
     assert settings_read["retrieval"] == asdict(RetrievalSettings.plain())
-    for wrong in (["--workers", "0"], ["--neighbours", "x"], ["--min_inliers", "-1"]):
+    for wrong in (["--workers", "0"], ["--neighbours", "x"]):
         with pytest.raises(SystemExit) as caught:
             main([*arguments, *wrong])
         assert caught.value.code == 2
