@@ -71,11 +71,16 @@ def list_images(folder: PathLike) -> list[tuple[str, str]]:
     return sorted(found.items())
 
 
-def read_image(path: PathLike) -> np.ndarray:
+def read_image(path: PathLike, least_side: int | None = None) -> np.ndarray:
     """Read an image file as it is displayed, the first frame of it where there are several.
 
     The EXIF orientation is applied, transparent pixels are laid on white, 16-bit and
     floating-point images are brought to 8 bits.
+
+    Args:
+        path: the file.
+        least_side: where a smaller copy will do: a JPEG is decoded at a half, a quarter or an
+            eighth of its size, as long as its longer side keeps this many pixels. That is quicker.
 
     Returns:
         uint8 [H, W, 3], RGB.
@@ -88,6 +93,8 @@ def read_image(path: PathLike) -> np.ndarray:
         with Image.open(path) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise Image.DecompressionBombError(f"{image.width}×{image.height} pixels")
+            if least_side is not None:
+                image.draft(None, _at_least(image.size, least_side))
             image.load()
             orientation = _orientation(image)
             pixels = _to_rgb(image)
@@ -109,6 +116,33 @@ def read_image(path: PathLike) -> np.ndarray:
         raise UnreadableImageError(
             f"image {path} cannot be read: {reason or one_line(error)}"
         ) from error
+
+
+def read_reduced(path: PathLike, side: int) -> tuple[np.ndarray, float]:
+    """Read an image file to show it small.
+
+    Returns:
+        uint8 [H, W, 3], RGB, its longer side at most `side` pixels; and its size relative to the
+        photo's, by which a location in the photo becomes one in the small image.
+
+    Raises:
+        UnreadableImageError: as `read_image`.
+    """
+    image = read_image(path, side)
+    with Image.open(path) as file:
+        longest = max(file.size)
+    scale = min(1.0, side / longest)
+    if max(image.shape[:2]) > side:
+        height, width = (
+            max(1, round(length * side / max(image.shape[:2]))) for length in image.shape[:2]
+        )
+        image = np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.LANCZOS))
+    return image, scale
+
+
+def _at_least(size: tuple[int, int], side: int) -> tuple[int, int]:
+    """Return a size of the same shape whose longer side is `side`."""
+    return max(1, size[0] * side // max(size)), max(1, size[1] * side // max(size))
 
 
 def _is_one_line_of_text(name: str) -> bool:
