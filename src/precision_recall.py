@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image
 
 from src.atomic_files import PathLike, atomic_path
 
@@ -22,6 +24,8 @@ _STYLES = (
     ("#e69f00", (0, (1, 1))),
 )
 _DOTS_PER_INCH = 110
+#: Counted up when curves are drawn differently, so that old ones are drawn again.
+VERSION = 1
 
 
 def precision_recall(ranks_of_positives: Sequence[int] | np.ndarray, n_positives: int) -> Curve:
@@ -78,7 +82,13 @@ def area(curve: Curve) -> float:
 
 
 def draw_protocol(path: PathLike, title: str, curves: Sequence[Curve]) -> None:
-    """Draw the curve of each query of a protocol, thin, and their mean (PNG)."""
+    """Draw the curve of each query of a protocol, thin, and their mean (PNG).
+
+    A picture that shows the same already is kept.
+    """
+    content = _fingerprint([title], curves)
+    if _is_drawn(path, content):
+        return
     figure, axes = _axes((6.0, 4.6))
     for recalls, precisions in curves:
         axes.plot(recalls, precisions, color="#777777", linewidth=0.6, alpha=0.35)
@@ -87,12 +97,17 @@ def draw_protocol(path: PathLike, title: str, curves: Sequence[Curve]) -> None:
         axes.plot(*mean, color=_STYLES[0][0], linewidth=2.4, label=f"mean, mAP {area(mean):.2%}")
         axes.plot([], [], color="#777777", linewidth=0.8, label="each query")
         axes.legend(loc="lower left", framealpha=0.9)
+    else:
+        axes.text(0.5, 0.5, "no query has positives", ha="center", color="#777777")
     axes.set_title(title)
-    _save(figure, path)
+    _save(figure, path, content)
 
 
 def draw_query(path: PathLike, curves: Mapping[str, Curve]) -> None:
-    """Draw the curves of one query, a line for each protocol (PNG)."""
+    """Draw the curves of one query, a line for each protocol (PNG); see `draw_protocol`."""
+    content = _fingerprint(list(curves), list(curves.values()))
+    if _is_drawn(path, content):
+        return
     figure, axes = _axes((3.6, 2.9))
     for number, (name, curve) in enumerate(curves.items()):
         colour, style = _STYLES[number % len(_STYLES)]
@@ -100,7 +115,7 @@ def draw_query(path: PathLike, curves: Mapping[str, Curve]) -> None:
         axes.plot(*curve, color=colour, linestyle=style, linewidth=1.8, label=label)
     if curves:
         axes.legend(loc="lower left", fontsize=8, framealpha=0.9)
-    _save(figure, path)
+    _save(figure, path, content)
 
 
 def _axes(inches: tuple[float, float]) -> tuple[Figure, object]:
@@ -115,6 +130,21 @@ def _axes(inches: tuple[float, float]) -> tuple[Figure, object]:
     return figure, axes
 
 
-def _save(figure: Figure, path: PathLike) -> None:
+def _save(figure: Figure, path: PathLike, content: str) -> None:
     with atomic_path(path) as temporary:
-        figure.savefig(temporary, metadata={"Software": None})  # the same bytes every time
+        figure.savefig(temporary, metadata={"Software": None, "Comment": content})
+
+
+def _fingerprint(names: Sequence[str], curves: Sequence[Curve]) -> str:
+    digest = hashlib.sha256(f"{VERSION}\0{names}".encode())
+    for curve in curves:
+        digest.update(repr([array.tolist() for array in curve]).encode())
+    return digest.hexdigest()
+
+
+def _is_drawn(path: PathLike, content: str) -> bool:
+    try:
+        with Image.open(path) as picture:
+            return picture.info.get("Comment") == content
+    except (OSError, ValueError):
+        return False
