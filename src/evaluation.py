@@ -124,17 +124,22 @@ def match_two_photos(config: Config) -> PairMatch:
 def read_describer(config: Config) -> Describer:
     """Return how photos are described by the configured checkpoint."""
     weights = read_feature_weights(config.checkpoint_path)
+    return describer_of(config, fingerprint(weights), has_attention(weights))
+
+
+def describer_of(config: Config, network: str, attention: bool) -> Describer:
+    """Return how photos are described by weights of this fingerprint, with attention or not."""
     score = config.score
     if score == "auto":
-        score = "attention" if has_attention(weights) else "norm"
-    elif score == "attention" and not has_attention(weights):
+        score = "attention" if attention else "norm"
+    elif score == "attention" and not attention:
         raise UserError(
             f"{config.checkpoint_path} holds no attention; set score to norm or auto, "
             "or give a checkpoint of the attn stage"
         )
     fields = {field.name for field in dataclasses.fields(DelfConfig)} & vars(config).keys()
     values = {**{name: getattr(config, name) for name in fields}, "score": score}
-    return Describer(DelfConfig(**values), fingerprint(weights), config.checkpoint_path)
+    return Describer(DelfConfig(**values), network, config.checkpoint_path)
 
 
 def folder_name(images_path: str | Path, describer: Describer) -> str:
