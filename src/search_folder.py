@@ -29,7 +29,6 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
 from tqdm import tqdm
 
 from model_utils.config import Config, load_config
@@ -147,10 +146,7 @@ class Collection:
         """Describe photos that are new or have changed, and forget those that are gone."""
         stamps = self._stamps(images)
         if self._pca is None and self._settings.use_pca and self._pending(stamps):
-            if (
-                self._new_pca(images) is not None
-            ):  # what was described without one is described again
-                shutil.rmtree(self._folder / "features-plain", ignore_errors=True)
+            self._pca = self._new_pca(images)
         features = self._features
         known = self._forget_changed(stamps)
         if self._pending(stamps):
@@ -256,23 +252,24 @@ class Collection:
         temporary = self._folder / f".pca.{os.getpid()}.tmp"
         write_pca(temporary, pca)
         os.replace(temporary, self._folder / "pca")
-        self._pca = read_pca(self._folder / "pca")
+        pca = read_pca(self._folder / "pca")
+        # What was described when there were too few features is described again.
+        shutil.rmtree(self._folder / "features-plain", ignore_errors=True)
         if described:
-            self._keep(described)
-        return self._pca
+            self._keep(described, pca)
+        return pca
 
-    def _keep(self, described: dict[str, Features]) -> None:
+    def _keep(self, described: dict[str, Features], pca: Pca) -> None:
         """Write the features that the PCA was fitted to, reduced: no photo is described twice."""
+        self._pca = pca
         self._extract([])  # makes the folder one of these settings
+        size, whiten = self._settings.pca_dim, self._settings.use_whitening
         for name, features in described.items():
-            reduced = features.descriptors
+            reduced = Features.empty(size)
             if len(features):
-                size, whiten = self._settings.pca_dim, self._settings.use_whitening
-                reduced = project(features.descriptors, self._pca, size, whiten)
-            else:
-                reduced = np.zeros((0, self._settings.pca_dim))
-            path = feature_path(self._features, name)
-            write_features(path, dataclasses.replace(features, descriptors=reduced))
+                descriptors = project(features.descriptors, pca, size, whiten)
+                reduced = dataclasses.replace(features, descriptors=descriptors)
+            write_features(feature_path(self._features, name), reduced)
 
     def _extract(self, images: Sequence[tuple[str, str]]) -> None:
         devices = parse_devices(self._config.devices)
