@@ -24,6 +24,7 @@ from src.build_feature_dataset import IndexSettings, build_index, index_settings
 from src.dataset import GroundTruth, Metrics, evaluate, format_map_text, read_ground_truth
 from src.delf_config import DelfConfig
 from src.errors import LOG_FORMAT, UserError, one_line
+from src.evaluation_page import evaluation_page, page_folder
 from src.extract_feature import extract_folder, network_factory, parse_devices
 from src.feature_network import has_attention, read_feature_weights
 from src.fit_pca import DIMENSIONS, choose_files, fit_pca_on_images, read_all
@@ -82,7 +83,20 @@ def evaluate_retrieval(config: Config) -> dict[str, Metrics]:
         log_folder=work,
     )
     with stage_log("calculate_mAP.log"):
-        return report(config, ranks, ground_truth)
+        metrics = report(config, ranks, ground_truth)
+        if config.result_page:
+            evaluation_page(
+                page_folder(config.map_output),
+                config.images_path,
+                folder / "features",
+                index_folder,
+                ranks_folder,
+                ground_truth,
+                metrics,
+                retrieval_settings(config),
+                describer.checkpoint,
+            )
+        return metrics
 
 
 def match_two_photos(config: Config) -> PairMatch:

@@ -175,6 +175,11 @@ def _metrics_table(metrics: Mapping[str, Metrics]) -> list[list[str]]:
 # ---------------------------------------------------------------- from the folders of eval.py
 
 
+def page_folder(map_path: PathLike) -> Path:
+    """Return where the page of a table goes: `mAP_page` beside `mAP.txt`."""
+    return Path(map_path).with_name(f"{Path(map_path).stem}_page")
+
+
 def evaluation_page(
     folder: PathLike,
     images_path: PathLike,

@@ -170,7 +170,8 @@ def matches_canvas(
         (locations[match.inliers][:, ::-1] * scale + (left, top)).astype(np.float64)
         for locations, scale, left in zip((match.locations_a, match.locations_b), scales, origins)
     ]
-    return _with_lines(canvas, *ends)
+    radius = 4 if height >= 400 else 3 if height >= 250 else 2  # dots must not hide a small photo
+    return _with_lines(canvas, *ends, radius)
 
 
 def _common_height(
@@ -188,7 +189,9 @@ def _scaled(image: np.ndarray, height: int, scale: float) -> np.ndarray:
     return cv2.resize(np.ascontiguousarray(image), (width, height), interpolation=method)
 
 
-def _with_lines(canvas: np.ndarray, ends_a: np.ndarray, ends_b: np.ndarray) -> np.ndarray:
+def _with_lines(
+    canvas: np.ndarray, ends_a: np.ndarray, ends_b: np.ndarray, radius: int
+) -> np.ndarray:
     """Draw lines that shine through, so that photos stay visible, and round ends."""
     shift = 4  # OpenCV's fixed-point coordinates: 1/16 pixel
     colours = _colours(ends_a)
@@ -202,8 +205,8 @@ def _with_lines(canvas: np.ndarray, ends_a: np.ndarray, ends_b: np.ndarray) -> n
     for i in order:
         for ends in fixed:
             centre = tuple(ends[i])
-            cv2.circle(canvas, centre, 4 << shift, (255, 255, 255), -1, cv2.LINE_AA, shift)
-            cv2.circle(canvas, centre, 3 << shift, colours[i], -1, cv2.LINE_AA, shift)
+            cv2.circle(canvas, centre, radius << shift, (255, 255, 255), -1, cv2.LINE_AA, shift)
+            cv2.circle(canvas, centre, (radius - 1) << shift, colours[i], -1, cv2.LINE_AA, shift)
     return canvas
 
 

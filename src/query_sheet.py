@@ -140,7 +140,8 @@ def draw_sheet(sheet: Sheet, matcher: Matcher) -> Image.Image:
     query = _query_photo(sheet)
     top_height = max(rows * _CELL_HEIGHT, query.height + 40)
     strips = _match_strips(sheet, matcher)
-    height = _HEADER + top_height + (60 + _MATCH_HEIGHT + 3 * MARGIN if strips else 0)
+    strip_height = max((strip.height for _, strip in strips), default=0)
+    height = _HEADER + top_height + (56 + strip_height + MARGIN if strips else 0)
     picture = Image.new("RGB", (_WIDTH, height), BACKGROUND)
     draw = ImageDraw.Draw(picture)
     room = _WIDTH - 2 * MARGIN

@@ -199,7 +199,10 @@ def _all_curves(curves: Sequence[tuple[str, str]], folder: Path) -> list[str]:
 
 def _overview(entries: Sequence[tuple[int, Entry]], protocols: Sequence[str]) -> str:
     names = ["query", *protocols]
-    lines = ['<div class="wide"><table class="sortable"><thead><tr>']
+    lines = [
+        '<p class="quiet">Average precision; a click on a heading sorts by it.</p>',
+        '<div class="wide"><table class="sortable"><thead><tr>',
+    ]
     for name in names:
         sort = ' aria-sort="ascending"' if name == protocols[0] else ""
         lines.append(f'<th scope="col"{sort}><button type="button">{_text(name)}</button></th>')
