@@ -48,7 +48,7 @@ _HEADER = 84
 _MATCH_HEIGHT = 300
 _READ_SIDE = 640  # photos are read at this size, the largest they are shown at
 _QUALITY = 86
-_QUIET = (110, 110, 110)
+_QUIET = (95, 95, 95)
 _BOX_COLOUR = (255, 214, 0)
 
 Matcher = Callable[[int], Optional[PairMatch]]
@@ -107,10 +107,10 @@ class Sheet:
     def file(self) -> str:
         """Name of the picture: the label, as far as it can be a file name anywhere."""
         plain = re.sub(r"[^A-Za-z0-9_-]+", "_", self.label)[:80]
-        if plain == self.label:
+        if plain and plain == self.label:
             return f"{plain}.jpg"
         digest = hashlib.sha256(self.label.encode("utf-8", "surrogatepass")).hexdigest()
-        return f"{plain}-{digest[:8]}.jpg"
+        return f"{plain or 'query'}-{digest[:8]}.jpg"
 
 
 def write_sheet(sheet: Sheet, path: PathLike, matcher: Matcher) -> bool:

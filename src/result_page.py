@@ -31,7 +31,7 @@ h2 { font-size: 1.25rem; margin: 2.5rem 0 .5rem; }
 h3 { font-size: 1.1rem; margin: 0; overflow-wrap: anywhere; }
 p { margin: .3rem 0; max-width: 60rem; }
 a { color: #0b5cad; }
-nav a { margin-right: 1rem; white-space: nowrap; }
+nav a { margin-right: 1rem; }
 .quiet { color: var(--quiet); }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
@@ -51,11 +51,12 @@ figure { margin: 0; }
 img { max-width: 100%; height: auto; display: block; background: #fff; }
 .curves img { border: 1px solid var(--line); }
 article { border-top: 1px solid var(--line); padding: 1.2rem 0; }
-article .sheet { overflow-x: auto; margin: .6rem 0; border: 1px solid var(--line); }
+article .sheet { display: block; overflow-x: auto; margin: .6rem 0; border: 1px solid var(--line); }
 article .sheet img { width: 100%; min-width: 56rem; max-width: none; }
 summary { cursor: pointer; }
 details .row { display: flex; flex-wrap: wrap; gap: 1rem 2rem; align-items: flex-start;
   margin-top: .5rem; }
+details .row > * { min-width: 0; max-width: 100%; }
 .right, .wrong, .junk, .unknown { font-weight: 600; white-space: nowrap; }
 .right { color: var(--right); } .wrong { color: var(--wrong); }
 .junk { color: var(--junk); } .unknown { color: var(--unknown); }
@@ -154,7 +155,7 @@ def page_html(page: Page, folder: Path) -> str:
     if protocols:
         table = [_overview(numbered, protocols)]
         sections["queries"] = (
-            f"Average precision of each query, worst {protocols[0]} first",
+            f"Queries, the worst first by {protocols[0]}",
             table,
         )
     articles = [part for number, entry in numbered for part in _article(number, entry, folder)]
@@ -238,7 +239,7 @@ def _article(number: int, entry: Entry, folder: Path) -> list[str]:
     picture = _image(folder, entry.picture, alt, lazy=True)
     parts = [
         f'<article id="query-{number}"><h3>{_text(sheet.label)}</h3>',
-        f'<a class="sheet" style="display:block" href="{_address(entry.picture)}">{picture}</a>',
+        f'<a class="sheet" href="{_address(entry.picture)}">{picture}</a>',
     ]
     head = ("rank", "photo", "verdict", "inliers", "votes")
     rows = "".join(
