@@ -21,24 +21,17 @@ from typing import Any
 import numpy as np
 
 from model_utils.config import Config
-from model_utils.device import find_device_target
 from src.atomic_files import write_json, write_text
 from src.build_feature_dataset import IndexSettings, build_index, index_settings
-from src.delf_config import DelfConfig
+from src.describer import Describer, choose_pca, find_pca, folder_name, read_describer, require
 from src.errors import LOG_FORMAT, UserError, one_line
+from src.evaluation_page import evaluation_page, page_folder
 from src.evaluation_report import as_json, format_table, summary_line
-from src.export_model import NATIVE_VERSION, export_weights
-from src.extract_feature import Engine, extract_folder, network_factory, parse_devices
-from src.feature_io import read_manifest
-from src.feature_network import STATIC_BATCH, has_attention, read_feature_weights
-from src.fit_pca import DIMENSIONS, choose_files, fit_pca_on_photos
+from src.extract_feature import extract_folder, parse_devices
+from src.feature_io import feature_path, read_manifest
 from src.images import list_images
-from src.infer_program import InferProgram, build_program
 from src.match_images import MatchSettings, PairMatch, match_images, read_image_pair
-from src.mindir import read_mindir
-from src.mindir_version1 import OLD_VERSION
-from src.network_weights import Weights, fingerprint
-from src.pca import Pca, read_pca, write_pca
+from src.pca import Pca
 from src.perform_retrieval import retrieve
 from src.photo_task import Box
 from src.protocols import Benchmark, list_distractors, read_benchmark
@@ -46,22 +39,6 @@ from src.ranking import RetrievalSettings
 from src.retrieval_metrics import Metrics, evaluate
 
 LOG = logging.getLogger(__name__)
-PROJECT_PCA = Path(__file__).resolve().parents[1] / "pca"
-
-
-@dataclasses.dataclass(frozen=True)
-class Describer:
-    """How the photos of one evaluation are described.
-
-    Attributes:
-        settings: pyramid, selection and reduction.
-        network: fingerprint of the weights.
-        engine: what runs them.
-    """
-
-    settings: DelfConfig
-    network: str
-    engine: Engine
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,7 +71,7 @@ def evaluate_retrieval(config: Config) -> Evaluation:
     Raises:
         UserError: photos, ground truth, checkpoint or settings are missing or do not fit.
     """
-    _require(config, "images_path", "gt_path")
+    require(config, "images_path", "gt_path")
     work = Path(config.work_path)
     with stage_log("extract_feature.log"):
         json_path(config.map_output)
@@ -131,7 +108,7 @@ def evaluate_retrieval(config: Config) -> Evaluation:
         "images_path": config.images_path,
         "gt_path": config.gt_path,
         "distractors_path": list(distractors),
-        "weights": config.mindir_path or config.checkpoint_path,
+        "weights": describer.source,
         "network": describer.network,
         "features": describer.settings.settings(),
         "retrieval": dataclasses.asdict(retrieval_settings(config)),
@@ -141,7 +118,21 @@ def evaluate_retrieval(config: Config) -> Evaluation:
         "ranks_folder": str(ranks_folder),
     }
     with stage_log("calculate_mAP.log"):
-        return report(config, ranks, benchmark, made)
+        result = report(config, ranks, benchmark, made)
+        if config.result_page:
+            photos = {config.images_path: folders[0], **dict(zip(distractors, folders[1:]))}
+            evaluation_page(
+                page_folder(config.map_output),
+                photos,
+                {label: feature_path(query_folder, name) for label, name in queries.items()},
+                index_folder,
+                ranks_folder,
+                benchmark,
+                result.metrics,
+                retrieval_settings(config),
+                describer.source,
+            )
+        return result
 
 
 def distractors_name(path: str | Path, describer: Describer, pca: Pca | None) -> str:
@@ -189,7 +180,7 @@ def match_two_photos(config: Config) -> PairMatch:
     Raises:
         UserError: the list, a photo, the checkpoint or settings are missing or do not fit.
     """
-    _require(config, "images_path")
+    require(config, "images_path")
     with stage_log("extract_feature.log"):
         pair = read_image_pair(config.list_images_path)
         known = {name for name, _ in list_images(config.images_path)}
@@ -214,119 +205,6 @@ def match_two_photos(config: Config) -> PairMatch:
             config.match_output,
             MatchSettings(verify=retrieval_settings(config).verify),
         )
-
-
-def read_describer(config: Config) -> Describer:
-    """Return how photos are described: by the configured model, or else checkpoint."""
-    if config.mindir_path:
-        engine = open_program(config)
-        settings = feature_settings(config, has_attention=True, source=config.mindir_path)
-        return Describer(settings, engine.fingerprint, engine)
-    _require(config, "checkpoint_path")
-    weights = read_feature_weights(config.checkpoint_path)
-    settings = feature_settings(config, has_attention(weights), config.checkpoint_path)
-    if config.engine == "lite":
-        engine = open_program(config, weights)
-        return Describer(settings, engine.fingerprint, engine)
-    engine = network_factory(config.checkpoint_path, settings, config.device_target)
-    return Describer(settings, fingerprint(weights), engine)
-
-
-def feature_settings(config: Config, has_attention: bool, source: str) -> DelfConfig:
-    """Return the configured pyramid and choice of features for weights from a file `source`."""
-    score = config.score
-    if score == "auto":
-        score = "attention" if has_attention else "norm"
-    elif score == "attention" and not has_attention:
-        raise UserError(
-            f"{source} holds no attention; set score to norm or auto, "
-            "or give a checkpoint of the attn stage"
-        )
-    fields = {field.name for field in dataclasses.fields(DelfConfig)} & vars(config).keys()
-    return DelfConfig(**{**{name: getattr(config, name) for name in fields}, "score": score})
-
-
-def open_program(config: Config, weights: Weights | None = None) -> InferProgram:
-    """Return the C++ program with the configured model, or with one exported now for weights.
-
-    Models made here are kept in `work_path`. On a CPU they take photos of any size and are of the
-    version that any runtime reads; on Ascend they take the whole pyramid at once, as `export.py`
-    writes them.
-    """
-    target = config.device_target
-    if target == "auto":
-        target = find_device_target()
-    path = config.mindir_path
-    if weights is not None:
-        on_cpu = target == "CPU"
-        side = 0 if on_cpu else config.max_level_side
-        shape = [1, 3, 0, 0] if on_cpu else [STATIC_BATCH, 3, side, side]
-        key = f"{fingerprint(weights)}-{'x'.join(map(str, shape))}"
-        path = str(Path(config.work_path) / "models" / f"{key}.mindir")
-        if not Path(path).exists():
-            version = OLD_VERSION if on_cpu else NATIVE_VERSION
-            export_weights(weights, config.checkpoint_path, path, shape, "CPU", 0, version)
-    model = read_mindir(path)
-    if config.lite_config and not Path(config.lite_config).is_file():
-        raise UserError(f"lite_config {config.lite_config} does not exist")
-    build_program()
-    return InferProgram(
-        path,
-        model.fingerprint,
-        model.input_shape,
-        target,
-        config.lite_config,
-        config.lite_precision,
-        config.lite_threads,
-    )
-
-
-def folder_name(images_path: str | Path, describer: Describer) -> str:
-    """Return a name for the results of these photos with this network and these settings."""
-    images = Path(images_path).resolve()
-    parts = [str(images), describer.network, describer.settings.settings()]
-    if isinstance(describer.engine, InferProgram):
-        parts.append(describer.engine.settings())
-    key = json.dumps(parts)
-    return f"{images.name}-{hashlib.sha256(key.encode()).hexdigest()[:10]}"
-
-
-def find_pca(config: Config, describer: Describer) -> Pca | None:
-    """Return the PCA that the configuration names, or with "auto" the project's if it fits."""
-    if not describer.settings.use_pca:
-        return None
-    if config.pca_path != "auto":
-        return read_pca(config.pca_path)
-    if PROJECT_PCA.is_dir():
-        pca = read_pca(PROJECT_PCA)
-        if pca.about.get("network") == describer.network:
-            return pca
-    return None
-
-
-def choose_pca(config: Config, describer: Describer, folder: Path) -> Pca | None:
-    """Return the PCA to use: one that fits, the one in `folder`, or one fitted now and kept there.
-
-    A projection made for other weights does not fit; it is fitted on `pca_images` of the photos.
-    """
-    pca = find_pca(config, describer)
-    if pca is not None or not describer.settings.use_pca:
-        return pca
-    if folder.is_dir():
-        return read_pca(folder)
-    files = choose_files(config.images_path, config.pca_images, config.seed)
-    LOG.info("fitting a PCA for these weights on %d photos", len(files))
-    pca = fit_pca_on_photos(
-        describer.engine,
-        config.images_path,
-        files,
-        describer.settings,
-        max(describer.settings.pca_dim, DIMENSIONS),
-        parse_devices(config.devices)[0],
-    )
-    pca.about["source"] = str(config.images_path)
-    write_pca(folder, pca)
-    return pca
 
 
 def extract(
@@ -455,9 +333,3 @@ def stage_log(path: str | Path) -> Iterator[None]:
     finally:
         root.removeHandler(handler)
         handler.close()
-
-
-def _require(config: Config, *names: str) -> None:
-    for name in names:
-        if not getattr(config, name):
-            raise UserError(f"{name} is not set; give --{name}=PATH")

@@ -285,6 +285,7 @@ def extract_folder(
     crop_boxes: Mapping[str, Box] | None = None,
     devices: Sequence[int] = (0,),
     max_bad_fraction: float = 0.1,
+    images: Sequence[tuple[str, str]] | None = None,
 ) -> ExtractionSummary:
     """Describe the photos of a folder; what is there already is kept.
 
@@ -306,6 +307,8 @@ def extract_folder(
             used whole. Locations count in the whole photo all the same.
         devices: device ids; on CPU only their number counts.
         max_bad_fraction: largest share of unreadable photos that is not an error.
+        images: (name, file) of the photos, sorted by name; by default what `list_images` finds,
+            named by the stems of their files.
 
     Raises:
         UserError: a folder or name is missing, the features there were made with other settings,
@@ -315,7 +318,7 @@ def extract_folder(
     images_path, feature_folder = Path(images_path), Path(feature_folder)
     if config.use_pca and pca is None:
         raise UserError("use_pca is set and there is no PCA; fit one with src/fit_pca.py")
-    images = _chosen_images(images_path, names)
+    images = _chosen_images(images_path, names) if images is None else list(images)
     boxes = crop_boxes or {}
     tasks = [PhotoTask(name, file, boxes.get(name)) for name, file in images]
     pending = [task for task in tasks if not _is_done(images_path, feature_folder, task)]

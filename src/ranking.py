@@ -11,7 +11,7 @@ ICCV 2007). `docs/ranking.md` has what each step gives.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -148,7 +148,7 @@ def rank_images(
     with _thread_pool(threads) as pool:
         votes = cast_votes(index, features, settings, pool)
         searched = time.perf_counter()
-        verified = verify_shortlist(index, features, votes, settings, pool)
+        verified = verifyshortlist(index, features, votes, settings, pool)
         inliers = np.zeros(index.image_count, dtype=np.int32)
         for image, found in verified.items():
             inliers[image] = found.count
@@ -170,45 +170,12 @@ def rank_images(
     return RankedQuery(ranks, scores, inliers, counts.astype(np.int32), seconds)
 
 
-def inlier_pairs(
-    index: Index,
-    features: Features,
-    image: int,
-    settings: RetrievalSettings = RetrievalSettings(),  # noqa: B008 (frozen)
-    threads: int = 1,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the verified matches of a query with one image: why it was ranked where it is.
-
-    Returns:
-        float32 [K, 2] (y, x) in the query's photo and in the image, K the `inliers` that
-        `rank_images` counts with the same settings.
-    """
-    return inlier_pairs_of_images(index, features, [image], settings, threads)[0]
-
-
-def inlier_pairs_of_images(
-    index: Index,
-    features: Features,
-    images: Sequence[int],
-    settings: RetrievalSettings = RetrievalSettings(),  # noqa: B008 (frozen)
-    threads: int = 1,
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return what `inlier_pairs` does for each of several images, with one search."""
+def search_votes(
+    index: Index, features: Features, settings: RetrievalSettings, threads: int = 1
+) -> Votes:
+    """Search an index for one query and return its matches with all images."""
     with _thread_pool(threads) as pool:
-        votes = cast_votes(index, features, settings, pool)
-    listed = set(_shortlist(votes, settings).tolist())
-    pairs = []
-    for image in images:
-        at = votes.of(image)
-        found = _verify_image(index, features, votes, image, settings)
-        keep = found.inliers if image in listed else np.zeros(len(found.inliers), dtype=bool)
-        pairs.append(
-            (
-                features.locations[votes.from_query[at][keep]],
-                np.asarray(index.locations[votes.from_index[at][keep]]),
-            )
-        )
-    return pairs
+        return cast_votes(index, features, settings, pool)
 
 
 # ---------------------------------------------------------------- votes
@@ -265,7 +232,7 @@ def _votes(
 # ---------------------------------------------------------------- verification
 
 
-def verify_shortlist(
+def verifyshortlist(
     index: Index,
     features: Features,
     votes: Votes,
@@ -273,12 +240,12 @@ def verify_shortlist(
     pool: ThreadPoolExecutor,
 ) -> dict[int, Verification]:
     """Verify the images with the most votes; those with inliers are returned, by image."""
-    images = _shortlist(votes, settings).tolist()
-    found = pool.map(lambda image: _verify_image(index, features, votes, image, settings), images)
+    images = shortlist(votes, settings).tolist()
+    found = pool.map(lambda image: verify_image(index, features, votes, image, settings), images)
     return {image: one for image, one in zip(images, found) if one.count}
 
 
-def _shortlist(votes: Votes, settings: RetrievalSettings) -> np.ndarray:
+def shortlist(votes: Votes, settings: RetrievalSettings) -> np.ndarray:
     """Return the images to verify, int64, the most promising first."""
     totals = votes.counts() if settings.by_inliers else votes.totals()
     order = np.argsort(-totals, kind="stable")
@@ -286,9 +253,10 @@ def _shortlist(votes: Votes, settings: RetrievalSettings) -> np.ndarray:
     return order[: settings.shortlist] if settings.shortlist else order
 
 
-def _verify_image(
+def verify_image(
     index: Index, features: Features, votes: Votes, image: int, settings: RetrievalSettings
 ) -> Verification:
+    """Verify the matches of a query with one image."""
     at = votes.of(image)
     return verify(
         features.locations[votes.from_query[at]],

@@ -58,6 +58,10 @@ def test_the_whole_evaluation_and_starting_it_again(tmp_path, world, attention_c
     assert (np.sort(ranks, axis=1) == np.arange(10)).all()
     for log in ("extract_feature.log", "calculate_mAP.log", "work/process0/retrieval0.log"):
         assert (tmp_path / log).stat().st_size > 0
+    page = tmp_path / "mAP_page"
+    drawn = {path: path.stat().st_mtime_ns for path in page.rglob("*.[jp][pn]g")}
+    assert len(drawn) == 2 + 2 + 3  # sheets, and curves of the queries and of the protocols
+    text = (page / "index.html").read_text()
     before = modification_times(tmp_path / "work")
     features = {
         path.name: path.read_bytes() for path in (tmp_path / "work").rglob("features/*.npz")
@@ -68,6 +72,8 @@ def test_the_whole_evaluation_and_starting_it_again(tmp_path, world, attention_c
     assert again.returncode == 0, again.stderr
     assert again.stdout == first.stdout
     assert modification_times(tmp_path / "work") == before
+    assert {path: path.stat().st_mtime_ns for path in page.rglob("*.[jp][pn]g")} == drawn
+    assert (page / "index.html").read_text() == text
 
     # what is lost is made again, and comes out the same on another number of workers
     for path in (tmp_path / "work").rglob("features/*0.npz"):
@@ -77,8 +83,11 @@ def test_the_whole_evaluation_and_starting_it_again(tmp_path, world, attention_c
     for path in (tmp_path / "work").rglob("features/*.npz"):
         assert path.read_bytes() == features[path.name]
 
-    plain = retrieval(tmp_path, world, attention_checkpoint, "--plain_ranking=True")
+    plain = retrieval(
+        tmp_path, world, attention_checkpoint, "--plain_ranking=True", "--result_page=0"
+    )
     assert plain.returncode == 0, plain.stderr
+    assert (page / "index.html").read_text() == text
     assert len(list((tmp_path / "work").rglob("ranks.npy"))) == 2
 
 

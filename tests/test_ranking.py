@@ -13,10 +13,9 @@ import src.ranking as ranking
 from src.build_feature_dataset import build_index, load_index
 from src.errors import UserError
 from src.feature_io import Features, feature_path, read_features
+from src.query_matches import QueryMatches
 from src.ranking import (
     RetrievalSettings,
-    inlier_pairs,
-    inlier_pairs_of_images,
     rank_images,
 )
 
@@ -24,6 +23,12 @@ SMALL = RetrievalSettings(neighbours=12, expansion_inliers=15)
 ALONE = replace(SMALL, expansion_images=0)
 VOTES = replace(ALONE, inlier_weight=0.0)
 PLAIN = replace(RetrievalSettings.plain(), neighbours=12)
+
+
+def inlier_pairs(index, query, image, settings):
+    """The verified matches of a query with an image."""
+    match = QueryMatches(index, query, settings)(image)
+    return match.locations_a[match.inliers], match.locations_b[match.inliers]
 
 
 @pytest.fixture(scope="module")
@@ -238,7 +243,7 @@ def test_inliers_count_again_and_are_what_inlier_pairs_returns(index, query_of):
 def test_inlier_pairs_of_several_images_agree_with_the_counts(index, query_of, how):
     query = query_of("tower_c")
     result = rank_images(index, query, how)
-    pairs = inlier_pairs_of_images(index, query, range(index.image_count), how)
+    pairs = [inlier_pairs(index, query, image, how) for image in range(index.image_count)]
     assert [len(a) for a, _ in pairs] == [len(b) for _, b in pairs] == result.inliers.tolist()
 
 

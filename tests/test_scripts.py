@@ -59,6 +59,10 @@ def test_scripts_are_well_formed(script):
         ("run_eval_retrieval_images.sh src gone.pkl README.md", "folder gone.pkl does not exist"),
         ("run_quickstart.sh a b", "usage"),
         ("setup.sh all", "usage"),
+        ("run_search.sh", "usage"),
+        ("run_search.sh nowhere", "folder nowhere does not exist"),
+        ("run_search.sh src nowhere.jpg", "query photo nowhere.jpg does not exist"),
+        ("run_search.sh src --top", "--name=value"),
     ],
 )
 def test_wrong_arguments_end_with_one_line_and_code_2(command, message):
