@@ -76,7 +76,7 @@ def run(tmp_path, world, monkeypatch, caplog):
     monkeypatch.chdir(tmp_path)
     caplog.set_level("INFO")  # as the programs log
     settings = DelfConfig(image_scales=(1.0,), use_pca=False, max_feature_num=100)
-    describer = Describer(settings, "fake", fake_factory())
+    describer = Describer(settings, "fake", fake_factory(), "fake.ckpt")
     monkeypatch.setattr(evaluation, "read_describer", lambda config: describer)
 
     def evaluate(gt="gt", **options):

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from src.dataset import average_precision
 from src.precision_recall import area, draw_protocol, draw_query, mean_curve, precision_recall
+from src.retrieval_metrics import average_precision
 
 found = st.sets(st.integers(0, 40), max_size=12).map(sorted)
 queries = st.tuples(found, st.integers(0, 5)).map(lambda pair: (pair[0], len(pair[0]) + pair[1]))

@@ -25,7 +25,7 @@ VOTES = replace(ALONE, inlier_weight=0.0)
 PLAIN = replace(RetrievalSettings.plain(), neighbours=12)
 
 
-def inlier_pairs(index, query, image, settings):
+def inlier_pairs(index, query, image, settings=ALONE):
     """The verified matches of a query with an image."""
     match = QueryMatches(index, query, settings)(image)
     return match.locations_a[match.inliers], match.locations_b[match.inliers]

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from src.dataset import EASY_MEDIUM_HARD, GroundTruth, Query, evaluate
+from src.dataset import EASY_MEDIUM_HARD, GroundTruth, Query
 from src.evaluation_page import JudgedQuery, write_evaluation_page
 from src.match_images import PairMatch
 from src.result_page import Entry, Page, write_page
+from src.retrieval_metrics import evaluate
 from tests.browser import CHROMIUM, open_page
 
 NASTY = ("<script>alert(1)<script>", "\"quoted\" & 'single'", "Zürich 東京", "a/../b%20c", "plain")

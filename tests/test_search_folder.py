@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import src.describer as describer
 import src.search_folder as search_folder
 from model_utils.config import load_config
 from model_utils.environment import PROJECT_ROOT
@@ -71,7 +72,7 @@ def configuration(work: Path):
 
 def find(photos, *queries, top=10):
     """Search with the small network; return what was found, photos described, networks opened."""
-    search_folder.network_factory = lambda *_: CountingNetwork
+    describer.network_factory = lambda *_: CountingNetwork
     CountingNetwork.opened = CountingNetwork.photos = 0
     found = search(configuration(photos.parent / "work"), photos, queries, top)
     return found, CountingNetwork.photos, CountingNetwork.opened
@@ -95,7 +96,7 @@ def photo(path, seed, size=(224, 160)):
 
 @pytest.fixture(autouse=True)
 def restored(monkeypatch):
-    monkeypatch.setattr(search_folder, "network_factory", None)
+    monkeypatch.setattr(describer, "network_factory", None)
     monkeypatch.setattr(CountingNetwork, "stop_at", None)
 
 
@@ -241,7 +242,7 @@ def test_a_query_of_one_colour(photos):
 def test_photos_of_one_colour_only(photos):
     for path in photos.rglob("*.png"):
         Image.new("RGB", (100, 80), "blue").save(path)
-    with pytest.raises(UserError, match=r"no image in .* has any features"):
+    with pytest.raises(UserError, match=r"no image .* has any features"):
         find(photos, photos.parent / "query.png")
 
 
