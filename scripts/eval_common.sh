@@ -8,7 +8,9 @@ existing_file() { [ -f "$1" ] || die "file $1 does not exist; $usage"; }
 absolute_paths() {
     local folder joined="" folders
     IFS=, read -r -a folders <<<"$1"
-    for folder in ${folders[@]+"${folders[@]}"}; do joined+="${joined:+,}$(absolute_path "$folder")"; done
+    for folder in ${folders[@]+"${folders[@]}"}; do
+        [ -z "$folder" ] || joined+="${joined:+,}$(absolute_path "$folder")"
+    done
     printf '%s\n' "$joined"
 }
 

@@ -74,7 +74,7 @@ def evaluate_retrieval(config: Config) -> Evaluation:
     require(config, "images_path", "gt_path")
     work = Path(config.work_path)
     with stage_log("extract_feature.log"):
-        json_path(config.map_output)
+        json_path(config.map_output)  # refused before the work, not after it
         photos = [name for name, _ in list_images(config.images_path)]
         distractors = list_distractors(config.distractors_path, config.images_path, photos)
         benchmark = read_benchmark(

@@ -77,7 +77,7 @@ def test_wrong_arguments_end_with_one_line_and_code_2(command, message):
 def test_folders_in_a_list_are_seen_from_where_they_were_typed(tmp_path):
     code = (
         f"source {PROJECT_ROOT}/scripts/common.sh; source {PROJECT_ROOT}/scripts/eval_common.sh; "
-        f"cd {tmp_path}; absolute_paths 'one folder,/two,*'; absolute_paths ''"
+        f"cd {tmp_path}; absolute_paths 'one folder,,/two,*,'; absolute_paths ''"
     )
     result = bash("-c", f"set -euo pipefail; {code}")
     assert result.stdout == f"{tmp_path}/one folder,/two,{tmp_path}/*\n\n"
