@@ -2,9 +2,9 @@
 # Evaluates retrieval on Oxford5k, Paris6k or photos in their layout; prints mAP, writes mAP.txt and mAP.json.
 #   bash scripts/run_eval_retrieval_images.sh IMAGES_PATH GT_PATH CHECKPOINT [DEVICES] [--name=value ...]
 # GT_PATH is a folder of *_query.txt files or a gnd_*.pkl of Revisited Oxford and Paris. Among the settings:
-#   --protocol=seed|classic|revisited   default: seed for text files, revisited for a pickle
-#   --crop_queries=True|False           default: as the protocol does
-#   --distractors_path=DIR[,DIR...]     more photos to search
+#   --protocol=levels|classic|revisited   default: levels for text files, revisited for a pickle
+#   --crop_queries=True|False             default: as the protocol does
+#   --distractors_path=DIR[,DIR...]       more photos to search
 # Logs: extract_feature.log, retrieval_dataset/process[X]/retrieval[X].log, calculate_mAP.log, in the
 # project's folder.
 set -euo pipefail

@@ -213,7 +213,7 @@ def judge_classic(query: Query) -> Judgement:
     return judgement([query.good, query.ok], [query.junk, itself])
 
 
-#: The seed's table: the query is not cropped and stays in the index.
+#: The three levels of one table: the query is not cropped and stays in the index.
 EASY_MEDIUM_HARD: dict[str, Judge] = {
     "easy": judge_easy,
     "medium": judge_medium,

@@ -62,7 +62,7 @@ class Evaluation:
 
 
 def evaluate_retrieval(config: Config) -> Evaluation:
-    """Evaluate retrieval by the seed's, the classic or the revisited protocol.
+    """Evaluate retrieval by the levels, the classic or the revisited protocol.
 
     Writes the table `map_output` and beside it, with suffix `.json`, all results by query. Logs:
     `extract_feature.log` and `calculate_mAP.log` in the current folder,

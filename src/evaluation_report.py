@@ -1,7 +1,8 @@
 """What an evaluation says: the table `mAP.txt`, `mAP.json` with every query, and one line.
 
-The seed's table is kept to the letter. The other protocols have the same form: a heading, `mAP`,
-the precisions where they report any, and how many queries the means are over.
+The table of the levels has a fixed form that other programs read. The tables of the other protocols
+are like it: a heading, `mAP`, the precisions where they report any, and how many queries the means
+are over.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ JSON_FORMAT = 1
 
 
 def format_map_text(results: Mapping[str, Metrics]) -> str:
-    """Return the seed's table: the setups by name, percentages to two decimals."""
+    """Return the table of the levels: the setups by name, percentages to two decimals."""
     lines = []
     for name in sorted(results):
         metrics = results[name]
@@ -146,7 +147,7 @@ def read_map_text(path: PathLike) -> dict[str, dict[str, float | list[float]]]:
 
     Returns:
         heading → {"mAP": percent, "ranks": [k …], "mP": [percent …], "mR": [percent …]}, and
-        {"queries": queries in the means, "of": all} in tables other than the seed's; what a table
+        {"queries": queries in the means, "of": all} in tables other than the levels'; what a table
         does not report is not there.
 
     Raises:

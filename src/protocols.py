@@ -1,6 +1,6 @@
 """What an evaluation asks: which protocol, which queries, which images are searched.
 
-seed       the table of easy, medium and hard over Oxford's lists; queries whole, in the index
+levels     the table of easy, medium and hard over Oxford's lists; queries whole, in the index
 classic    Oxford5k and Paris6k as published: one mAP; queries cropped, in the index
 revisited  Revisited Oxford and Paris: easy, medium, hard; queries cropped, not in the index
 
@@ -61,7 +61,7 @@ class Protocol:
 PROTOCOLS = {
     protocol.name: protocol
     for protocol in (
-        Protocol("seed", EASY_MEDIUM_HARD, REPORTED_RANKS, recall=True, crop=False),
+        Protocol("levels", EASY_MEDIUM_HARD, REPORTED_RANKS, recall=True, crop=False),
         Protocol("classic", {"classic": judge_classic}, (), recall=False, crop=True),
         Protocol("revisited", SETUPS, PRECISION_RANKS, recall=False, crop=True, in_pickle=True),
     )
@@ -97,13 +97,13 @@ class Benchmark:
         return {query.label: query.box for query in self.ground_truth.queries}
 
     def title(self, setup: str) -> str:
-        """Return the heading of a setup in the table of results: the seed's own words for its own.
+        """Return the heading of a setup in the table of results; levels have their bare names.
 
         Examples: "easy", "classic (queries cropped)", "revisited hard (queries not cropped)".
         """
         name = self.protocol.name
-        words = setup if name in ("seed", setup) else f"{name} {setup}"
-        if name == "seed" and not self.crop:
+        words = setup if name in ("levels", setup) else f"{name} {setup}"
+        if name == "levels" and not self.crop:
             return words
         return f"{words} (queries {'cropped' if self.crop else 'not cropped'})"
 
@@ -111,7 +111,7 @@ class Benchmark:
 def choose_protocol(name: str, gt_path: PathLike) -> Protocol:
     """Return the protocol of this name, with "auto" the one that the ground truth is made for.
 
-    A folder with `*_query.txt` is the seed's, a pickle or a folder with one the revisited one.
+    A folder with `*_query.txt` is for the levels, a pickle or a folder with one for "revisited".
 
     Raises:
         UserError: there is no such ground truth, or the protocol needs another kind of it.
@@ -126,7 +126,7 @@ def choose_protocol(name: str, gt_path: PathLike) -> Protocol:
             raise UserError(
                 f"the ground truth folder {path} holds no *_query.txt file and no {PATTERN}"
             )
-        name = "seed" if has_lists else "revisited"
+        name = "levels" if has_lists else "revisited"
     protocol = PROTOCOLS[name]
     if protocol.in_pickle and not has_pickle:
         raise UserError(f"the {name} protocol needs a {PATTERN} file; {path} holds none")

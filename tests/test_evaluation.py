@@ -48,7 +48,7 @@ def test_the_whole_evaluation_and_starting_it_again(tmp_path, world, attention_c
     first = retrieval(tmp_path, world, attention_checkpoint, "--devices=01")
     assert first.returncode == 0, first.stderr
     table = (tmp_path / "mAP.txt").read_text()
-    assert first.stdout.startswith("seed protocol, queries not cropped and in the index: 2 queries")
+    assert first.stdout.startswith("levels protocol, queries not cropped and in the index")
     assert first.stdout.endswith(f"\n{table}")
     results = read_map_text(tmp_path / "mAP.txt")
     assert list(results) == ["easy", "hard", "medium"]

@@ -120,13 +120,13 @@ def made_files(folder):
     }
 
 
-def test_seed_stays_as_it_is(tmp_path, run):
+def test_levels_have_their_table(tmp_path, run):
     result = run()
     text = (tmp_path / "mAP.txt").read_text()
     assert [line for line in text.splitlines() if line[0] != " "] == ["easy", "hard", "medium"]
     assert text.splitlines()[2].startswith("  mP@k[10] [")
     assert result.text().splitlines()[0] in (tmp_path / "calculate_mAP.log").read_text()
-    assert "seed protocol, queries not cropped" in result.text()
+    assert "levels protocol, queries not cropped" in result.text()
     assert result.text().endswith(text)
     assert len(index_names(tmp_path)) == 12
     assert best(tmp_path, "a_1")[0] == "a0"
@@ -205,7 +205,7 @@ def test_cropping_can_be_chosen_for_every_protocol(tmp_path, run, gt):
     cropped = np.load(Path(results(tmp_path)["made"]["ranks_folder"]) / "scores.npz")["votes"]
     assert whole.shape == cropped.shape
     assert cropped.sum() < whole.sum()  # fewer features vote
-    run("gt", protocol="seed", crop_queries="True")
+    run("gt", protocol="levels", crop_queries="True")
     assert list(read_map_text(tmp_path / "mAP.txt")) == [
         f"{name} (queries cropped)" for name in ("easy", "hard", "medium")
     ]
@@ -343,7 +343,7 @@ def test_faults_of_ground_truth_and_distractors_come_before_any_work(tmp_path, r
         ({"distractors_path": world / "images"}, "12 photos of the distractors"),
         ({"map_output": "table.json"}, "mAP.txt"),
         ({"crop_queries": "maybe"}, "choose from auto, True, False"),
-        ({"protocol": "hardest"}, "choose from auto, seed, classic, revisited"),
+        ({"protocol": "hardest"}, "choose from auto, levels, classic, revisited"),
     ):
         with pytest.raises(UserError, match=message):
             run(**options)

@@ -129,11 +129,11 @@ def test_table_of_classic_has_one_map():
     assert format_table(*oxford("classic", False)) == text.replace("cropped", "not cropped")
 
 
-def test_the_seeds_own_words_mean_queries_that_are_not_cropped():
-    plain = format_table(*oxford("seed", False))
+def test_bare_levels_mean_queries_that_are_not_cropped():
+    plain = format_table(*oxford("levels", False))
     assert [line for line in plain.splitlines() if line[0] != " "] == ["easy", "hard", "medium"]
     assert "queries" not in plain
-    assert format_table(*oxford("seed", True)).startswith("easy (queries cropped)\n  mAP=")
+    assert format_table(*oxford("levels", True)).startswith("easy (queries cropped)\n  mAP=")
 
 
 def test_summary_names_protocol_crop_and_counts():
@@ -151,7 +151,7 @@ def test_summary_names_protocol_crop_and_counts():
     ):
         assert part in line
     assert "queries not cropped" in summary_line(*revisited(crop=False))
-    assert "no queries without positives" in summary_line(*oxford("seed", False))
+    assert "no queries without positives" in summary_line(*oxford("levels", False))
 
 
 def test_json_has_every_query_and_no_nan():

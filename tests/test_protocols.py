@@ -30,17 +30,17 @@ def test_auto_goes_by_the_ground_truth(tmp_path, lists):
     pickles = tmp_path / "pickles"
     pickles.mkdir()
     gnd = write(pickles, content())
-    assert choose_protocol("auto", lists).name == "seed"
+    assert choose_protocol("auto", lists).name == "levels"
     assert choose_protocol("auto", gnd).name == "revisited"
     assert choose_protocol("auto", pickles).name == "revisited"
     write(lists, content())
-    assert choose_protocol("auto", lists).name == "seed"
+    assert choose_protocol("auto", lists).name == "levels"
     assert choose_protocol("revisited", lists).name == "revisited"
 
 
 def test_ground_truth_of_another_protocol_is_refused(tmp_path, lists):
     gnd = write(tmp_path, content())
-    for protocol in ("seed", "classic"):
+    for protocol in ("levels", "classic"):
         with pytest.raises(UserError, match=f"the {protocol} protocol needs a folder"):
             choose_protocol(protocol, gnd)
     with pytest.raises(UserError, match="the revisited protocol needs a gnd_"):
@@ -53,7 +53,7 @@ def test_ground_truth_of_another_protocol_is_refused(tmp_path, lists):
 
 
 @pytest.mark.parametrize(
-    ("protocol", "cropped"), [("auto", False), ("seed", False), ("classic", True)]
+    ("protocol", "cropped"), [("auto", False), ("levels", False), ("classic", True)]
 )
 def test_queries_are_cropped_as_the_protocol_does_or_as_one_says(lists, protocol, cropped):
     assert read_benchmark(lists, PHOTOS, protocol=protocol).crop is cropped
