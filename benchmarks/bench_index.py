@@ -62,7 +62,7 @@ def in_own_process(function: Callable, *arguments: Any) -> Any:
 
 
 def build(features: str, folder: str, settings: IndexSettings, threads: int) -> dict[str, Any]:
-    """Build an index; return seconds and the peak of anonymous memory, looked at 20 times a second."""
+    """Build an index; return seconds and the peak of anonymous memory."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     faiss.omp_set_num_threads(threads)
     before = own_memory()
