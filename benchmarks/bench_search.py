@@ -139,10 +139,9 @@ def run(features_folder: Path, index_folder: Path, queries: int, sample: int) ->
         query = read_features(feature_path(features_folder, name))
         if not len(query):
             continue
-        count = min(settings.neighbours, index.search.ntotal)
         whole, _ = cpu_seconds(lambda query=query: rank_images(index, query, settings))
         search, (_, neighbours) = cpu_seconds(
-            lambda query=query, count=count: index.search.search(query.descriptors, count)
+            lambda query=query: index.nearest(query.descriptors, settings.neighbours)
         )
         query_seconds.append((search, whole - search, whole))
         groups = list(matches_by_image(index, neighbours))
@@ -160,7 +159,7 @@ def run(features_folder: Path, index_folder: Path, queries: int, sample: int) ->
     scaled = np.mean(pair_seconds, axis=0)[1] * np.mean(voted)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
-        f"{index.image_count} images, {index.offsets[-1]} features of {index.search.d} dimensions"
+        f"{index.image_count} images, {index.offsets[-1]} features of {index.dimension} dimensions"
     )
     print(f"index, built             {built:8.2f} s")
     print(f"query, neighbours        {search:8.2f} s")

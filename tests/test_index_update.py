@@ -385,6 +385,16 @@ def test_two_programs_do_not_write_one_index(folder):
     assert not (index / "index.lock").exists()
 
 
+def test_a_folder_that_cannot_be_written(folder):
+    (folder / "file").write_text("")
+    with pytest.raises(UserError, match="cannot make the folder"):
+        build_index(folder / "features", folder / "file" / "index")
+    build_index(folder / "features", folder / "index")
+    (folder / "index" / "index.lock").mkdir()  # stands for any reason; root may write anywhere
+    with pytest.raises(UserError, match="cannot write in"):
+        remove_images(folder / "index", ["a"])
+
+
 def test_a_full_disk_leaves_the_index_as_it_was(folder):
     """In a program whose files may not become larger than the index has to be."""
     features, index = folder / "features", folder / "index"
