@@ -144,7 +144,7 @@ def build_index(
         draft.append(sources, sources.checksums)
         draft.make_search()
         draft.commit()
-    _warn_of_duplicates(sources.checksums, sources.checksums)
+    _warn_of_duplicates(draft.images, draft.images.names)
     LOG.info("index %s: %s", folder, draft)
 
 
@@ -197,7 +197,7 @@ def update_index(
         draft.append(sources, new)
         rebuilt = draft.extend_search()
         draft.commit()
-    _warn_of_duplicates(now, new)
+    _warn_of_duplicates(draft.images, new)
     LOG.info("index %s: %s; %s", folder, changes, draft)
     return IndexChanges(changes.added, changes.replaced, changes.removed, rebuilt)
 
@@ -308,8 +308,13 @@ def _keep(folder: Path, wanted: dict[str, Any]) -> None:
     LOG.info("the index %s is complete", folder)
 
 
-def _warn_of_duplicates(checksums: dict[str, str], new: Iterable[str]) -> None:
+def _warn_of_duplicates(images: ImageTable, new: Iterable[str]) -> None:
     """Say which of the new images have exactly the features of another one."""
+    checksums = {
+        name: checksum
+        for name, checksum, count in zip(images.names, images.checksums, images.counts)
+        if count
+    }
     first: dict[str, str] = {}
     for name, checksum in checksums.items():
         first.setdefault(checksum, name)
@@ -317,7 +322,7 @@ def _warn_of_duplicates(checksums: dict[str, str], new: Iterable[str]) -> None:
     twins = [
         f"{name} = {first[checksum]}"
         for name, checksum in checksums.items()
-        if checksum and first[checksum] != name and (name in new or first[checksum] in new)
+        if first[checksum] != name and (name in new or first[checksum] in new)
     ]
     if twins:
         LOG.warning(

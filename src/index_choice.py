@@ -167,7 +167,7 @@ def _plan(kind: str, settings: IndexSettings, rows: int, dimension: int) -> Inde
         "ivf": ("Flat", 4 * dimension),
         "ivf_fp16": ("SQfp16", 2 * dimension),
         "ivf_sq8": ("SQ8", dimension),
-        "ivf_pq": (f"PQ{parts}", parts),
+        "ivf_pq": (f"PQ{parts}np", parts),  # np: codes are not sorted for a use that is not made
     }[kind]
     return IndexPlan(kind, settings.lists or _list_count(rows), code, code_bytes)
 

@@ -221,7 +221,10 @@ def writing(folder: Path) -> Iterator[None]:
     """
     is_new = not folder.exists()
     _refuse_foreign(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot make the folder {folder} ({error.strerror})") from None
     with _locked(folder):
         remove_left_overs(folder)
         try:
@@ -259,7 +262,11 @@ def remove_left_overs(folder: Path) -> None:
 def _locked(folder: Path) -> Iterator[None]:
     path = folder / _LOCK
     while True:
-        with path.open("ab") as file:
+        try:
+            file = path.open("ab")
+        except OSError as error:
+            raise UserError(f"cannot write in {folder} ({error.strerror})") from None
+        with file:
             try:
                 # lockf, not flock: workers that a killed process has forked do not keep the lock
                 fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

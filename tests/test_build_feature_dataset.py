@@ -1,17 +1,25 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 
+import faiss
 import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
-from src.build_feature_dataset import IndexSettings, build_index, load_index, main
+from src import index_lists
+from src.build_feature_dataset import (
+    IndexSettings,
+    build_index,
+    load_index,
+    main,
+    read_description,
+    remove_images,
+    update_index,
+)
 from src.errors import UserError
 from src.feature_io import Features, Manifest, feature_path, write_features, write_manifest
+from src.index_choice import choose_plan
 
 
 def write_folder(folder, counts, seed=0, dimension=8, settings=None, failed=()):
@@ -98,8 +106,9 @@ def test_arrays_hold_the_features_in_the_order_of_the_images(tmp_path):
             assert index.extents[position] == pytest.approx(np.hypot(*corners))
     assert index.image_of.tolist() == [0] * 30 + [2] * 50 + [3] * 7
     assert isinstance(index.descriptors, np.memmap)
+    assert (index.dimension, index.image_count) == (8, 4)
     assert sorted(path.name for path in (tmp_path / "index").iterdir()) == [
-        "descriptors.npy", "index.faiss", "index.json", "locations.npy", "names.json", "offsets.npy"
+        "descriptors-1.bin", "images-1.npz", "index.json", "locations-1.bin"
     ]  # fmt: skip
 
 
@@ -109,9 +118,37 @@ def test_search_is_exact(tmp_path):
     index = load_index(tmp_path / "index")
     queries = np.random.default_rng(9).normal(size=(20, 8)).astype(np.float32)
     distances, expected = cKDTree(index.descriptors).query(queries, k=15)
-    squares, found = index.search.search(queries, 15)
+    squares, found = index.nearest(queries, 15)
+    assert (squares.dtype, found.dtype) == (np.float32, np.int64)
     np.testing.assert_array_equal(found, expected)
     np.testing.assert_allclose(np.sqrt(squares), distances, atol=1e-4)
+
+
+def test_more_neighbours_than_there_are(tmp_path, features):
+    for kind in ("flat", "ivf", "ivf_sq8"):
+        build_index(features, tmp_path / kind, IndexSettings(kind, lists=4, probes=4))
+        squares, rows = load_index(tmp_path / kind).nearest(np.ones((2, 8), np.float32), 90)
+        assert sorted(rows[0, :87]) == list(range(87))
+        assert (rows[:, 87:] == -1).all()
+        assert np.isinf(squares[:, 87:]).all()
+        assert (np.diff(squares[:, :87]) >= 0).all()
+
+
+def test_of_equal_descriptors_the_first_image_comes_first(tmp_path):
+    written = write_folder(tmp_path / "features", {"a": 5, "c": 5})
+    write_features(feature_path(tmp_path / "features", "c"), written["a"])
+    build_index(tmp_path / "features", tmp_path / "index")
+    _, rows = load_index(tmp_path / "index").nearest(written["a"].descriptors, 2)
+    assert rows.tolist() == [[i, i + 5] for i in range(5)]
+
+
+def test_a_query_of_another_length_or_of_nothing(tmp_path, features):
+    build_index(features, tmp_path / "index")
+    index = load_index(tmp_path / "index")
+    with pytest.raises(UserError, match=r"5 dimensions, those of the index .* have 8"):
+        index.nearest(np.ones((3, 5), np.float32), 4)
+    squares, rows = index.nearest(np.zeros((0, 8), np.float32), 4)
+    assert squares.shape == rows.shape == (0, 4)
 
 
 def test_same_features_give_the_same_bytes_and_no_temporary_files(tmp_path, features):
@@ -132,8 +169,8 @@ def test_a_complete_index_is_kept(tmp_path, features):
 def test_another_index_is_refused_by_the_names_of_the_differences(tmp_path, features):
     build_index(features, tmp_path / "index")
     kept = contents(tmp_path / "index")
-    with pytest.raises(UserError, match=r"index: .*HNSW8"):
-        build_index(features, tmp_path / "index", IndexSettings("HNSW8"))
+    with pytest.raises(UserError, match=r'index: .*"kind": "ivf"'):
+        build_index(features, tmp_path / "index", IndexSettings("ivf"))
     write_folder(features, {"a": 30, "b": 0, "c": 50, "d": 7}, seed=1)
     with pytest.raises(UserError, match="features_checksum") as caught:
         build_index(features, tmp_path / "index")
@@ -144,30 +181,101 @@ def test_another_index_is_refused_by_the_names_of_the_differences(tmp_path, feat
     assert contents(tmp_path / "index") == kept
 
 
-def test_approximate_indexes_find_most_of_the_neighbours(tmp_path):
+def test_listed_indexes_find_most_of_the_neighbours(tmp_path):
     write_folder(tmp_path / "features", {"a": 800, "b": 700})
     queries = np.random.default_rng(9).normal(size=(40, 8)).astype(np.float32)
     build_index(tmp_path / "features", tmp_path / "flat")
-    exact = load_index(tmp_path / "flat").search.search(queries, 10)[1]
+    exact = load_index(tmp_path / "flat").nearest(queries, 10)[1]
 
-    def recall(factory, parameters):
-        folder = tmp_path / f"{factory}{parameters}".replace(",", "_")
-        build_index(tmp_path / "features", folder, IndexSettings(factory, parameters))
-        found = load_index(folder).search.search(queries, 10)[1]
+    def recall(kind, probes):
+        folder = tmp_path / f"{kind}-{probes}"
+        build_index(tmp_path / "features", folder, IndexSettings(kind, lists=16, probes=probes))
+        found = load_index(folder).nearest(queries, 10)[1]
         return np.mean([len(set(a) & set(b)) / 10 for a, b in zip(exact, found)])
 
-    few, many = recall("IVF16,Flat", "nprobe=1"), recall("IVF16,Flat", "nprobe=16")
-    assert few < 0.9 < many == 1.0  # the parameter is in force after loading
-    assert recall("HNSW8", "efSearch=64") > 0.9
+    few, many = recall("ivf", 1), recall("ivf", 16)
+    assert few < 0.9 < many == 1.0
+    assert recall("ivf_fp16", 16) > 0.98
+    assert recall("ivf_sq8", 16) > 0.9
+    assert 0.3 < recall("ivf_pq", 16) < recall("ivf_sq8", 16)  # a byte for two dimensions
 
 
-@pytest.mark.parametrize(
-    ("factory", "parameters"), [("Nonsense", ""), ("Flat", "nprobe=3"), ("IVF4000,Flat", "")]
-)
-def test_an_impossible_index_is_one_line(tmp_path, features, factory, parameters):
-    with pytest.raises(UserError, match=factory):
-        build_index(features, tmp_path / "index", IndexSettings(factory, parameters))
-    assert not (tmp_path / "index").exists()
+def test_the_number_of_probes_is_measured(tmp_path):
+    counts = {f"image_{number:02d}": 200 for number in range(12)}
+    write_folder(tmp_path / "features", counts)
+    found = {}
+    for recall in (0.5, 0.9, 1.0):
+        folder = tmp_path / f"index-{recall}"
+        build_index(tmp_path / "features", folder, IndexSettings("ivf", lists=32, recall=recall))
+        search = read_description(folder)["search"]
+        assert search["recall"] >= recall
+        found[recall] = search["probes"]
+        index = load_index(folder)
+        fresh = np.random.default_rng(5).normal(size=(50, 8)).astype(np.float32)
+        fresh /= np.linalg.norm(fresh, axis=1, keepdims=True)
+        exact = cKDTree(index.descriptors).query(fresh, k=60)[1]
+        rows = index.nearest(fresh, 60)[1]
+        hits = np.mean([len(set(a) & set(b)) / 60 for a, b in zip(exact, rows)])
+        assert hits == pytest.approx(search["recall"], abs=0.08)
+    assert found[0.5] < found[0.9] < found[1.0]
+
+
+@pytest.mark.parametrize("kind", ["ivf", "ivf_fp16", "ivf_sq8", "ivf_pq"])
+def test_listed_indexes_do_not_depend_on_the_number_of_threads(tmp_path, kind):
+    write_folder(tmp_path / "features", {"a": 800, "b": 700})
+    before = faiss.omp_get_max_threads()
+    try:
+        for threads in (1, 3):
+            faiss.omp_set_num_threads(threads)
+            build_index(tmp_path / "features", tmp_path / f"{threads}", IndexSettings(kind))
+    finally:
+        faiss.omp_set_num_threads(before)
+    assert contents(tmp_path / "1") == contents(tmp_path / "3")
+
+
+def test_lists_written_in_parts_are_the_same(tmp_path, monkeypatch):
+    write_folder(tmp_path / "features", {"a": 800, "b": 700})
+    settings = IndexSettings("ivf_sq8", lists=8)
+    build_index(tmp_path / "features", tmp_path / "whole", settings)
+    monkeypatch.setattr(index_lists, "_SHARD", 400)
+    monkeypatch.setattr(index_lists, "_BLOCK", 150)
+    build_index(tmp_path / "features", tmp_path / "parts", settings)
+    assert contents(tmp_path / "whole") == contents(tmp_path / "parts")
+
+
+def test_an_impossible_index_is_one_line(tmp_path, features):
+    for settings, message in (
+        (IndexSettings("ivf", lists=4000), "4000 lists are more than the 87"),
+        (IndexSettings("ivf_pq"), "needs 256 features"),
+    ):
+        with pytest.raises(UserError, match=message):
+            build_index(features, tmp_path / "index", settings)
+        assert not (tmp_path / "index").exists()
+    for values in ({"kind": "annoy"}, {"recall": 0}, {"growth": 0.5}, {"lists": -1}):
+        with pytest.raises(UserError, match=next(iter(values))):
+            IndexSettings(**values)
+
+
+def test_the_kind_follows_from_size_and_memory():
+    def kind(rows, **values):
+        return choose_plan(IndexSettings(**values), rows, 40).kind
+
+    assert kind(50_000) == "flat"
+    assert kind(50_001) == "ivf"
+    assert kind(50_000, exact_features=10) == "ivf"
+    assert [kind(5_000_000, memory=memory) for memory in (1200, 500, 300, 180)] == [
+        "ivf", "ivf_fp16", "ivf_sq8", "ivf_pq"
+    ]  # fmt: skip
+    assert kind(20_000_000, memory=0) == "ivf"
+    assert choose_plan(IndexSettings(), 5_000_000, 40).lists == 8192
+    # 5 million descriptors of 40 bytes, numbers of 8 bytes, images of 4 bytes, the centres
+    plan = choose_plan(IndexSettings("ivf_sq8"), 5_000_000, 40)
+    assert plan.memory(5_000_000, 40) == 5_000_000 * 52 + 8192 * 160
+
+
+def test_a_budget_that_nothing_fits_into_is_said(caplog):
+    assert choose_plan(IndexSettings(memory=1), 5_000_000, 40).kind == "ivf_pq"
+    assert "more than the budget of 1 MB" in caplog.text
 
 
 def test_missing_or_damaged_feature_files_are_named(tmp_path, features):
@@ -213,48 +321,97 @@ def test_foreign_folders_are_left_alone(tmp_path, features):
     assert load_index(tmp_path / "empty").image_count == 4
 
 
-def test_left_overs_of_killed_builds_are_removed_but_not_those_of_running_ones(tmp_path, features):
-    command = [sys.executable, "-c", "import os; print(os.getpid())"]
-    finished = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    dead = tmp_path / f".index.{finished}.tmp"
-    running = tmp_path / f".index.{os.getppid()}.tmp"
-    for folder in (dead, running):
-        folder.mkdir()
-        (folder / "descriptors.npy").write_bytes(b"half")
-    build_index(features, tmp_path / "index")
-    assert not dead.exists()
-    assert running.exists()
-
-
-@pytest.mark.parametrize("part", ["names.json", "offsets.npy", "descriptors.npy", "locations.npy",
-                                  "index.faiss"])  # fmt: skip
-@pytest.mark.parametrize("damage", ["gone", "short", "other"])
+@pytest.mark.parametrize("part", ["descriptors", "locations", "images", "trained", "lists"])
+@pytest.mark.parametrize("damage", ["gone", "short", "other", "flipped"])
 def test_a_damaged_index_is_refused(tmp_path, features, part, damage):
-    build_index(features, tmp_path / "index")
-    path = tmp_path / "index" / part
+    settings = IndexSettings("ivf", lists=4, probes=4)
+    build_index(features, tmp_path / "index", settings)
+    (path,) = (tmp_path / "index").glob(f"{part}-*")
     whole = path.read_bytes()
     path.unlink()
     if damage == "short":
         path.write_bytes(whole[: len(whole) // 2])
+    if damage == "flipped":
+        path.write_bytes(whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:])
     if damage == "other":
-        write_folder(tmp_path / "other", {"a": 3, "b": 4})
-        build_index(tmp_path / "other", tmp_path / "index2")
-        path.write_bytes((tmp_path / "index2" / part).read_bytes())
-    with pytest.raises(UserError, match="is damaged"):
-        load_index(tmp_path / "index")
+        write_folder(tmp_path / "other", {"a": 30, "c": 57}, seed=5)
+        build_index(tmp_path / "other", tmp_path / "index2", settings)
+        path.write_bytes((tmp_path / "index2" / path.name).read_bytes())
+    for attempt in (
+        lambda: load_index(tmp_path / "index"),
+        lambda: build_index(features, tmp_path / "index", settings),
+        lambda: update_index(features, tmp_path / "index", settings),
+        lambda: remove_images(tmp_path / "index", ["a"]),
+    ):
+        with pytest.raises(UserError, match=f"is damaged .*{path.name}"):
+            attempt()
 
 
 def test_no_index(tmp_path):
     with pytest.raises(UserError, match="no index"):
         load_index(tmp_path)
-    (tmp_path / "index.json").write_text(json.dumps({"format": 0}))
+    with pytest.raises(UserError, match="no index"):
+        remove_images(tmp_path / "nowhere", ["a"])
+    assert not (tmp_path / "nowhere").exists()
+    (tmp_path / "index.json").write_text(json.dumps({"format": 1}))
     with pytest.raises(UserError, match="format"):
+        load_index(tmp_path)
+    (tmp_path / "index.json").write_text(json.dumps({"format": 2, "rows": 3}))
+    with pytest.raises(UserError, match="lacks dimension, features"):
         load_index(tmp_path)
 
 
-def test_command_line(tmp_path, features):
-    main(["--features_path", str(features), "--index_path", str(tmp_path / "index")])
-    assert load_index(tmp_path / "index").settings["index"]["factory"] == "Flat"
-    with pytest.raises(SystemExit) as caught:
-        main(["--features_path", str(features)])
-    assert caught.value.code == 2
+def test_several_folders_make_one_index(tmp_path):
+    photos = write_folder(tmp_path / "photos", {"b": 10, "d": 20})
+    others = write_folder(tmp_path / "others", {"a": 5, "c": 7}, seed=1)
+    folders = [tmp_path / "photos", tmp_path / "others"]
+    build_index(folders, tmp_path / "index")
+    index = load_index(tmp_path / "index")
+    assert (index.names, index.offsets.tolist()) == (("a", "b", "c", "d"), [0, 5, 15, 22, 42])
+    np.testing.assert_array_equal(index.descriptors[15:22], others["c"].descriptors)
+    np.testing.assert_array_equal(index.descriptors[22:42], photos["d"].descriptors)
+    build_index(folders[::-1], tmp_path / "other_order")
+    assert contents(tmp_path / "index") == contents(tmp_path / "other_order")
+
+    write_folder(tmp_path / "again", {"d": 3})
+    with pytest.raises(UserError, match=r"an image d is in .*photos and in .*again"):
+        build_index([*folders, tmp_path / "again"], tmp_path / "index3")
+    write_folder(tmp_path / "strange", {"x": 3}, settings={"pca_dim": 20})
+    with pytest.raises(UserError, match=r"strange, unlike those in .*photos.*pca_dim: 20"):
+        build_index([*folders, tmp_path / "strange"], tmp_path / "index3")
+    assert not (tmp_path / "index3").exists()
+
+
+def test_some_images_of_a_folder(tmp_path, features):
+    build_index(features, tmp_path / "index", names=["d", "a"])
+    assert load_index(tmp_path / "index").names == ("a", "d")
+    build_index(features, tmp_path / "index", names=["a", "d"])  # complete
+    with pytest.raises(UserError, match="features_checksum"):
+        build_index(features, tmp_path / "index", names=["a"])
+    with pytest.raises(UserError, match="no features of x in"):
+        build_index(features, tmp_path / "index2", names=["a", "x"])
+
+
+def test_duplicates_are_said_and_kept(tmp_path, caplog):
+    written = write_folder(tmp_path / "features", {"a": 6, "b": 0, "c": 0, "d": 6})
+    write_features(feature_path(tmp_path / "features", "d"), written["a"])
+    build_index(tmp_path / "features", tmp_path / "index")
+    assert "1 images have exactly the features of another one" in caplog.text
+    assert "d = a" in caplog.text
+    assert load_index(tmp_path / "index").image_count == 4
+
+
+def test_command_line(tmp_path, features, capsys):
+    paths = ["--features_path", str(features), "--index_path", str(tmp_path / "index")]
+    main([*paths, "--index_kind=ivf", "--index_lists=4"])
+    settings = load_index(tmp_path / "index").settings["index"]
+    assert (settings["kind"], settings["lists"]) == ("ivf", 4)
+    main(["--index_path", str(tmp_path / "index"), "--remove", "a", "b"])
+    assert load_index(tmp_path / "index").names == ("c", "d")
+    main([*paths, "--update", "--index_kind=ivf", "--index_lists=4"])
+    assert load_index(tmp_path / "index").names == ("a", "b", "c", "d")
+    for wrong in (["--features_path", str(features)], paths[2:], [*paths, "--remove", "a"]):
+        with pytest.raises(SystemExit) as caught:
+            main(wrong)
+        assert caught.value.code == 2
+    assert "--remove goes without" in capsys.readouterr().err
