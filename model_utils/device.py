@@ -7,7 +7,7 @@ import os
 from functools import cache
 from pathlib import Path
 
-from src.errors import UserError, first_line
+from src.errors import UserError, first_line, uninterrupted
 
 LOG = logging.getLogger(__name__)
 DEVICE_TARGETS = ("auto", "Ascend", "CPU")
@@ -42,7 +42,8 @@ def set_up_device(device_target: str = "auto", device_id: int = 0) -> str:
     if device_target not in DEVICE_TARGETS:
         raise UserError(f"device_target is {device_target!r}; choose from {DEVICE_TARGETS}")
     tune_cpu_libraries()
-    import mindspore as ms
+    with uninterrupted():
+        import mindspore as ms
 
     target = find_device_target() if device_target == "auto" else device_target
     try:

@@ -11,7 +11,7 @@ weights="$PROJECT_ROOT/resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
 folder="" own_weights=""
 for argument in "$@"; do
     case "$argument" in
-        --checkpoint_path=* | --config_path=*) own_weights=yes ;;
+        --checkpoint_path=* | --mindir_path=* | --config_path=*) own_weights=yes ;;
         --*=*) ;;
         -*) die "$argument is not of the form --name=value; $usage" ;;
         *)

@@ -72,6 +72,22 @@ def interruptible() -> Iterator[None]:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Hold Ctrl-C back until the end of a block: an import of MindSpore cut in two is a crash."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    seen = []
+    before = signal.signal(signal.SIGINT, lambda *_: seen.append(True))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before or signal.SIG_DFL)
+    if seen:
+        signal.raise_signal(signal.SIGINT)
+
+
 def run_command(main: Callable[[], int | None]) -> NoReturn:
     """Run a command-line program and exit with its code.
 

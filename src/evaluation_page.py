@@ -68,6 +68,7 @@ def write_evaluation_page(
     title: str,
     lead: Sequence[str],
     settings: Mapping[str, object],
+    with_recall: bool = True,
 ) -> Path:
     """Draw the sheets and curves of an evaluation and write the page that collects them.
 
@@ -82,6 +83,7 @@ def write_evaluation_page(
         title: heading of the page.
         lead: sentences that name the protocol and whether queries were cropped.
         settings: name → value, shown at the end of the page.
+        with_recall: whether the table has the recalls.
 
     Returns:
         The page.
@@ -99,7 +101,7 @@ def write_evaluation_page(
         entries.append(Entry(sheet, picture, curve, precisions))
     first = next(iter(metrics))
     entries.sort(key=lambda entry: _worst_first(entry.precisions[first]))
-    page = Page(title, lead, entries, _metrics_table(metrics), curves, settings)
+    page = Page(title, lead, entries, _metrics_table(metrics, with_recall), curves, settings)
     return write_page(folder, page)
 
 
@@ -165,13 +167,14 @@ def _worst_first(precision: float) -> tuple[bool, float]:
     return math.isnan(precision), precision
 
 
-def _metrics_table(metrics: Mapping[str, Metrics]) -> list[list[str]]:
+def _metrics_table(metrics: Mapping[str, Metrics], with_recall: bool) -> list[list[str]]:
     """Return what `mAP.txt` says as a table."""
     ranks = next(iter(metrics.values())).ranks
-    heads = [f"{what}@{k}" for what in ("mP", "mR") for k in ranks]
+    heads = [f"{what}@{k}" for what in ("mP", "mR")[: 1 + with_recall] for k in ranks]
     rows = [["protocol", "mAP", *heads]]
     for name, found in metrics.items():
-        values = [found.mean_average_precision, *found.mean_precisions, *found.mean_recalls]
+        values = [found.mean_average_precision, *found.mean_precisions]
+        values += [*found.mean_recalls] if with_recall else []
         rows.append([name, *("–" if math.isnan(x) else f"{x * 100:.2f}" for x in values)])
     return rows
 
@@ -246,14 +249,16 @@ def evaluation_page(
         **_flat(built["index"]["index"], "index"),
         **_flat(built["retrieval"], "search"),
     }
+    summary = summary_line(benchmark, metrics)
     page = write_evaluation_page(
         folder,
         judged,
         [(name, files[name]) for name in index.names],
         metrics,
         f"Retrieval in {images.resolve().name}",
-        [summary_line(benchmark, metrics)],
+        [f"{summary[0].upper()}{summary[1:]}."],
         settings,
+        benchmark.protocol.recall,
     )
     LOG.info("page of the results: %s", page)
     return page

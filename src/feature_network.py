@@ -8,6 +8,7 @@ import numpy as np
 
 from model_utils.device import set_up_device
 from src.convert_h5_to_weight import read_weights
+from src.errors import uninterrupted
 from src.network_weights import Weights, fingerprint, fold_batch_norm, load_weights
 
 # The batch of a static network: the levels of the pyramid (delf_config), padded to one size.
@@ -20,7 +21,8 @@ def read_feature_weights(checkpoint: str | Path) -> Weights:
     That is the backbone up to conv4 and, where the checkpoint has one, the attention. Raises
     `UserError` for a file that cannot be read; what is missing is found when the network is built.
     """
-    from src.delf_model import BN_EPSILON
+    with uninterrupted():
+        from src.delf_model import BN_EPSILON
 
     wanted = {
         name: value

@@ -222,7 +222,7 @@ def _match_strips(sheet: Sheet, matcher: Matcher) -> list[tuple[str, Image.Image
             locations_b=match.locations_b * np.float32(scale_b),
         )
         canvas = matches_canvas(query, found, match, _MATCH_HEIGHT, width, top=0)
-        title = f"query and {result.rank}, {result.name}: {match.inlier_count} points agree"
+        title = f"query and {result.rank}, {result.name}: {_number(match.inlier_count, 'inlier')}"
         strips.append((title, Image.fromarray(canvas)))
     return strips
 

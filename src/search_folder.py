@@ -407,6 +407,8 @@ def _evenly(images: Sequence[tuple[str, str]], count: int) -> list[tuple[str, st
 
 def _describer(config: Config, work: Path) -> Describer:
     """Return how photos are described; weights that have been read before are not read again."""
+    if config.mindir_path:
+        return read_describer(config)
     checkpoint = Path(config.checkpoint_path)
     try:
         status = checkpoint.stat()

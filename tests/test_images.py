@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from src.errors import UserError
-from src.images import UnreadableImageError, list_images, read_image
+from src.images import UnreadableImageError, list_images, read_image, read_reduced
 
 
 def _photo(height=48, width=64):
@@ -281,3 +281,19 @@ def test_missing_file_and_folder(tmp_path):
         read_image(tmp_path / "a.jpg")
     with pytest.raises(UnreadableImageError, match="directory"):
         read_image(tmp_path)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+@pytest.mark.parametrize(("size", "side"), [((900, 700), 160), ((70, 50), 160), ((1600, 30), 100)])
+def test_a_small_copy_looks_as_the_photo_and_says_its_scale(tmp_path, suffix, size, side):
+    ramp = np.linspace(0, 255, size[0])[None, :, None].repeat(size[1], axis=0).repeat(3, axis=2)
+    path = tmp_path / f"ramp{suffix}"
+    exif = Image.Exif()
+    exif[0x0112] = 6  # displayed turned by a quarter
+    Image.fromarray(ramp.astype(np.uint8)).save(path, exif=exif)
+    small, scale = read_reduced(path, side)
+    whole = read_image(path)
+    assert max(small.shape[:2]) == min(side, max(size))
+    assert scale == pytest.approx(small.shape[0] / whole.shape[0], rel=0.01)
+    rows = (np.arange(small.shape[0]) / scale).astype(int).clip(0, whole.shape[0] - 1)
+    assert np.abs(small[:, 0, 0].astype(int) - whole[rows, 0, 0]).max() <= 6
