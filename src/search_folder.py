@@ -105,8 +105,11 @@ def search(config: Config, photos: PathLike, queries: Sequence[PathLike], top: i
     for path in paths:
         if not path.is_file():
             raise UserError(f"there is no query photo {path}")
-    images = list_photos(photos)
     work = Path(os.path.abspath(config.work_path))
+    # Where the results lie among the photos, their pictures are none.
+    images = [image for image in list_photos(photos) if work not in (photos / image[1]).parents]
+    if not images:
+        raise UserError(f"no image in {photos} but those of {work}; give a folder of photos")
     make_folder(work)
     describer = _describer(config, work)
     folder = work / folder_name(photos, describer)

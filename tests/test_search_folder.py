@@ -316,6 +316,19 @@ def test_names_that_no_list_can_hold_and_links_in_a_circle(tmp_path, caplog):
     assert caplog.text.count("skipped") == 3
 
 
+def test_results_that_lie_among_the_photos_are_not_searched(photos):
+    find(photos, photos.parent / "query.png")
+    parent = photos.parent
+    found = search(configuration(parent / "work"), parent, [photos / "c.png"], 10)
+    assert found[0].photos == 7  # six, and the query beside them
+    for path in parent.rglob("*.png"):
+        path.unlink()
+    with pytest.raises(UserError, match="no image in"):
+        find(parent / "my photos é")
+    with pytest.raises(UserError, match="but those of"):
+        search(configuration(parent / "work"), parent, [], 10)
+
+
 def test_top_must_be_a_number_above_0(photos):
     with pytest.raises(SystemExit):
         main([str(photos), "--top=0"])
