@@ -128,7 +128,9 @@ def choose_plan(settings: IndexSettings, rows: int, dimension: int) -> IndexPlan
     return smallest
 
 
-def outgrown(settings: IndexSettings, plan: IndexPlan, chosen_at: int, rows: int, dimension: int):
+def outgrown(
+    settings: IndexSettings, plan: IndexPlan, chosen_at: int, rows: int, dimension: int
+) -> str | None:
     """Return why an index chosen at `chosen_at` descriptors does not suit `rows`, None if it does.
 
     Args:

@@ -178,7 +178,7 @@ class Index:
         for start, end in self._runs:
             bits[start:end] = True
         packed = np.packbits(bits, bitorder="little")
-        selector = faiss.IDSelectorBitmap(len(bits), faiss.swig_ptr(packed))
+        selector = faiss.IDSelectorBitmap(len(packed), faiss.swig_ptr(packed))
         selector.bits = packed  # FAISS does not keep a copy
         return selector
 
