@@ -54,7 +54,7 @@ class RetrievalSettings:
     inlier_weight: float = 2.0
     expansion_images: int = 3
     expansion_inliers: int = 25
-    expansion_features: int = 300
+    expansion_features: int = 200
     by_inliers: bool = False
     verify: VerifySettings = field(default_factory=VerifySettings)
 
