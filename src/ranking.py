@@ -46,6 +46,9 @@ class RetrievalSettings:
         expansion_features: most features that such an image votes with.
         by_inliers: rank as published, by the number of inliers, then by the number of votes.
         verify: how the matches of a voted image are verified.
+
+    Raises:
+        UserError: when one of the numbers makes no sense.
     """
 
     neighbours: int = 60
@@ -54,9 +57,22 @@ class RetrievalSettings:
     inlier_weight: float = 2.0
     expansion_images: int = 3
     expansion_inliers: int = 25
-    expansion_features: int = 300
+    expansion_features: int = 200
     by_inliers: bool = False
     verify: VerifySettings = field(default_factory=VerifySettings)
+
+    def __post_init__(self) -> None:
+        lowest = {
+            "neighbours": 1,
+            "shortlist": 0,
+            "inlier_weight": 0,
+            "expansion_images": 0,
+            "expansion_inliers": 0,
+            "expansion_features": 1,
+        }
+        for name, bound in lowest.items():
+            if not getattr(self, name) >= bound:
+                raise UserError(f"{name} is {getattr(self, name)}; give at least {bound}")
 
     @classmethod
     def plain(cls) -> RetrievalSettings:

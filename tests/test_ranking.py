@@ -408,6 +408,20 @@ def test_rows_that_were_not_found_have_no_vote(index, query_of):
     assert rank_images(nothing, query_of("tower_a"), SMALL).ranks.tolist() == list(range(12))
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("neighbours", 0),
+        ("shortlist", -1),
+        ("inlier_weight", float("nan")),
+        ("expansion_images", -2),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(name, value):
+    with pytest.raises(UserError, match=name):
+        RetrievalSettings(**{name: value})
+
+
 def test_query_of_another_dimension_is_refused(index):
     query = features_of(np.ones((3, 2)), np.ones((3, 8)))
     with pytest.raises(UserError, match="8 dimensions"):
