@@ -36,7 +36,7 @@ from tqdm import tqdm
 from benchmarks.gem_descriptors import rank_by_similarity, read_descriptors
 from src import ranking
 from src.build_feature_dataset import Index, IndexSettings, build_index, load_index
-from src.dataset import EASY_MEDIUM_HARD, GroundTruth, Query, evaluate, read_ground_truth
+from src.dataset import EASY_MEDIUM_HARD, GroundTruth, Query, read_ground_truth
 from src.errors import UserError, run_command
 from src.feature_io import Features, feature_path, read_features
 from src.geometry import (
@@ -47,6 +47,7 @@ from src.geometry import (
     verify,
 )
 from src.ranking import RetrievalSettings, cast_votes, rank_images
+from src.retrieval_metrics import evaluate
 
 LOG = logging.getLogger(__name__)
 

@@ -32,9 +32,10 @@ from tqdm import tqdm
 
 from src.atomic_files import PathLike, write_json, write_text
 from src.convert_h5_to_weight import read_weights
-from src.dataset import evaluate, format_map_text, read_ground_truth
+from src.dataset import read_ground_truth
 from src.delf_config import DelfConfig
 from src.errors import run_command
+from src.evaluation_report import format_map_text
 from src.extract_utils_np import build_pyramid
 from src.feature_io import (
     MANIFEST_NAME,
@@ -49,6 +50,7 @@ from src.feature_io import (
 )
 from src.images import UnreadableImageError, list_images, read_image
 from src.network_weights import fingerprint, fold_batch_norm, load_weights
+from src.retrieval_metrics import evaluate
 
 LOG = logging.getLogger(__name__)
 
