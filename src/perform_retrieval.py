@@ -5,6 +5,7 @@ from __future__ import annotations
 if __name__ == "__main__":  # run as a script: from any folder, by any Python
     import sys
     from pathlib import Path
+from typing import Any
 
     sys.path[0] = str(Path(__file__).resolve().parents[1])
     from model_utils.environment import use_project_environment
@@ -87,18 +88,19 @@ def retrieve(
 
     Raises:
         UserError: when there are no queries, the features of one are missing, when the folder
-            holds results of other settings, or when a worker dies.
+            holds results of other settings, the queries were described otherwise than the images,
+            or when a worker dies.
     """
     output = Path(output_folder)
     if not queries:
         raise UserError("there are no queries to rank the images for")
     index_settings = read_description(index_folder)["settings"]
+    unreadable = _described_queries(features_folder, index_settings["features"])
     wanted = {"retrieval": asdict(settings), "index": index_settings}
     if (output / SETTINGS_NAME).exists():
         check_settings(_read_settings(output), wanted, f"the retrieval in {output}")
     else:
         write_json(output / SETTINGS_NAME, wanted)
-    unreadable = _unreadable(features_folder)
     jobs = [
         _Job(
             label,
@@ -137,6 +139,19 @@ def retrieve(
     return ranks
 
 
+def _described_queries(features_folder: PathLike, wanted: Mapping[str, Any]) -> set[str]:
+    """Check that queries were described as the images, boxes apart; return the unreadable ones.
+
+    Of single feature files, without a manifest, nothing is known.
+    """
+    if not (Path(features_folder) / MANIFEST_NAME).exists():
+        return set()
+    manifest = read_manifest(features_folder)
+    both = ({k: v for k, v in d.items() if k != "crop_boxes"} for d in (manifest.settings, wanted))
+    check_settings(*both, f"features of the queries in {features_folder}")
+    return set(manifest.failed)
+
+
 def _read_settings(output: Path) -> dict:
     try:
         return json.loads((output / SETTINGS_NAME).read_text(encoding="utf-8"))
@@ -144,13 +159,6 @@ def _read_settings(output: Path) -> dict:
         raise UserError(
             f"cannot read {output / SETTINGS_NAME} ({error}); delete {output} and run again"
         ) from None
-
-
-def _unreadable(features_folder: PathLike) -> set[str]:
-    """Return the names of photos that have no feature file because they could not be read."""
-    if not (Path(features_folder) / MANIFEST_NAME).exists():
-        return set()
-    return set(read_manifest(features_folder).failed)
 
 
 def _result_path(output: Path, label: str) -> Path:

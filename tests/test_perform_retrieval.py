@@ -19,6 +19,7 @@ from src.feature_io import (
     Manifest,
     feature_path,
     read_features,
+    read_manifest,
     write_features,
     write_manifest,
 )
@@ -148,9 +149,24 @@ def test_a_query_need_not_be_in_the_index(made, index, tmp_path):
     assert {index.names[image][:5] for image in ranks[0, :3]} == {"tower"}
 
 
+def test_queries_described_otherwise_are_refused(made, tmp_path):
+    own = tmp_path / "queries"
+    same = read_manifest(made / "features").settings
+    query = read_features(feature_path(made / "features", "tower_a"))
+    write_features(feature_path(own, "q"), query)
+    for changes, message in (({"pca": "other"}, r"pca: .*other"), ({"crop_boxes": "boxes"}, None)):
+        write_manifest(own, Manifest((("q", "q.jpg"),), {**same, **changes}))
+        if message is None:
+            retrieve(made / "index", own, {"q": "q"}, tmp_path / "out", SMALL)
+            continue
+        with pytest.raises(UserError, match=message):
+            retrieve(made / "index", own, {"q": "q"}, tmp_path / "out", SMALL)
+
+
 def test_a_query_whose_photo_could_not_be_read(made, tmp_path, caplog):
     own = tmp_path / "queries"
-    write_manifest(own, Manifest((("bad", "bad.jpg"),), {}, {"bad": "is cut short"}))
+    settings = read_manifest(made / "features").settings
+    write_manifest(own, Manifest((("bad", "bad.jpg"),), settings, {"bad": "is cut short"}))
     with caplog.at_level("WARNING"):
         ranks = retrieve(made / "index", own, {"q_1": "bad"}, tmp_path / "out", SMALL)
     assert "q_1 has no features" in caplog.text
