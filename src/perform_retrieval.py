@@ -5,7 +5,6 @@ from __future__ import annotations
 if __name__ == "__main__":  # run as a script: from any folder, by any Python
     import sys
     from pathlib import Path
-from typing import Any
 
     sys.path[0] = str(Path(__file__).resolve().parents[1])
     from model_utils.environment import use_project_environment
@@ -27,6 +26,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from multiprocessing import get_context, parent_process
 from pathlib import Path
+from typing import Any
 
 import cv2
 import faiss
