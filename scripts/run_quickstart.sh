@@ -59,5 +59,5 @@ step "Two photos of one landmark matched" "$PYTHON" "$PROJECT_ROOT/eval.py" --ev
 
 printf '\n'
 "$PYTHON" "$PROJECT_ROOT/src/compare_maps.py" before="$folder/mAP_before.txt" after="$folder/mAP_after.txt"
-printf '\nPictures: %s\n          %s\nAll of it took %d s.\n' \
-    "$world/contact_sheet.jpg" "$folder/eval_match.png" "$SECONDS"
+printf '\nPictures: %s\n          %s\nWhat each query found: %s\nAll of it took %d s.\n' \
+    "$world/contact_sheet.jpg" "$folder/eval_match.png" "$folder/mAP_after_page/index.html" "$SECONDS"
