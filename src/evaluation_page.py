@@ -25,7 +25,7 @@ from src.protocols import Benchmark
 from src.query_matches import QueryMatches
 from src.query_sheet import Matcher, Result, Sheet, verdicts, write_sheet
 from src.ranking import RetrievalSettings
-from src.result_page import Entry, Page, write_page
+from src.result_page import Entry, Page, flat_settings, write_page
 from src.retrieval_metrics import Metrics, ranks_without_junk
 
 LOG = logging.getLogger(__name__)
@@ -245,9 +245,9 @@ def evaluation_page(
     settings = {
         "photos": ", ".join(map(str, photos)),
         "weights": weights,
-        **_flat(manifest.settings, "features"),
-        **_flat(built["index"]["index"], "index"),
-        **_flat(built["retrieval"], "search"),
+        **flat_settings(manifest.settings, "features"),
+        **flat_settings(built["index"]["index"], "index"),
+        **flat_settings(built["retrieval"], "search"),
     }
     summary = summary_line(benchmark, metrics)
     page = write_evaluation_page(
@@ -262,14 +262,3 @@ def evaluation_page(
     )
     LOG.info("page of the results: %s", page)
     return page
-
-
-def _flat(settings: Mapping[str, object], prefix: str) -> dict[str, object]:
-    """Return nested settings as one table."""
-    rows: dict[str, object] = {}
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            rows.update(_flat(value, f"{prefix}: {name}"))
-        else:
-            rows[f"{prefix}: {name}"] = value
-    return rows

@@ -125,6 +125,17 @@ class Page:
     settings: Mapping[str, object] = field(default_factory=dict)
 
 
+def flat_settings(settings: Mapping[str, object], prefix: str) -> dict[str, object]:
+    """Return nested settings as one table, the names of the levels joined."""
+    rows: dict[str, object] = {}
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            rows.update(flat_settings(value, f"{prefix}: {name}"))
+        else:
+            rows[f"{prefix}: {name}"] = value
+    return rows
+
+
 def write_page(folder: PathLike, page: Page) -> Path:
     """Write the page of a folder that holds its pictures; equal content gives equal bytes."""
     path = Path(folder) / PAGE_NAME

@@ -58,7 +58,7 @@ from src.postprocess import Described
 from src.query_matches import QueryMatches
 from src.query_sheet import Result, Sheet, write_sheet
 from src.ranking import rank_images
-from src.result_page import Entry, Page, write_page
+from src.result_page import Entry, Page, flat_settings, write_page
 
 LOG = logging.getLogger(__name__)
 
@@ -381,19 +381,11 @@ class Collection:
             "photos": self._photos,
             "weights": self._describer.source,
             **read_manifest(self._features).settings,
-            **{f"search: {key}": value for key, value in _flat(retrieval_settings(self._config))},
+            **flat_settings(dataclasses.asdict(retrieval_settings(self._config)), "search"),
         }
         names = ", ".join(sheet.label for sheet in sheets[:3]) + ("…" if len(sheets) > 3 else "")
         entries = [Entry(sheet, f"sheets/{sheet.file}") for sheet in sheets]
         return Page(f"Photos like {names}", lead, entries, settings=settings)
-
-
-def _flat(settings: object) -> Iterator[tuple[str, object]]:
-    for key, value in dataclasses.asdict(settings).items():
-        if isinstance(value, dict):
-            yield from ((f"{key}: {name}", inner) for name, inner in value.items())
-        else:
-            yield key, value
 
 
 def _page_key(queries: Sequence[Path]) -> str:

@@ -107,30 +107,21 @@ def test_bad_photos_are_reported_and_flat_ones_have_no_features(
     Image.fromarray(textured(90, 90)).save(cut)
     cut.write_bytes(cut.read_bytes()[:700])
     boxes = {"p1": (10.0, 10.0, 70.0, 50.0)}
-    summary = extract_folder(
-        photos,
-        tmp_path / "f",
-        program(any_size_mindir),
-        CONFIG,
-        pca,
-        crop_boxes=boxes,
-        max_bad_fraction=0.5,
-    )
+
+    def describe():
+        options = {"crop_boxes": boxes, "max_bad_fraction": 0.5}
+        return extract_folder(
+            photos, tmp_path / "f", program(any_size_mindir), CONFIG, pca, **options
+        )
+
+    summary = describe()
     assert summary.extracted == 5 and list(summary.failed) == ["cut"]
     assert "cut.jpg" in caplog.text
     assert len(read_features(tmp_path / "f" / "flat.npz")) == 0
     inside = read_features(tmp_path / "f" / "p1.npz").locations
     assert (inside >= 10).all() and (inside <= [50, 70]).all()
     before = (tmp_path / "f" / "p0.npz").stat().st_mtime_ns
-    again = extract_folder(
-        photos,
-        tmp_path / "f",
-        program(any_size_mindir),
-        CONFIG,
-        pca,
-        crop_boxes=boxes,
-        max_bad_fraction=0.5,
-    )
+    again = describe()
     assert (again.extracted, again.skipped) == (0, 5)
     assert (tmp_path / "f" / "p0.npz").stat().st_mtime_ns == before
 
