@@ -53,6 +53,7 @@ LOG = logging.getLogger(__name__)
 
 DEFAULT = RetrievalSettings()
 ALONE = replace(DEFAULT, expansion_images=0)
+WIDER = replace(DEFAULT, expansion_features=300)
 VOTES = replace(ALONE, inlier_weight=0.0)
 Scores = Callable[["Remembering", Features], np.ndarray]
 KEPT_NEIGHBOURS = 97
@@ -226,12 +227,12 @@ RANKINGS: dict[str, Scores] = {
     "no expansion, shortlist of 100": by_settings(replace(ALONE, shortlist=100)),
     "no expansion, inliers once more": by_settings(replace(ALONE, inlier_weight=1.0)),
     "no expansion, inliers four times more": by_settings(replace(ALONE, inlier_weight=4.0)),
-    "expansion by 1 image": by_settings(replace(DEFAULT, expansion_images=1)),
-    "expansion by 5": by_settings(replace(DEFAULT, expansion_images=5)),
-    "expansion by 3 of 15 inliers": by_settings(replace(DEFAULT, expansion_inliers=15)),
-    "expansion by 3 of 35 inliers": by_settings(replace(DEFAULT, expansion_inliers=35)),
-    "expansion by 3, 100 features each": by_settings(replace(DEFAULT, expansion_features=100)),
-    "expansion by 3, 300 features each": by_settings(replace(DEFAULT, expansion_features=300)),
+    "expansion by 1 image, 300 features": by_settings(replace(WIDER, expansion_images=1)),
+    "expansion by 3, 300 features": by_settings(WIDER),
+    "expansion by 5, 300 features": by_settings(replace(WIDER, expansion_images=5)),
+    "expansion by 3, 100 features": by_settings(replace(DEFAULT, expansion_features=100)),
+    "expansion by 3 of 15 inliers, 300 features": by_settings(replace(WIDER, expansion_inliers=15)),
+    "expansion by 3 of 35 inliers, 300 features": by_settings(replace(WIDER, expansion_inliers=35)),
     "votes alone, burstiness 1/√n": weighted(burst),
     "votes alone, those not mutual count half": weighted(mutual),
     "votes alone, weighted by attention": weighted(by_attention),
