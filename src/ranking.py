@@ -53,7 +53,7 @@ class RetrievalSettings:
 
     neighbours: int = 60
     single_match: bool = True
-    shortlist: int = 200
+    shortlist: int = 100
     inlier_weight: float = 2.0
     expansion_images: int = 3
     expansion_inliers: int = 25
