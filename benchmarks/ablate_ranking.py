@@ -35,7 +35,13 @@ from tqdm import tqdm
 
 from benchmarks.gem_descriptors import rank_by_similarity, read_descriptors
 from src import ranking
-from src.build_feature_dataset import Index, IndexSettings, build_index, load_index
+from src.build_feature_dataset import (
+    Index,
+    add_index_arguments,
+    build_index,
+    load_index,
+    settings_from_arguments,
+)
 from src.dataset import EASY_MEDIUM_HARD, GroundTruth, Query, read_ground_truth
 from src.errors import UserError, run_command
 from src.feature_io import Features, feature_path, read_features
@@ -299,10 +305,7 @@ def main() -> None:
     parser.add_argument(
         "--protocol", choices=sorted(EASY_MEDIUM_HARD), default="easy", help="(%(default)s)"
     )
-    parser.add_argument(
-        "--index_factory", default="Flat", help="FAISS index factory string (%(default)s)"
-    )
-    parser.add_argument("--index_parameters", default="", help="its search parameters")
+    add_index_arguments(parser)
     parser.add_argument("--only", default="", help="regular expression of the rankings to run")
     parser.add_argument("--per_query", action="store_true", help="print each query too")
     args = parser.parse_args()
@@ -319,8 +322,7 @@ def main() -> None:
         if not folder:
             raise UserError(f"--features {item} is not NAME=FOLDER")
         with tempfile.TemporaryDirectory() as temporary:
-            how = IndexSettings(args.index_factory, args.index_parameters)
-            build_index(folder, Path(temporary) / "index", how)
+            build_index(folder, Path(temporary) / "index", settings_from_arguments(args))
             index = Remembering(load_index(Path(temporary) / "index"))
             ground_truth = read_ground_truth(args.gt_path, index.names)
             features = [
