@@ -17,7 +17,7 @@ from src.export_model import NATIVE_VERSION, export_weights
 from src.extract_feature import Engine, network_factory, parse_devices
 from src.feature_network import STATIC_BATCH, has_attention, read_feature_weights
 from src.fit_pca import DIMENSIONS, choose_files, fit_pca_on_photos
-from src.infer_program import InferProgram, build_program
+from src.infer_program import TIME_FILE, InferProgram, build_program
 from src.mindir import read_mindir
 from src.mindir_version1 import OLD_VERSION
 from src.network_weights import fingerprint
@@ -133,6 +133,7 @@ def open_program(
         config.lite_config,
         config.lite_precision,
         config.lite_threads,
+        TIME_FILE,
     )
 
 

@@ -57,7 +57,7 @@ from src.feature_io import (
     write_manifest,
 )
 from src.images import UnreadableImageError, list_images
-from src.infer_program import TIME_FILE, InferProgram, describe_by_program
+from src.infer_program import InferProgram, describe_by_program
 from src.pca import Pca, read_pca
 from src.photo_task import Box, PhotoTask, decoded_ahead
 from src.postprocess import Described
@@ -546,7 +546,6 @@ def described(
         config,
         pca,
         device_id,
-        TIME_FILE,
         when_ready=lambda: check_network(engine.fingerprint),
     )
     with contextlib.closing(photos):

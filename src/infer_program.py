@@ -33,7 +33,8 @@ LOG = logging.getLogger(__name__)
 
 PROGRAM_FOLDER = PROJECT_ROOT / "ascend310_infer"
 PROGRAM = PROGRAM_FOLDER / "out" / "delf_infer"
-TIME_FILE = Path("time_Result", "test_perform_static.txt")
+#: Where users of the 310 scripts look for it, in the current folder.
+TIME_FILE = str(Path("time_Result", "test_perform_static.txt"))
 _USAGE, _BROKEN_INPUT = 2, 4  # exit codes of the program (inc/errors.h)
 _PIPE_BYTES = 1 << 20
 _PATIENCE = 10.0  # seconds for the other processes to end by themselves
@@ -51,6 +52,7 @@ class InferProgram:
         config: MindSpore Lite configuration file; "" for none.
         precision: Ascend's precision mode; "" for the runtime's default.
         threads: on CPU; 0 for all cores.
+        time_file: where it writes the mean time a photo took; "" for nowhere.
         program: the executable.
     """
 
@@ -61,6 +63,7 @@ class InferProgram:
     config: str = ""
     precision: str = ""
     threads: int = 0
+    time_file: str = ""
     program: str = str(PROGRAM)
 
     def settings(self) -> dict[str, object]:
@@ -103,7 +106,6 @@ def describe_by_program(
     config: DelfConfig,
     pca: Pca | None = None,
     device_id: int = 0,
-    time_file: Path | None = None,
     when_ready: Callable[[], None] = lambda: None,
 ) -> Iterator[Described]:
     """Yield the features of photos, in order, while the next ones are under way.
@@ -115,15 +117,14 @@ def describe_by_program(
         config: the settings.
         pca: the projection, where `config.use_pca` is set.
         device_id: which Ascend.
-        time_file: where the program writes the mean time a photo took.
         when_ready: called when the program has loaded the model.
 
     Raises:
         UserError: a part of the chain failed or was killed; names the photo it was at.
     """
-    if time_file is not None:
-        time_file.parent.mkdir(parents=True, exist_ok=True)
-    with _chain(program, images_path, tasks, config, device_id, time_file) as (sender, runner):
+    if program.time_file:
+        Path(program.time_file).parent.mkdir(parents=True, exist_ok=True)
+    with _chain(program, images_path, tasks, config, device_id) as (sender, runner):
         done = 0
         try:
             results = read_results(runner.output)
@@ -236,7 +237,6 @@ def _chain(
     tasks: Sequence[PhotoTask],
     config: DelfConfig,
     device_id: int,
-    time_file: Path | None,
 ) -> Iterator[tuple[_Part, _Part]]:
     """Start the two other processes; none is left behind."""
     command = [
@@ -247,7 +247,7 @@ def _chain(
         f"--config={program.config}",
         f"--precision={program.precision}",
         f"--threads={program.threads}",
-        f"--time_file={time_file or ''}",
+        f"--time_file={program.time_file}",
     ]
     sender = _Part("preprocessing", _sender_command(images_path, config), subprocess.PIPE)
     parts = [sender]

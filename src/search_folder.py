@@ -52,6 +52,7 @@ from src.feature_io import (
     write_manifest,
 )
 from src.images import list_photos
+from src.infer_program import InferProgram
 from src.pca import Pca, fit_pca, project, read_pca, write_pca
 from src.photo_task import PhotoTask
 from src.postprocess import Described
@@ -207,8 +208,10 @@ class Collection:
     def _engine(self) -> Engine:
         """What describes photos; a network is opened once, when it is needed."""
         engine = self._describer.engine
+        if isinstance(engine, InferProgram):  # leaves nothing in the folder it is called from
+            return dataclasses.replace(engine, time_file="")
         is_alone = len(parse_devices(self._config.devices)) == 1
-        return functools.cache(engine) if is_alone and callable(engine) else engine
+        return functools.cache(engine) if is_alone else engine
 
     def _described(
         self, folder: Path, files: Sequence[str], pca: Pca | None

@@ -14,9 +14,10 @@ from model_utils.environment import PROJECT_ROOT
 COMMON = ("--device_target=CPU", "--max_feature_num=60", "--pca_images=3", "--max_level_side=256")
 
 
-def launch(script, *arguments):
+def launch(script, *arguments, folder=None):
     return subprocess.run(
         ["bash", str(PROJECT_ROOT / "scripts" / script), *map(str, arguments)],
+        cwd=folder,
         capture_output=True,
         text=True,
         timeout=600,
@@ -96,6 +97,18 @@ def test_weights_without_attention_work_too(tmp_path, world):
         assert result.returncode == 0, result.stderr
         found.append(result.stdout.split()[0])
     assert found[0] == found[1]
+
+
+@pytest.mark.slow
+def test_a_folder_is_searched_and_nothing_left_where_one_stands(tmp_path, world, any_size_mindir):
+    here = tmp_path / "here"
+    here.mkdir()
+    query = sorted((world / "images").glob("*.jpg"))[0]
+    options = (f"--mindir_path={any_size_mindir}", f"--work_path={tmp_path / 'work'}", *COMMON)
+    result = launch("run_search.sh", world / "images", query, "--top=3", *options, folder=here)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("votes") == 3
+    assert list(here.iterdir()) == []
 
 
 def test_what_cannot_run_is_said_in_one_line(tmp_path, world, any_size_mindir):
