@@ -12,14 +12,14 @@ if __name__ == "__main__":  # by any Python
     use_project_environment()
 
 from model_utils.config import load_config
-from src.errors import run_command
+from src.common.errors import run_command
 
 
 def main() -> None:
     """Read the configuration, evaluate, print the result."""
     config = load_config(description=__doc__.splitlines()[0])
     # Imported here because MindSpore takes seconds: not for --help.
-    from src.evaluation import evaluate_retrieval, match_two_photos
+    from src.evaluation.retrieval import evaluate_retrieval, match_two_photos
 
     if config.eval_task == "match":
         match = match_two_photos(config)

@@ -8,7 +8,7 @@ if __name__ == "__main__":  # by any Python
     use_project_environment()
 
 from model_utils.config import load_config
-from src.errors import UserError, run_command
+from src.common.errors import UserError, run_command
 
 
 def main() -> None:
@@ -16,7 +16,7 @@ def main() -> None:
     config = load_config(description=__doc__)
     if not config.ckpt_path:
         raise UserError("ckpt_path is not set; give --ckpt_path=CHECKPOINT of the attn stage")
-    from src.export_model import export_model  # MindSpore takes seconds to import: not for --help
+    from src.network.export import export_model  # MindSpore takes seconds to import: not for --help
 
     path = export_model(
         config.ckpt_path,

@@ -12,7 +12,7 @@ import logging
 from model_utils.config import load_config
 from model_utils.modelarts import modelarts_job
 from model_utils.worker_group import is_scheduler, join_group
-from src.errors import run_command
+from src.common.errors import run_command
 
 LOG = logging.getLogger(__name__)
 
@@ -22,7 +22,7 @@ def main() -> None:
     config = load_config(description=__doc__)
     if is_scheduler():
         join_group()  # until the job has ended
-    from src.training import train  # MindSpore takes seconds to import: --help does not wait
+    from src.training.loop import train  # MindSpore takes seconds to import: --help does not wait
 
     with modelarts_job(config) as config:
         result = train(config)

@@ -34,26 +34,26 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks.gem_descriptors import rank_by_similarity, read_descriptors
-from src import ranking
-from src.build_feature_dataset import (
+from src.common.errors import UserError, run_command
+from src.dataset import EASY_MEDIUM_HARD, GroundTruth, Query, read_ground_truth
+from src.evaluation.metrics import evaluate
+from src.feature_io import Features, feature_path, read_features
+from src.index.build import (
     Index,
     add_index_arguments,
     build_index,
     load_index,
     settings_from_arguments,
 )
-from src.dataset import EASY_MEDIUM_HARD, GroundTruth, Query, read_ground_truth
-from src.errors import UserError, run_command
-from src.feature_io import Features, feature_path, read_features
-from src.geometry import (
+from src.ranking import one_query as ranking
+from src.ranking.geometry import (
     Verification,
     VerifySettings,
     extent,
     match_descriptors,
     verify,
 )
-from src.ranking import RetrievalSettings, cast_votes, rank_images
-from src.retrieval_metrics import evaluate
+from src.ranking.one_query import RetrievalSettings, cast_votes, rank_images
 
 LOG = logging.getLogger(__name__)
 

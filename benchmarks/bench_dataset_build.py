@@ -35,10 +35,10 @@ from typing import NamedTuple
 from PIL import Image
 
 from benchmarks.photo_like import write_photo_like
-from src.build_image_dataset import build_image_dataset
-from src.errors import UserError, run_command
-from src.images import list_images
-from src.shard_writer import SCHEMA
+from src.common.errors import UserError, run_command
+from src.photos.images import list_images
+from src.shards.build import build_image_dataset
+from src.shards.writer import SCHEMA
 
 CLASSES = 20
 

@@ -28,12 +28,12 @@ from pathlib import Path
 
 import numpy as np
 
+from src.common.errors import run_command
 from src.delf_config import DelfConfig
-from src.errors import run_command
-from src.extract_feature import Stopwatch, extract_image
+from src.describe.engines.mindspore_graph import FeatureNetwork, has_attention, read_feature_weights
+from src.describe.folder import Stopwatch, extract_image
 from src.extract_utils_np import build_pyramid, pad_to_static
-from src.feature_network import FeatureNetwork, has_attention, read_feature_weights
-from src.images import list_images, read_image
+from src.photos.images import list_images, read_image
 
 
 def _config(has_scores: bool) -> DelfConfig:

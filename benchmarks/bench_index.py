@@ -39,11 +39,11 @@ import numpy as np
 import psutil
 
 from benchmarks.synthetic_features import FeatureWorld
-from src.atomic_files import write_json
-from src.build_feature_dataset import Index, IndexSettings, build_index, load_index
-from src.errors import run_command
+from src.common.atomic_files import write_json
+from src.common.errors import run_command
 from src.feature_io import feature_path, read_features, read_manifest
-from src.index_choice import KINDS
+from src.index.build import Index, IndexSettings, build_index, load_index
+from src.index.choice import KINDS
 
 NEIGHBOURS = 60
 _MB = 2**20

@@ -29,17 +29,17 @@ from pathlib import Path
 
 import psutil
 
+from src.common.errors import UserError, run_command
 from src.delf_config import DelfConfig
-from src.errors import UserError, run_command
-from src.export_model import export_weights
-from src.extract_feature import Engine, described, network_factory
+from src.describe.engines.lite_program import InferProgram, build_program
+from src.describe.engines.mindspore_graph import has_attention, read_feature_weights
+from src.describe.folder import Engine, described, network_factory
+from src.describe.tasks import PhotoTask
 from src.feature_io import feature_path, write_features
-from src.feature_network import has_attention, read_feature_weights
-from src.images import list_images
-from src.infer_program import InferProgram, build_program
-from src.mindir import read_mindir
-from src.mindir_version1 import OLD_VERSION
-from src.photo_task import PhotoTask
+from src.network.export import export_weights
+from src.network.mindir import read_mindir
+from src.network.mindir_version1 import OLD_VERSION
+from src.photos.images import list_images
 
 
 def _export(connection: Connection, checkpoint: str, path: str) -> None:

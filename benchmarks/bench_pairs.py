@@ -29,9 +29,9 @@ import numpy as np
 from skimage.measure import ransac
 from skimage.transform import AffineTransform
 
-from src.errors import UserError, run_command
+from src.common.errors import UserError, run_command
 from src.feature_io import feature_path, read_features, read_manifest
-from src.geometry import VerifySettings, match_descriptors, verify
+from src.ranking.geometry import VerifySettings, match_descriptors, verify
 
 #: scikit-image, too, takes any map.
 ANY_MAP = VerifySettings(max_scale=0)

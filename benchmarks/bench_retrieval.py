@@ -41,12 +41,12 @@ import numpy as np
 from benchmarks.bench_index import build, exact, in_own_process, search
 from benchmarks.bench_pairs import published_verify
 from benchmarks.synthetic_features import VIEWS, FeatureWorld
-from src.atomic_files import write_json
-from src.build_feature_dataset import Index, IndexSettings, load_index
-from src.errors import UserError, run_command
+from src.common.atomic_files import write_json
+from src.common.errors import UserError, run_command
+from src.evaluation.metrics import average_precision
 from src.feature_io import Features
-from src.ranking import RetrievalSettings, rank_images
-from src.retrieval_metrics import average_precision
+from src.index.build import Index, IndexSettings, load_index
+from src.ranking.one_query import RetrievalSettings, rank_images
 
 KINDS = {"float32": "ivf", "compressed": "ivf_sq8"}
 NEIGHBOURS = 60

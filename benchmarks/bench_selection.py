@@ -27,8 +27,8 @@ import numpy as np
 
 from src.box_list_np import BoxList
 from src.box_list_ops_np import non_max_suppression, top_by_score
+from src.common.errors import run_command
 from src.delf_config import DelfConfig
-from src.errors import run_command
 from src.extract_utils_np import LevelSize, receptive_boxes, to_photo_pixels
 
 

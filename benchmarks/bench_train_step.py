@@ -44,7 +44,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from src.errors import UserError, run_command
+from src.common.errors import UserError, run_command
 
 STAGES = ("tuning", "attention")
 OURS, *OTHERS = FRAMEWORKS = ("ours", "PyTorch", "PyTorch NHWC")
@@ -93,7 +93,7 @@ def _build_ours(setup: Setup) -> tuple[np.ndarray, Step]:
 
     from model_utils.device import set_up_device
     from src.delf_model import AttentionNetwork, TuningNetwork
-    from src.train_step import ClassificationLoss, PolynomialDecay, TrainStep
+    from src.training.step import ClassificationLoss, PolynomialDecay, TrainStep
 
     set_up_device("CPU")
     ms.set_seed(0)
@@ -115,7 +115,7 @@ def _build_torch(setup: Setup) -> tuple[np.ndarray, Step]:
     import torch
 
     from benchmarks import torch_delf
-    from src.train_step import learning_rate
+    from src.training.step import learning_rate
 
     networks = {"tuning": torch_delf.TuningNetwork, "attention": torch_delf.AttentionNetwork}
     network = networks[setup.stage](NUM_CLASSES)
@@ -200,7 +200,7 @@ def pipeline_speed(image_size: int, batch_size: int) -> tuple[float, float]:
     from benchmarks.bench_dataset_build import build
     from benchmarks.bench_input_pipeline import measure
     from benchmarks.photo_like import write_photo_like
-    from src.shard_index import find_shards
+    from src.shards.inventory import find_shards
 
     with tempfile.TemporaryDirectory() as work:
         images = Path(work, "photos")

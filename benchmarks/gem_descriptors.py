@@ -30,12 +30,12 @@ from typing import Callable
 import numpy as np
 from tqdm import tqdm
 
-from src.atomic_files import PathLike, write_json, write_text
-from src.convert_h5_to_weight import read_weights
+from src.common.atomic_files import PathLike, write_json, write_text
+from src.common.errors import run_command
 from src.dataset import read_ground_truth
 from src.delf_config import DelfConfig
-from src.errors import run_command
-from src.evaluation_report import format_map_text
+from src.evaluation.metrics import evaluate
+from src.evaluation.report import format_map_text
 from src.extract_utils_np import build_pyramid
 from src.feature_io import (
     MANIFEST_NAME,
@@ -48,9 +48,9 @@ from src.feature_io import (
     write_features,
     write_manifest,
 )
-from src.images import UnreadableImageError, list_images, read_image
-from src.network_weights import fingerprint, fold_batch_norm, load_weights
-from src.retrieval_metrics import evaluate
+from src.network.keras_h5 import read_weights
+from src.network.weights import fingerprint, fold_batch_norm, load_weights
+from src.photos.images import UnreadableImageError, list_images, read_image
 
 LOG = logging.getLogger(__name__)
 

@@ -30,11 +30,11 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from src.atomic_files import PathLike, write_json, write_text
-from src.build_feature_dataset import build_index
+from src.common.atomic_files import PathLike, write_json, write_text
+from src.common.errors import run_command
 from src.dataset import read_ground_truth
-from src.errors import run_command
-from src.evaluation_report import format_map_text
+from src.evaluation.metrics import evaluate
+from src.evaluation.report import format_map_text
 from src.feature_io import (
     MANIFEST_NAME,
     Features,
@@ -45,9 +45,9 @@ from src.feature_io import (
     write_features,
     write_manifest,
 )
-from src.images import UnreadableImageError, list_images, read_image
-from src.perform_retrieval import retrieve
-from src.retrieval_metrics import evaluate
+from src.index.build import build_index
+from src.photos.images import UnreadableImageError, list_images, read_image
+from src.ranking.all_queries import retrieve
 
 LOG = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from model_utils.data_archives import find_archives, unpack_beside
 from model_utils.host_lock import exclusive, make_folder, state_folder
-from src.atomic_files import write_json
-from src.errors import UserError, one_line
+from src.common.atomic_files import write_json
+from src.common.errors import UserError, one_line
 
 LOG = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from model_utils.environment import PROJECT_ROOT
-from src.errors import UserError
+from src.common.errors import UserError
 
 DEFAULT_CONFIG = PROJECT_ROOT / "delf_config.yaml"
 

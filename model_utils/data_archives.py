@@ -12,8 +12,8 @@ from pathlib import Path, PurePosixPath
 
 from tqdm import tqdm
 
-from src.archives import CHUNK, Damaged, unpack
-from src.errors import naming_file
+from src.common.errors import naming_file
+from src.downloads.archives import CHUNK, Damaged, unpack
 
 LOG = logging.getLogger(__name__)
 
@@ -36,8 +36,8 @@ def find_archives(folder: Path) -> list[str]:
 def unpack_beside(archive: Path) -> list[str]:
     """Unpack the plain files of an archive into the folder where it lies.
 
-    Hidden files are left out. See `src.archives.unpack` for what happens to files that are there
-    already.
+    Hidden files are left out. See `src.downloads.archives.unpack` for what happens to
+    files that are there already.
 
     Returns:
         The paths of the archive's files below that folder.

@@ -7,7 +7,7 @@ import os
 from functools import cache
 from pathlib import Path
 
-from src.errors import UserError, first_line, uninterrupted
+from src.common.errors import UserError, first_line, uninterrupted
 
 LOG = logging.getLogger(__name__)
 DEVICE_TARGETS = ("auto", "Ascend", "CPU")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from src.errors import UserError
+from src.common.errors import UserError
 
 
 def environment_number(

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from src.errors import UserError, one_line
+from src.common.errors import UserError, one_line
 
 LOG = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from model_utils.device import find_device_target
 from model_utils.environment import PROJECT_ROOT
 from model_utils.environment_number import environment_number
 from model_utils.rank_table import Server, read_rank_table
-from src.errors import UserError
+from src.common.errors import UserError
 
 STAGES = ("tuning", "attn")
 USAGE = (

@@ -19,8 +19,8 @@ from types import ModuleType
 from model_utils.bucket import bring, copy_folder, read_note
 from model_utils.config import Config
 from model_utils.host_lock import Attendance, exclusive, make_folder, state_folder
-from src.atomic_files import write_json
-from src.errors import UserError, one_line
+from src.common.atomic_files import write_json
+from src.common.errors import UserError, one_line
 
 LOG = logging.getLogger(__name__)
 

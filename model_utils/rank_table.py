@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from src.errors import UserError
+from src.common.errors import UserError
 
 
 @dataclass(frozen=True)

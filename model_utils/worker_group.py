@@ -13,7 +13,7 @@ import numpy as np
 
 from model_utils.environment_number import environment_number
 from model_utils.rank_table import read_rank_table
-from src.errors import UserError, first_line
+from src.common.errors import UserError, first_line
 
 # Arrays are sent in pieces of one size, so that there is one graph to compile: 64 MB of float32.
 _PIECE = 1 << 24

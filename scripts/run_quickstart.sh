@@ -37,7 +37,7 @@ evaluate() {
 newest() { find "$folder/ckpt" -name "checkpoint_delf_$1-*.ckpt" 2>/dev/null | sort -V | tail -n 1; }
 
 step "ImageNet weights" bash "$PROJECT_ROOT/scripts/download_pretrained.sh" --weights_only
-step "A small world of landmarks" "$PYTHON" "$PROJECT_ROOT/src/sample_world.py" \
+step "A small world of landmarks" "$PYTHON" "$PROJECT_ROOT/sample_world/build.py" \
     --output_directory="$world" --train_photos=16 --retrieval_photos=8 --distractors=30
 step "Training shards" "$PYTHON" "$PROJECT_ROOT/src/build_image_dataset.py" \
     --train_csv_path="$world/gldv2/train/train.csv" \
@@ -58,6 +58,6 @@ step "Two photos of one landmark matched" "$PYTHON" "$PROJECT_ROOT/eval.py" --ev
     --work_path="$folder/retrieval_dataset"
 
 printf '\n'
-"$PYTHON" "$PROJECT_ROOT/src/compare_maps.py" before="$folder/mAP_before.txt" after="$folder/mAP_after.txt"
+"$PYTHON" "$PROJECT_ROOT/src/evaluation/compare_maps.py" before="$folder/mAP_before.txt" after="$folder/mAP_after.txt"
 printf '\nPictures: %s\n          %s\nWhat each query found: %s\nAll of it took %d s.\n' \
     "$world/contact_sheet.jpg" "$folder/eval_match.png" "$folder/mAP_after_page/index.html" "$SECONDS"

@@ -26,9 +26,9 @@ import mindspore.dataset as ds
 import numpy as np
 from mindspore import Tensor
 
-from src.errors import UserError
-from src.photo_check import read_frame
-from src.shard_index import Shards, count_classes, count_labels, find_shards
+from src.common.errors import UserError
+from src.photos.jpeg_check import read_frame
+from src.shards.inventory import Shards, count_classes, count_labels, find_shards
 
 __all__ = ["PhotoBatches", "count_classes", "create_dataset", "find_shards", "random_crop"]
 

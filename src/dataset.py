@@ -17,8 +17,8 @@ from typing import Any, Callable
 
 import numpy as np
 
-from src.atomic_files import PathLike
-from src.errors import UserError
+from src.common.atomic_files import PathLike
+from src.common.errors import UserError
 
 LOG = logging.getLogger(__name__)
 

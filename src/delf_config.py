@@ -5,11 +5,12 @@ The defaults are those of DELF (Noh et al., ICCV 2017, section 3 and the publish
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import math
 from typing import Any
 
-from src.errors import UserError
+from src.common.errors import UserError
 
 SCORES = ("attention", "norm")
 
@@ -86,3 +87,28 @@ class DelfConfig:
     def settings(self) -> dict[str, Any]:
         """Return the fields as a dictionary of JSON values."""
         return {**dataclasses.asdict(self), "image_scales": list(self.image_scales)}
+
+
+def add_config_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add an option for each setting of the features that a person may want to change."""
+    defaults = DelfConfig()
+    parser.add_argument(
+        "--image_scales", type=float, nargs="+", default=list(defaults.image_scales)
+    )
+    parser.add_argument("--max_feature_num", type=int, default=defaults.max_feature_num)
+    parser.add_argument("--max_level_side", type=int, default=defaults.max_level_side)
+    parser.add_argument("--min_level_side", type=int, default=defaults.min_level_side)
+    parser.add_argument("--score", choices=SCORES, default=defaults.score)
+    parser.add_argument("--score_threshold", type=float, default=defaults.score_threshold)
+    parser.add_argument("--pca_dim", type=int, default=defaults.pca_dim)
+    parser.add_argument("--nms_iou", type=float, default=defaults.nms_iou)
+    for name in ("use_pca", "use_whitening"):
+        parser.add_argument(
+            f"--{name}", action=argparse.BooleanOptionalAction, default=getattr(defaults, name)
+        )
+
+
+def config_from_arguments(arguments: argparse.Namespace) -> DelfConfig:
+    """Return the settings that `add_config_arguments` has read."""
+    known = DelfConfig().settings().keys() & vars(arguments).keys()
+    return DelfConfig(**{name: getattr(arguments, name) for name in known})

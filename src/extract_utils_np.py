@@ -16,10 +16,10 @@ import numpy as np
 
 from src.box_list_np import BoxList
 from src.box_list_ops_np import concatenate, non_max_suppression, top_by_score
+from src.common.errors import UserError
 from src.delf_config import DelfConfig
-from src.errors import UserError
+from src.describe.pca import Pca, project, unit_length
 from src.feature_io import Features
-from src.pca import Pca, project, unit_length
 
 FEATURE_DIMENSION = 1024  # channels of conv4
 

@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from src.atomic_files import PathLike, atomic_path, write_json
-from src.errors import UserError, naming_file
+from src.common.atomic_files import PathLike, atomic_path, write_json
+from src.common.errors import UserError, naming_file
 
 FORMAT = 1
 MANIFEST_NAME = "features.json"

@@ -1,8 +1,9 @@
 """Postprocessing for the inference program: a stream of feature maps in, features out.
 
-The last of the three parts of the chain (see `src/infer_program.py`). The features are chosen and
-reduced by the same `select_features` as everywhere. Whole maps come through the pipe: reading them
-takes tens of milliseconds a photo, and choosing in the program would be a second DELF.
+The last of the three parts of the chain (see `src/describe/engines/lite_program.py`). The features
+are chosen and reduced by the same `select_features` as everywhere. Whole maps come through the
+pipe: reading them takes tens of milliseconds a photo, and choosing in the program would be a second
+DELF.
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from src.delf_config import DelfConfig
+from src.describe.level_stream import ResultFrame
+from src.describe.pca import Pca
 from src.extract_utils_np import select_features
 from src.feature_io import Features
-from src.level_stream import ResultFrame
-from src.pca import Pca
 
 
 class Described(NamedTuple):

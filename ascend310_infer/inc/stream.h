@@ -1,4 +1,4 @@
-// What comes in and what goes out: src/level_stream.py has the description of the format.
+// What comes in and what goes out: src/describe/level_stream.py has the description of the format.
 #ifndef DELF_ASCEND310_INFER_STREAM_H_
 #define DELF_ASCEND310_INFER_STREAM_H_
 

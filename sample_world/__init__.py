@@ -1,0 +1,1 @@
+"""A rendered world of landmarks, for the quickstart and the tests."""

@@ -1,0 +1,1 @@
+"""What every room needs: errors, files written in one step, digests, locks, processes, signals."""

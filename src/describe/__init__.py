@@ -1,0 +1,1 @@
+"""From photos to features: engines, one photo, a folder of photos, PCA."""

@@ -1,0 +1,69 @@
+"""Which photos to describe, and decoding them ahead of whoever needs the pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple, Optional
+
+import numpy as np
+
+from src.common.atomic_files import PathLike
+from src.photos.images import UnreadableImageError, read_image
+
+Box = tuple[float, float, float, float]  # x1, y1, x2, y2 as in the ground truth
+
+
+class PhotoTask(NamedTuple):
+    """A photo to describe.
+
+    Attributes:
+        name: what its features are called.
+        file: path relative to the folder of photos.
+        box: the part to describe; None for all of it.
+    """
+
+    name: str
+    file: str
+    box: Optional[Box] = None  # noqa: UP045 (evaluated by Python 3.9)
+
+
+def read_cropped(path: PathLike, box: Box | None) -> tuple[np.ndarray, tuple[int, int]]:
+    """Read a photo, or the part of it inside a box.
+
+    Returns:
+        uint8 [H, W, 3] and the (y, x) of its first pixel in the whole photo.
+
+    Raises:
+        UnreadableImageError: the photo cannot be read, or the box holds nothing of it.
+    """
+    image = read_image(path)
+    if box is None:
+        return image, (0, 0)
+    height, width = image.shape[:2]
+    left, right = (min(max(round(x), 0), width) for x in (box[0], box[2]))
+    top, bottom = (min(max(round(y), 0), height) for y in (box[1], box[3]))
+    if left >= right or top >= bottom:
+        raise UnreadableImageError(f"box {tuple(box)} holds nothing of {path} ({width}×{height})")
+    return image[top:bottom, left:right], (top, left)
+
+
+def decoded_ahead(
+    images_path: PathLike, tasks: Sequence[PhotoTask]
+) -> Iterator[tuple[PhotoTask, Future]]:
+    """Yield each task with the future of its `read_cropped`, the next photo being read meanwhile.
+
+    One photo ahead, never more: a large one takes half a gigabyte.
+    """
+
+    def read(task: PhotoTask) -> tuple[np.ndarray, tuple[int, int]]:
+        return read_cropped(Path(images_path, task.file), task.box)
+
+    with ThreadPoolExecutor(1, thread_name_prefix="decode") as decoder:
+        coming = decoder.submit(read, tasks[0]) if tasks else None
+        for number, task in enumerate(tasks):
+            current = coming
+            if number + 1 < len(tasks):
+                coming = decoder.submit(read, tasks[number + 1])
+            yield task, current

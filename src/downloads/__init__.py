@@ -1,0 +1,1 @@
+"""Data sets and weights from their hosts: resumed, verified, unpacked."""

@@ -1,0 +1,80 @@
+"""Records of what is complete: one small file in the folder `.download` beside each download.
+
+They hold size and time of the file, so that a second run does not read 500 GB again to find out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from src.common.atomic_files import write_json
+
+try:
+    import fcntl
+except ImportError:  # there is no such module on Windows; two downloads at once are not kept apart
+    fcntl = None
+
+LOG = logging.getLogger(__name__)
+
+RECORDS = ".download"
+
+
+@contextlib.contextmanager
+def only_process(path: Path) -> Iterator[None]:
+    """Keep other processes that run this program from working on `path` meanwhile."""
+    lock = _records_folder(path) / f"{path.name}.lock"
+    with open(lock, "ab") as file:
+        if fcntl is not None:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                LOG.info("another process is busy with %s; waiting for it", path.name)
+                fcntl.flock(file, fcntl.LOCK_EX)
+            except OSError as error:  # a file system without locks
+                LOG.debug("%s cannot be locked: %s", lock, error)
+        yield
+
+
+def _records_folder(path: Path) -> Path:
+    """Make the folder of records, which Git is not to look at."""
+    folder = record_path(path).parent
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / ".gitignore").exists():
+        (folder / ".gitignore").write_text("*\n", encoding="ascii")
+    return folder
+
+
+def record_path(path: Path) -> Path:
+    """Return where the record of a downloaded file stands."""
+    return path.parent / RECORDS / f"{path.name}.json"
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Return the record of a file: empty where there is none or it cannot be read."""
+    try:
+        record = json.loads(record_path(path).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def write_record(path: Path, **facts: Any) -> None:
+    """Note that `path`, as it is now, is complete, with further facts about it."""
+    _records_folder(path)
+    write_json(record_path(path), {**_stamp(path), **facts})
+
+
+def is_recorded(path: Path) -> bool:
+    """Tell whether `path` is, by size and time, the file whose completeness was noted."""
+    record = read_record(path)
+    return path.exists() and bool(record) and _stamp(path).items() <= record.items()
+
+
+def _stamp(path: Path) -> dict[str, int]:
+    status = path.stat()
+    return {"size": status.st_size, "mtime_ns": status.st_mtime_ns}

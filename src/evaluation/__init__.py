@@ -1,0 +1,1 @@
+"""Evaluation of retrieval: protocols, ground truth, metrics, tables, the page."""

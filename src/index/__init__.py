@@ -1,0 +1,1 @@
+"""The index of all descriptors: kind, files, building, updating, searching."""

@@ -1,0 +1,180 @@
+"""Which kind of index suits a number of descriptors and a budget of memory."""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import asdict, dataclass
+
+from src.common.errors import UserError
+
+LOG = logging.getLogger(__name__)
+
+FLAT = "flat"
+#: Kinds that look at the lists nearest to a query, from the most to the least memory.
+LISTED_KINDS = ("ivf", "ivf_fp16", "ivf_sq8", "ivf_pq")
+KINDS = ("auto", FLAT, *LISTED_KINDS)
+
+_MB = 2**20
+#: FAISS learns 8 bits for each part of a product-quantised descriptor.
+_PQ_CENTROIDS = 256
+#: Fewer descriptors than this for a list are no basis for its centre.
+_FEWEST_PER_LIST = 39
+
+
+@dataclass(frozen=True)
+class IndexSettings:
+    """What kind of index is built.
+
+    Attributes:
+        kind: "flat" compares a query with every descriptor: exact. The others sort the descriptors
+            into lists (inverted file, IVF) and look into those nearest to the query: "ivf" keeps
+            them in float32, "ivf_fp16" in half of the memory and without loss, "ivf_sq8" as one
+            byte a dimension, "ivf_pq" as one byte for two dimensions (product quantisation).
+            "auto": flat for few descriptors, else the first of them that fits into `memory`.
+        memory: budget in MB (2**20) of what has to be in memory to search quickly; 0 = no limit.
+            Only "auto" heeds it.
+        exact_features: "auto" compares with every descriptor up to this number of them.
+        lists: number of lists; 0 = the power of two nearest to four times the square root of the
+            number of descriptors.
+        probes: lists looked into for a query descriptor; 0 = as many as `recall` needs, measured
+            when the index is built.
+        recall: share of the 60 nearest descriptors that are to be found.
+        training: descriptors a list that the centres of the lists are learnt from, taken evenly.
+        iterations: of k-means.
+        seed: of the choice of descriptors and of k-means.
+        growth: an index that has grown by this factor is built anew where another kind or another
+            number of lists suits it better.
+    """
+
+    kind: str = "auto"
+    memory: int = 1200
+    exact_features: int = 50_000
+    lists: int = 0
+    probes: int = 0
+    recall: float = 0.95
+    training: int = 50
+    iterations: int = 10
+    seed: int = 0
+    growth: float = 2.0
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise UserError(f"there is no kind of index {self.kind!r}; take {', '.join(KINDS)}")
+        lowest = {"memory": 0, "exact_features": 0, "lists": 0, "probes": 0, "training": 1}
+        lowest.update(iterations=1, seed=0, growth=1)
+        for name, least in lowest.items():
+            if not getattr(self, name) >= least:
+                raise UserError(f"{name} of the index is {getattr(self, name)}, less than {least}")
+        if not 0 < self.recall <= 1:
+            raise UserError(f"recall of the index is {self.recall}, not between 0 and 1")
+
+
+@dataclass(frozen=True)
+class IndexPlan:
+    """The kind of index for a number of descriptors.
+
+    Attributes:
+        kind: "flat" or one of `LISTED_KINDS`.
+        lists: number of lists; 0 for flat.
+        code: FAISS's name of how a descriptor is kept in a list; "" for flat.
+        code_bytes: length of a kept descriptor.
+    """
+
+    kind: str
+    lists: int = 0
+    code: str = ""
+    code_bytes: int = 0
+
+    def memory(self, rows: int, dimension: int) -> int:
+        """Return the bytes that a search of `rows` descriptors needs in memory.
+
+        The descriptors as they are kept, their numbers (8 bytes, in lists), the image of each (4
+        bytes) and the centres of the lists. Locations and the descriptors for re-matching are read
+        from the disk, of few images each.
+        """
+        numbers = 8 if self.lists else 0
+        return rows * (self.code_bytes + numbers + 4) + self.lists * dimension * 4
+
+    def as_json(self) -> dict[str, object]:
+        """Return the plan as it is written down."""
+        return asdict(self)
+
+
+def choose_plan(settings: IndexSettings, rows: int, dimension: int) -> IndexPlan:
+    """Choose the kind of index for `rows` descriptors.
+
+    Raises:
+        UserError: when there are too few descriptors for the kind or the lists asked for.
+    """
+    if settings.kind != "auto":
+        return _plan(settings.kind, settings, rows, dimension)
+    kinds = [FLAT] if rows <= settings.exact_features else []
+    kinds += [kind for kind in LISTED_KINDS if kind != "ivf_pq" or rows >= _PQ_CENTROIDS]
+    plans = [_plan(kind, settings, rows, dimension) for kind in kinds]
+    budget = settings.memory * _MB if settings.memory else math.inf
+    for plan in plans:
+        if plan.memory(rows, dimension) <= budget:
+            return plan
+    smallest = min(plans, key=lambda plan: plan.memory(rows, dimension))
+    LOG.warning(
+        "the smallest index of %d descriptors, %s, takes %d MB, more than the budget of %d MB; "
+        "what does not fit is read from the disk",
+        rows,
+        smallest.kind,
+        smallest.memory(rows, dimension) // _MB,
+        settings.memory,
+    )
+    return smallest
+
+
+def outgrown(
+    settings: IndexSettings, plan: IndexPlan, chosen_at: int, rows: int, dimension: int
+) -> str | None:
+    """Return why an index chosen at `chosen_at` descriptors does not suit `rows`, None if it does.
+
+    Args:
+        settings: what was asked for.
+        plan: what was chosen.
+        chosen_at: number of descriptors at that time.
+        rows: number of descriptors now.
+        dimension: of a descriptor.
+    """
+    if rows <= chosen_at or settings.kind == FLAT:
+        return None
+    better = choose_plan(settings, rows, dimension)
+    if better == plan:
+        return None
+    if rows > settings.growth * chosen_at:
+        return f"{rows} features instead of {chosen_at}"
+    budget = settings.memory * _MB
+    if settings.kind == "auto" and budget and better.kind != plan.kind:
+        over = plan.memory(rows, dimension) > budget
+        return f"{rows} features no longer fit into {settings.memory} MB" if over else None
+    return None
+
+
+def _plan(kind: str, settings: IndexSettings, rows: int, dimension: int) -> IndexPlan:
+    if kind == FLAT:
+        return IndexPlan(FLAT, code_bytes=4 * dimension)
+    if settings.lists > rows:
+        raise UserError(f"{settings.lists} lists are more than the {rows} features of the index")
+    if kind == "ivf_pq" and rows < _PQ_CENTROIDS:
+        raise UserError(
+            f"an index ivf_pq needs {_PQ_CENTROIDS} features to learn from, and there are {rows}; "
+            "take another kind"
+        )
+    parts = next(p for p in range(max(1, dimension // 2), 0, -1) if dimension % p == 0)
+    code, code_bytes = {
+        "ivf": ("Flat", 4 * dimension),
+        "ivf_fp16": ("SQfp16", 2 * dimension),
+        "ivf_sq8": ("SQ8", dimension),
+        "ivf_pq": (f"PQ{parts}np", parts),  # np: codes are not sorted for a use that is not made
+    }[kind]
+    return IndexPlan(kind, settings.lists or _list_count(rows), code, code_bytes)
+
+
+def _list_count(rows: int) -> int:
+    wanted = round(math.log2(4 * math.sqrt(rows)))
+    most = math.floor(math.log2(max(1, rows // _FEWEST_PER_LIST)))
+    return 2 ** min(wanted, most)

@@ -1,0 +1,294 @@
+"""The files of an index folder: which belong to it, are they whole, and who may write them.
+
+`index.json` names the files of the index as it is; it is replaced last, in one step, so that a
+program killed at any moment leaves the index as it was. Files carry the number of the generation
+that made them. Descriptors and locations are only ever appended to: an index that a search has open
+keeps what it maps. What killed programs left behind is removed by the next one that writes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import re
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from src.common.atomic_files import PathLike, write_json
+from src.common.errors import UserError, naming_file
+
+FORMAT = 2
+DESCRIPTION = "index.json"
+_LOCK = "index.lock"
+_OURS = re.compile(
+    r"(descriptors|locations)-\d+\.bin|images-\d+\.npz|trained-\d+\.faiss|lists-\d+-\d+\.bin"
+    r"|\.index\.\d+\.tmp\.json|" + re.escape(_LOCK)
+)
+# What a checksum looks at: reading gigabytes at every opening would take longer than the search.
+_SAMPLES = 16
+_SAMPLE_BYTES = 4096
+
+
+class DamagedError(ValueError):
+    """A file of an index is missing, shortened or another one."""
+
+
+@dataclass(frozen=True)
+class ImageTable:
+    """Where each image's features lie in the files of rows.
+
+    Rows that belong to no image are those of images that were removed or replaced.
+
+    Attributes:
+        names: image names, sorted.
+        starts: int64 [images], first row.
+        counts: int64 [images], number of rows.
+        extents: float64 [images], `geometry.extent` of the features in pixels.
+        checksums: of each feature file; "" where the photo could not be read.
+    """
+
+    names: tuple[str, ...]
+    starts: np.ndarray
+    counts: np.ndarray
+    extents: np.ndarray
+    checksums: tuple[str, ...]
+
+    @property
+    def features(self) -> int:
+        """Number of rows that belong to an image."""
+        return int(self.counts.sum())
+
+    def select(self, names: Iterable[str]) -> ImageTable:
+        """Return the table of some of its images."""
+        wanted = set(names)
+        kept = [i for i, name in enumerate(self.names) if name in wanted]
+        return ImageTable(
+            tuple(self.names[i] for i in kept),
+            self.starts[kept],
+            self.counts[kept],
+            self.extents[kept],
+            tuple(self.checksums[i] for i in kept),
+        )
+
+    def joined(self, other: ImageTable) -> ImageTable:
+        """Return the table of the images of both, sorted."""
+        names = self.names + other.names
+        order = sorted(range(len(names)), key=names.__getitem__)
+        checksums = self.checksums + other.checksums
+        return ImageTable(
+            tuple(names[i] for i in order),
+            np.concatenate([self.starts, other.starts])[order],
+            np.concatenate([self.counts, other.counts])[order],
+            np.concatenate([self.extents, other.extents])[order],
+            tuple(checksums[i] for i in order),
+        )
+
+    def live_runs(self) -> list[tuple[int, int]]:
+        """Return the ranges (start, end) of rows that belong to images, as few as possible."""
+        runs: list[tuple[int, int]] = []
+        for i in np.argsort(self.starts, kind="stable"):
+            start, end = int(self.starts[i]), int(self.starts[i] + self.counts[i])
+            if start == end:
+                continue
+            if runs and runs[-1][1] == start:
+                runs[-1] = (runs[-1][0], end)
+            else:
+                runs.append((start, end))
+        return runs
+
+    def write(self, path: Path) -> None:
+        """Write the table; equal tables give equal bytes."""
+        names = np.frombuffer(json.dumps(self.names).encode(), dtype=np.uint8)
+        with path.open("wb") as file, naming_file(path):
+            np.savez(
+                file,
+                names=names,
+                starts=self.starts,
+                counts=self.counts,
+                extents=self.extents,
+                checksums=np.array(self.checksums, dtype="S64"),
+            )
+
+    @classmethod
+    def read(cls, path: Path) -> ImageTable:
+        """Read a table back.
+
+        Raises:
+            DamagedError: the file is not whole.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                table = cls(
+                    tuple(json.loads(arrays["names"].tobytes())),
+                    arrays["starts"],
+                    arrays["counts"],
+                    arrays["extents"],
+                    tuple(text.decode() for text in arrays["checksums"].tolist()),
+                )
+        except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+            raise DamagedError(f"{path.name}: {error}") from None
+        lengths = {len(part) for part in vars(table).values()}
+        if len(lengths) != 1:
+            raise DamagedError(f"{path.name}: its parts differ in length")
+        return table
+
+
+def read_description(index_folder: PathLike) -> dict[str, Any]:
+    """Return what `index.json` says: settings, numbers of images and features, kind, files.
+
+    Raises:
+        UserError: when the folder holds no complete index.
+    """
+    path = Path(index_folder) / DESCRIPTION
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise UserError(f"there is no index in {index_folder}; build it first") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot read {path} ({error}); delete {index_folder} and build") from None
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise UserError(f"{path} is not of format {FORMAT}; delete {index_folder} and build")
+    keys = {"generation", "settings", "files", "images", "rows", "features", "dimension", "search"}
+    missing = ", ".join(sorted(keys - content.keys()))
+    if missing:
+        raise UserError(f"{path} lacks {missing}; delete {index_folder} and build")
+    return content
+
+
+def write_description(folder: Path, content: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
+    """Make files the index: from this moment on readers see them.
+
+    Args:
+        folder: the index folder.
+        content: what the index is.
+        sizes: bytes of each file that belong to the index, from its start.
+    """
+    files = {
+        name: {"bytes": size, "checksum": sampled_checksum(folder / name, size)}
+        for name, size in sizes.items()
+    }
+    write_json(folder / DESCRIPTION, {"format": FORMAT, **content, "files": files})
+
+
+def check_files(folder: Path, description: Mapping[str, Any]) -> None:
+    """Look at the length of each file of an index and at samples of its content.
+
+    Raises:
+        DamagedError: naming the first file that is missing, too short or another one.
+    """
+    for name, known in sorted(description["files"].items()):
+        path = folder / name
+        if not _OURS.fullmatch(name):
+            raise DamagedError(f"{name} in {DESCRIPTION} is no file of an index")
+        try:
+            size = path.stat().st_size
+        except FileNotFoundError:
+            raise DamagedError(f"{name} is missing") from None
+        if size < known["bytes"]:
+            raise DamagedError(f"{name} has {size} bytes, not {known['bytes']}")
+        if sampled_checksum(path, known["bytes"]) != known["checksum"]:
+            raise DamagedError(f"{name} holds something else")
+
+
+def sampled_checksum(path: Path, size: int) -> int:
+    """Return a checksum of some blocks of the first `size` bytes of a file."""
+    checksum = zlib.crc32(str(size).encode())
+    last = max(0, size - _SAMPLE_BYTES)
+    with path.open("rb") as file:
+        for offset in sorted({last * i // (_SAMPLES - 1) for i in range(_SAMPLES)}):
+            file.seek(offset)
+            checksum = zlib.crc32(file.read(min(_SAMPLE_BYTES, size - offset)), checksum)
+    return checksum
+
+
+@contextlib.contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Let one process at a time write an index; remove what a killed one left behind.
+
+    An error in the block leaves the index as it was, and no index where none was.
+
+    Raises:
+        UserError: another process writes it, or the folder holds something else.
+    """
+    is_new = not folder.exists()
+    _refuse_foreign(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot make the folder {folder} ({error.strerror})") from None
+    with _locked(folder):
+        remove_left_overs(folder)
+        try:
+            yield
+        finally:
+            remove_left_overs(folder)
+            # A folder that was there, empty, stays.
+            if is_new and [path.name for path in folder.iterdir()] == [_LOCK]:
+                (folder / _LOCK).unlink()
+                folder.rmdir()
+
+
+def _refuse_foreign(folder: Path) -> None:
+    if (folder / DESCRIPTION).exists() or not folder.exists():
+        return
+    if not folder.is_dir() or any(not _OURS.fullmatch(path.name) for path in folder.iterdir()):
+        raise UserError(f"{folder} is there already and is no index; give another folder")
+
+
+def remove_left_overs(folder: Path) -> None:
+    """Remove files of an index that `index.json` does not name, and what was appended in vain."""
+    try:
+        known = read_description(folder)["files"] if (folder / DESCRIPTION).exists() else {}
+    except UserError:  # nobody can say what belongs to it
+        return
+    for path in folder.iterdir():
+        if path.name in known:
+            if path.stat().st_size > known[path.name]["bytes"]:
+                os.truncate(path, known[path.name]["bytes"])
+        elif _OURS.fullmatch(path.name) and path.name != _LOCK:
+            path.unlink()
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    path = folder / _LOCK
+    while True:
+        try:
+            file = path.open("ab")
+        except OSError as error:
+            raise UserError(f"cannot write in {folder} ({error.strerror})") from None
+        with file:
+            try:
+                # lockf, not flock: workers that a killed process has forked do not keep the lock
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                if error.errno not in (errno.EACCES, errno.EAGAIN):
+                    raise UserError(
+                        f"cannot lock {path} ({error}); put the index on a disk that has locks"
+                    ) from None
+                raise UserError(
+                    f"another process is writing the index {folder}; run this again when it is done"
+                ) from None
+            if not _is_same_file(path, file.fileno()):  # its holder has just removed it
+                continue
+            try:
+                yield
+            finally:
+                path.unlink(missing_ok=True)
+            return
+
+
+def _is_same_file(path: Path, handle: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(handle))
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,260 @@
+"""An index folder, opened for searching: everything stays on the disk until it is looked at.
+
+Rows are numbered in the order of the image names, whatever the order in which photos came and went:
+an index that was brought up to date numbers its rows as one that was built anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Union
+
+import faiss
+import numpy as np
+
+from src.common.atomic_files import PathLike
+from src.common.errors import UserError
+from src.index.choice import FLAT
+from src.index.files import DamagedError, ImageTable, check_files, read_description
+from src.index.lists import open_lists
+
+#: Openings that meet a program which is just replacing the files.
+_OPENINGS = 5
+
+
+class Rows:
+    """Rows of a file [rows, width] in the order of the image names.
+
+    Takes slices and arrays of row numbers, as an array does; one image's slice is not copied.
+    """
+
+    def __init__(self, stored: np.ndarray, offsets: np.ndarray, starts: np.ndarray):
+        self._stored = stored
+        self._offsets = offsets
+        self._shifts = starts - offsets[:-1]
+        self.shape = (int(offsets[-1]), stored.shape[1])
+        self.dtype = stored.dtype
+        self.ndim = 2
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        rest: tuple = ()
+        if isinstance(key, tuple):
+            key, rest = key[0], key[1:]
+        if isinstance(key, slice):
+            start, end, step = key.indices(len(self))
+            image = np.searchsorted(self._offsets, start, side="right") - 1
+            if step == 1 and start < end <= self._offsets[image + 1]:
+                shift = self._shifts[image]
+                return self._stored[(slice(start + shift, end + shift), *rest)]
+            key = np.arange(start, end, step)
+        rows = np.asarray(key)
+        if rows.dtype == bool:
+            rows = np.flatnonzero(rows)
+        rows = np.where(rows < 0, rows + len(self), rows).astype(np.int64)
+        if rows.size and not 0 <= rows.min() <= rows.max() < len(self):
+            raise IndexError(f"row out of range for {len(self)} rows")
+        images = np.searchsorted(self._offsets, rows, side="right") - 1
+        return self._stored[(rows + self._shifts[images], *rest)]
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        return np.asarray(self[:], dtype=dtype)
+
+
+#: What rows are read from: a memory map, or `Rows` after an update.
+RowArray = Union[np.ndarray, Rows]
+
+
+@dataclass(frozen=True)
+class Index:
+    """An index folder, opened.
+
+    Attributes:
+        folder: where it is.
+        names: image names, sorted.
+        offsets: int64 [images + 1]; the features of image i are rows offsets[i]:offsets[i + 1].
+        descriptors: float32 [features, D] of unit length, on the disk whatever the kind of index.
+        locations: float32 [features, 2] (y, x) in pixels of the original image, on the disk.
+        extents: float64 [images], `geometry.extent` of each image's features in pixels.
+        settings: what it was built with: features, kind of index, checksum of the features.
+        description: all of `index.json`.
+    """
+
+    folder: Path
+    names: tuple[str, ...]
+    offsets: np.ndarray
+    descriptors: RowArray
+    locations: RowArray
+    extents: np.ndarray
+    settings: dict[str, Any]
+    description: dict[str, Any]
+    _images: ImageTable
+    _stored: np.ndarray
+    _lists: tuple[faiss.IndexIVF, ...]
+
+    @property
+    def image_count(self) -> int:
+        """Number of images, those without features included."""
+        return len(self.names)
+
+    @property
+    def dimension(self) -> int:
+        """Length D of a descriptor."""
+        return self._stored.shape[1]
+
+    @cached_property
+    def image_of(self) -> np.ndarray:
+        """The image of each feature, int32 [features]."""
+        images = np.arange(self.image_count, dtype=np.int32)
+        return np.repeat(images, np.diff(self.offsets))
+
+    def nearest(self, descriptors: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Find the nearest features of the index.
+
+        Uses as many threads as FAISS is set to.
+
+        Args:
+            descriptors: float32 [N, D].
+            k: number of neighbours, at least 1.
+
+        Returns:
+            Squared distances float32 [N, k] and rows int64 [N, k], nearest first, of equal
+            distances the lower row first. Where fewer are found, the row is -1 and the distance
+            infinite. With compressed kinds the distances are to what the codes say.
+
+        Raises:
+            UserError: the descriptors are not as long as those of the index.
+        """
+        queries = np.ascontiguousarray(descriptors, dtype=np.float32)
+        if queries.ndim != 2 or queries.shape[1] != self.dimension:
+            raise UserError(
+                f"the query's descriptors have {queries.shape[-1]} dimensions, those of the index "
+                f"{self.folder} have {self.dimension}; extract both with the same settings"
+            )
+        if k < 1:
+            raise ValueError(f"{k} neighbours asked for")
+        if not len(queries):
+            return np.zeros((0, k), dtype=np.float32), np.zeros((0, k), dtype=np.int64)
+        found = self._in_lists(queries, k) if self._lists else self._in_all(queries, k)
+        squares = np.concatenate([part[0] for part in found], axis=1)
+        rows = self._numbered(np.concatenate([part[1] for part in found], axis=1))
+        squares = np.where(rows < 0, np.float32(np.inf), np.maximum(squares, 0))
+        order = np.lexsort((rows, squares), axis=1)[:, :k]
+        squares = np.take_along_axis(squares, order, axis=1)
+        rows = np.take_along_axis(rows, order, axis=1)
+        missing = ((0, 0), (0, k - rows.shape[1]))
+        return (
+            np.pad(squares, missing, constant_values=np.inf),
+            np.pad(rows, missing, constant_values=-1),
+        )
+
+    def _in_lists(self, queries: np.ndarray, k: int) -> list[tuple[np.ndarray, np.ndarray]]:
+        probes = self.description["search"]["probes"]
+        parameters = faiss.SearchParametersIVF(nprobe=probes, sel=self._live)
+        return [part.search(queries, k, params=parameters) for part in self._lists]
+
+    def _in_all(self, queries: np.ndarray, k: int) -> list[tuple[np.ndarray, np.ndarray]]:
+        found = []
+        for start, end in self._runs:
+            squares, rows = faiss.knn(queries, self._stored[start:end], min(k, end - start))
+            found.append((squares, rows + start))
+        return found
+
+    @cached_property
+    def _runs(self) -> list[tuple[int, int]]:
+        return self._images.live_runs()
+
+    @cached_property
+    def _live(self) -> faiss.IDSelector | None:
+        """Which rows belong to images; None where all do, which is faster."""
+        if self.offsets[-1] == len(self._stored):
+            return None
+        bits = np.zeros(len(self._stored), dtype=bool)
+        for start, end in self._runs:
+            bits[start:end] = True
+        packed = np.packbits(bits, bitorder="little")
+        selector = faiss.IDSelectorBitmap(len(packed), faiss.swig_ptr(packed))
+        selector.bits = packed  # FAISS does not keep a copy
+        return selector
+
+    @cached_property
+    def _by_start(self) -> np.ndarray:
+        full = np.flatnonzero(self._images.counts)
+        return full[np.argsort(self._images.starts[full])]
+
+    def _numbered(self, stored: np.ndarray) -> np.ndarray:
+        """Return the rows in the order of the names of rows as they are stored; -1 stays."""
+        starts = self._images.starts[self._by_start]
+        images = self._by_start[np.searchsorted(starts, np.maximum(stored, 0), side="right") - 1]
+        rows = stored + self.offsets[images] - self._images.starts[images]
+        return np.where(stored < 0, -1, rows)
+
+
+def load_index(index_folder: PathLike) -> Index:
+    """Open an index folder.
+
+    An index that is brought up to date meanwhile stays as it was for those who have it open.
+
+    Raises:
+        UserError: when there is no index, or its files are damaged or do not belong together.
+    """
+    folder = Path(index_folder)
+    for attempt in range(_OPENINGS):
+        description = read_description(folder)
+        try:
+            return _open(folder, description)
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+            replaced = read_description(folder)["generation"] != description["generation"]
+            if replaced and attempt + 1 < _OPENINGS:
+                continue
+            raise UserError(
+                f"the index {folder} is damaged ({error}); delete it and build it again"
+            ) from None
+    raise AssertionError("unreachable")
+
+
+def _open(folder: Path, description: Mapping[str, Any]) -> Index:
+    check_files(folder, description)
+    rows, dimension = description["rows"], description["dimension"]
+    search = description["search"]
+    images = ImageTable.read(folder / search["images_file"])
+    offsets = np.concatenate([[0], np.cumsum(images.counts)]).astype(np.int64)
+    described = (description["images"], description["features"])
+    if (len(images.names), images.features) != described:
+        raise DamagedError("its files do not belong together")
+    stored = _mapped(folder / search["descriptors_file"], (rows, dimension))
+    locations = _mapped(folder / search["locations_file"], (rows, 2))
+    lists: Sequence[faiss.IndexIVF] = ()
+    if search["plan"]["kind"] != FLAT:
+        trained = folder / search["trained_file"]
+        lists = [open_lists(folder / name, trained) for name in search["lists_files"]]
+        if lists[0].d != dimension or sum(part.ntotal for part in lists) != rows:
+            raise DamagedError("its files do not belong together")
+    in_order = rows == images.features and (
+        (images.starts == offsets[:-1]) | (images.counts == 0)
+    ).all()  # fmt: skip
+    arrays = [stored, locations]
+    if not in_order:
+        arrays = [Rows(array, offsets, images.starts) for array in arrays]
+    return Index(
+        folder=folder,
+        names=images.names,
+        offsets=offsets,
+        descriptors=arrays[0],
+        locations=arrays[1],
+        extents=images.extents,
+        settings=description["settings"],
+        description=dict(description),
+        _images=images,
+        _stored=stored,
+        _lists=tuple(lists),
+    )
+
+
+def _mapped(path: Path, shape: tuple[int, int]) -> np.ndarray:
+    return np.memmap(path, dtype=np.float32, mode="r", shape=shape)

@@ -1,0 +1,220 @@
+"""Exporting the feature network as MindIR, and checking the file against the network."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from model_utils.device import set_up_device
+from src.common.errors import UserError, naming_file
+from src.delf_config import DelfConfig
+from src.describe.engines.mindspore_graph import has_attention, read_feature_weights, softplus
+from src.network.mindir import read_proto
+from src.network.mindir_version1 import OLD_VERSION, to_version1
+from src.network.weights import Weights, load_weights
+
+if TYPE_CHECKING:
+    import mindspore as ms
+    from mindspore import nn
+
+LOG = logging.getLogger(__name__)
+
+NATIVE_VERSION = 0  # whatever this MindSpore writes
+# The sides a model for pictures of any size is tried with.
+DYNAMIC_SIDES = ((96, 128), (161, 95))
+# A larger input than this many pixels is tried in small.
+CHECKED_PIXELS = 2_000_000
+SMALL_SIDES = (96, 128)
+
+
+def export_model(
+    checkpoint: str | Path,
+    output: str | Path,
+    shape: Sequence[int],
+    device_target: str = "auto",
+    device_id: int = 0,
+    version: int = NATIVE_VERSION,
+) -> Path:
+    """Export the network of a checkpoint of the attention stage: conv4 features and scores.
+
+    Args:
+        checkpoint: a .ckpt of the attention stage.
+        output: the file to write; `.mindir` is added where it is missing.
+        shape: batch, 3, height and width of the input; height and width 0 for any size.
+        device_target: where it is exported; see `model_utils.device`.
+        device_id: which Ascend.
+        version: of the MindIR: that of this MindSpore, or 1 for older runtimes.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        UserError: the checkpoint has no attention, the shape is impossible, or the file, loaded
+            back, does not compute what the network computes.
+    """
+    weights = read_feature_weights(checkpoint)
+    if not has_attention(weights):
+        raise UserError(f"{checkpoint} holds no attention; export a checkpoint of the attn stage")
+    return export_weights(
+        weights, str(checkpoint), output, shape, device_target, device_id, version
+    )
+
+
+def export_weights(
+    weights: Weights,
+    source: str,
+    output: str | Path,
+    shape: Sequence[int],
+    device_target: str = "auto",
+    device_id: int = 0,
+    version: int = NATIVE_VERSION,
+) -> Path:
+    """Export the network with some weights; see `export_model`.
+
+    Weights without an attention give a model whose scores are all alike: good for features that are
+    picked by their norm.
+    """
+    batch, channels, height, width = _checked_shape(shape)
+    set_up_device(device_target, device_id)
+    from src.delf_model import FeatureExtractor
+
+    network, reference = FeatureExtractor(portable=True), FeatureExtractor()
+    if not has_attention(weights):
+        attention = {
+            name: np.zeros(parameter.shape, np.float32)
+            for name, parameter in network.parameters_and_names()
+            if name.startswith("attention.")
+        }
+        weights = {**weights, **attention}
+    for cell in (network, reference):
+        load_weights(cell, weights, source)
+        cell.set_train(False)
+    dims = [batch, channels, height or None, width or None]
+    output = Path(output)
+    if output.suffix != ".mindir":
+        output = output.with_name(output.name + ".mindir")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with _exported(network, output, dims, version) as written:
+        if height * width * batch <= CHECKED_PIXELS:
+            _check_outputs(written, reference, dims)
+        else:
+            # The full size takes minutes and gigabytes on CPU. The same graph is tried in small,
+            # and the large file must hold the same weights.
+            small = [1, channels, *SMALL_SIDES]
+            with _exported(network, output.with_name("small"), small, version) as small_file:
+                _check_outputs(small_file, reference, small)
+            _check_weights(written, network)
+        os.replace(written, output)
+    LOG.info("%s: %.1f MB, input %s", output, output.stat().st_size / 1e6, dims)
+    return output
+
+
+@contextlib.contextmanager
+def _exported(
+    network: nn.Cell, output: Path, dims: list[int | None], version: int
+) -> Iterator[Path]:
+    """Export beside `output` under a temporary name, which is gone afterwards."""
+    import mindspore as ms
+
+    inputs = (
+        ms.Tensor(shape=dims, dtype=ms.float32)
+        if None in dims
+        else ms.Tensor(np.zeros(dims, np.float32))
+    )
+    # MindSpore adds the ending by itself, so the name it is given has none.
+    temporary = output.with_name(f".{output.stem}.{os.getpid()}.tmp")
+    written = temporary.with_name(temporary.name + ".mindir")
+    try:
+        ms.export(network, inputs, file_name=str(temporary), file_format="MINDIR")
+        # MindSpore makes files that their owner can only read.
+        written.chmod(0o644)
+        if version == OLD_VERSION:
+            _rewrite(written, dims)
+        yield written
+    finally:
+        written.unlink(missing_ok=True)
+
+
+def _rewrite(path: Path, dims: list[int | None]) -> None:
+    """Bring a file to version 1, and make sure that it computes the very same."""
+    import mindspore as ms
+
+    model = read_proto(path)
+    native = ms.nn.GraphCell(ms.load(str(path)))
+    to_version1(model)
+    with naming_file(path):
+        path.write_bytes(model.SerializeToString())
+    if np.prod([side or 1 for side in dims]) > 3 * CHECKED_PIXELS:
+        return  # tried in small, see `export_weights`
+    rewritten = ms.nn.GraphCell(ms.load(str(path)))
+    for height, width in _tried_sides(dims):
+        noise = _noise(dims[0], height, width)
+        for found, wanted in zip(rewritten(noise), native(noise)):
+            if found.shape != wanted.shape or (found.asnumpy() != wanted.asnumpy()).any():
+                raise UserError("MindIR version 1 computes something else: it was not kept")
+    LOG.info("MindIR version 1 computes what the native version computes, to the bit")
+
+
+def _tried_sides(dims: list[int | None]) -> tuple[tuple[int, int], ...]:
+    return DYNAMIC_SIDES if None in dims else ((dims[2], dims[3]),)
+
+
+def _noise(batch: int, height: int, width: int) -> ms.Tensor:
+    import mindspore as ms
+
+    generator = np.random.default_rng(0)
+    return ms.Tensor(generator.uniform(-1, 1, (batch, 3, height, width)).astype(np.float32))
+
+
+def _checked_shape(shape: Sequence[int]) -> tuple[int, int, int, int]:
+    levels = len(DelfConfig().image_scales)
+    if len(shape) != 4 or shape[0] < 1 or shape[1] != 3 or min(shape) < 0:
+        raise UserError(
+            f"export_shape is {list(shape)}; give batch, 3, height and width, for instance "
+            f"{levels},3,2048,2048 or 1,3,0,0 for pictures of any size"
+        )
+    batch, channels, height, width = shape
+    if (height == 0) != (width == 0):
+        raise UserError("export_shape: height and width are 0 together (any size) or not at all")
+    return batch, channels, height, width
+
+
+def _check_outputs(path: Path, network: nn.Cell, dims: list[int | None]) -> None:
+    """Run the file and the network on the same noise; raise `UserError` where they differ."""
+    import mindspore as ms
+
+    model = ms.nn.GraphCell(ms.load(str(path)))
+    if None in dims:
+        network.set_inputs(ms.Tensor(shape=dims, dtype=ms.float32))
+    for height, width in _tried_sides(dims):
+        noise = _noise(dims[0], height, width)
+        features, scores = (output.asnumpy() for output in network(noise))
+        for found, wanted in zip(model(noise), (features, softplus(scores))):
+            if found.shape != wanted.shape:
+                raise UserError(
+                    f"the exported model gives shape {found.shape} at {height}×{width}, the "
+                    f"network {wanted.shape}: it was not kept"
+                )
+            difference = float(np.abs(found.asnumpy() - wanted).max())
+            if difference > 1e-4 * max(1.0, float(np.abs(wanted).max())):
+                raise UserError(
+                    f"the exported model differs from the network by {difference:.2g} at "
+                    f"{height}×{width}: it was not kept"
+                )
+    LOG.info("the exported file computes what the network computes")
+
+
+def _check_weights(path: Path, network: nn.Cell) -> None:
+    """Raise `UserError` where the file does not hold the network's weights."""
+    import mindspore as ms
+
+    found = ms.nn.GraphCell(ms.load(str(path))).parameters_dict()
+    for name, parameter in network.parameters_and_names():
+        if name not in found or (found[name].asnumpy() != parameter.asnumpy()).any():
+            raise UserError(f"the exported model lost the weights {name}: it was not kept")

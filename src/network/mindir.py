@@ -1,0 +1,75 @@
+"""Reading what an exported model (MindIR) holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from src.common.atomic_files import PathLike
+from src.common.errors import UserError
+from src.network.weights import fingerprint
+
+if TYPE_CHECKING:
+    from mindspore.train.mind_ir_pb2 import ModelProto
+
+
+@dataclass(frozen=True)
+class MindIr:
+    """An exported model.
+
+    Attributes:
+        version: of the format.
+        input_shape: [N, 3, H, W]; -1 for any.
+        fingerprint: of its weights, the same as that of the checkpoint it was exported from.
+    """
+
+    version: int
+    input_shape: tuple[int, ...]
+    fingerprint: str
+
+
+def read_proto(path: PathLike) -> ModelProto:
+    """Return the content of a MindIR file.
+
+    Raises:
+        UserError: there is no such file, or it is something else.
+    """
+    from google.protobuf.message import DecodeError
+    from mindspore.train.mind_ir_pb2 import ModelProto
+
+    model = ModelProto()
+    try:
+        model.ParseFromString(Path(path).read_bytes())
+    except FileNotFoundError:
+        raise UserError(f"there is no model {path}; export one with export.py") from None
+    except (DecodeError, OSError) as error:
+        raise UserError(f"model {path} cannot be read ({error}); export it again") from None
+    if not model.graph.node:
+        raise UserError(f"model {path} is no MindIR; export it with export.py")
+    return model
+
+
+def read_mindir(path: PathLike) -> MindIr:
+    """Return what identifies a model that `export.py` wrote.
+
+    Raises:
+        UserError: there is no such file, or it is no DELF network.
+    """
+    model = read_proto(path)
+    shapes = [tuple(value.tensor[0].dims) for value in model.graph.input if value.tensor]
+    # The graph's name stands in front of each parameter's own.
+    names = [tensor.name.rpartition(":")[2] for tensor in model.graph.parameter]
+    is_photo = len(shapes) == 1 and len(shapes[0]) == 4 and shapes[0][1] == 3
+    if not is_photo or "backbone.conv1.conv.weight" not in names:
+        raise UserError(
+            f"model {path} takes {' and '.join(map(str, shapes)) or 'nothing'}: it is no DELF "
+            "network; export one with export.py"
+        )
+    weights = {
+        name: np.frombuffer(tensor.raw_data, np.float32).reshape(tuple(tensor.dims))
+        for name, tensor in zip(names, model.graph.parameter)
+    }
+    return MindIr(model.mind_ir_version, shapes[0], fingerprint(weights))

@@ -1,0 +1,1 @@
+"""Ranking: votes, geometry, expansion; one query, all queries, a pair of photos."""

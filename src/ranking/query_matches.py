@@ -1,0 +1,44 @@
+"""Which points of a query match which points of an image of the index: why it was ranked there."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+
+from src.feature_io import Features
+from src.index.build import Index
+from src.ranking.one_query import RetrievalSettings, Votes, search_votes, shortlist, verify_image
+from src.ranking.pair import PairMatch
+
+
+class QueryMatches:
+    """The matches of one query with images of an index, as `rank_images` verifies them.
+
+    Called with the number of an image it returns its matches; those of an image that is not on the
+    shortlist have no inliers, as in the ranking. The index is searched once, at the first call.
+    """
+
+    def __init__(self, index: Index, features: Features, settings: RetrievalSettings):
+        self._index = index
+        self._features = features
+        self._settings = settings
+
+    def __call__(self, image: int) -> PairMatch:
+        """Return the matches with an image."""
+        at = self._votes.of(image)
+        from_query, from_index = self._votes.from_query[at], self._votes.from_index[at]
+        inliers, affine = np.zeros(len(from_query), dtype=bool), None
+        if image in self._listed:
+            found = verify_image(self._index, self._features, self._votes, image, self._settings)
+            inliers, affine = found.inliers, found.affine
+        locations = np.asarray(self._index.locations[from_index])
+        return PairMatch(self._features.locations[from_query], locations, inliers, affine)
+
+    @cached_property
+    def _votes(self) -> Votes:
+        return search_votes(self._index, self._features, self._settings)
+
+    @cached_property
+    def _listed(self) -> frozenset[int]:
+        return frozenset(shortlist(self._votes, self._settings).tolist())

@@ -1,0 +1,153 @@
+"""What a training leaves behind: checkpoints, the summary for MindInsight, the profile."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import re
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Callable
+
+import mindspore as ms
+
+from src.common.errors import UserError
+
+LOG = logging.getLogger(__name__)
+
+
+class CheckpointFolder:
+    """The checkpoints of a stage, `checkpoint_delf_<stage>-<epoch>_<step>.ckpt`.
+
+    The newest `keep` are kept, and beside them the best by validation under the name
+    `best_delf_<stage>-<epoch>_<step>.ckpt`. Those of the other stage are never touched.
+    """
+
+    def __init__(self, folder: str | Path, stage: str, keep: int):
+        self.folder = Path(folder)
+        self.stage = stage
+        self.keep = keep
+
+    def save(self, write: Callable[[Path], None], epoch: int, step: int) -> Path:
+        """Let `write` make the checkpoint of a step; remove what is too many; return the path."""
+        path = self.folder / f"checkpoint_delf_{self.stage}-{epoch}_{step}.ckpt"
+        write(path)
+        for old in self.list()[: -self.keep]:
+            old.unlink()
+        return path
+
+    def save_best(self, write: Callable[[Path], None], epoch: int, step: int) -> Path:
+        """Let `write` make the best checkpoint in place of the one before; return the path."""
+        path = self.folder / f"best_delf_{self.stage}-{epoch}_{step}.ckpt"
+        write(path)
+        for old in self._list("best"):
+            if old != path:
+                old.unlink()
+        return path
+
+    def remove_leftovers(self) -> None:
+        """Remove what a killed run had half written; nobody else may be writing here."""
+        for kind in ("checkpoint", "best"):
+            for path in self.folder.glob(f".{kind}_delf_{self.stage}-*.tmp.*"):
+                path.unlink(missing_ok=True)
+
+    def list(self) -> list[Path]:
+        """Return the checkpoints of this stage, oldest first by epoch and step."""
+        return self._list("checkpoint")
+
+    def best(self) -> Path | None:
+        """Return the best checkpoint, if there is one."""
+        found = self._list("best")
+        return found[-1] if found else None
+
+    def _list(self, kind: str) -> list[Path]:
+        pattern = re.compile(rf"{kind}_delf_{self.stage}-(\d+)_(\d+)\.ckpt")
+        found = ((pattern.fullmatch(path.name), path) for path in self.folder.glob("*.ckpt"))
+        ordered = sorted((int(m[1]), int(m[2]), path) for m, path in found if m)
+        return [path for _, _, path in ordered]
+
+
+@contextlib.contextmanager
+def claimed(folder: str | Path, stage: str) -> Iterator[None]:
+    """Keep the checkpoints of a stage for this process, so that no two trainings mix theirs.
+
+    Raises `UserError` while another process has them. The claim ends with its process, however that
+    ends; where the file system has no locks, nothing is claimed.
+    """
+    path = Path(folder) / f".{stage}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "ab") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            raise UserError(
+                f"another training of this stage is writing to {folder}; wait for its end, stop "
+                "it, or set save_ckpt to another folder"
+            ) from None
+        except OSError as error:
+            LOG.warning("%s cannot be locked (%s)", folder, error.strerror)
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+class Summary:
+    """Scalars over the steps in MindSpore's summary format; does nothing without a folder."""
+
+    def __init__(self, folder: str | Path | None):
+        self._record = None
+        if folder:
+            with _default_termination():
+                self._record = ms.SummaryRecord(str(folder))
+
+    def add(self, step: int, **scalars: float) -> None:
+        """Record named values of a step."""
+        if self._record is None:
+            return
+        for name, value in scalars.items():
+            self._record.add_value("scalar", name, ms.Tensor(value, ms.float32))
+        self._record.record(step)
+
+    def __enter__(self) -> Summary:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._record is not None:
+            self._record.close()
+
+
+@contextlib.contextmanager
+def _default_termination() -> Iterator[None]:
+    """Let processes that are forked inside end by SIGTERM at once.
+
+    MindSpore's summary ends its writers by that signal. With a handler of ours, which they inherit,
+    it would be lost on one that is just about to wait, and the training would never end.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+
+
+@contextlib.contextmanager
+def profiled(folder: str | Path | None) -> Iterator[None]:
+    """Profile the steps done inside; does nothing without a folder."""
+    if not folder:
+        yield
+        return
+    path = Path(folder) / "profiler"
+    path.mkdir(parents=True, exist_ok=True)
+    profiler = ms.Profiler(output_path=str(path))
+    try:
+        yield
+    finally:
+        profiler.analyse()
+        LOG.info("the profile is in %s", path)

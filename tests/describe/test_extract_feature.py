@@ -1,0 +1,476 @@
+import functools
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from src.common.errors import UserError
+from src.delf_config import DelfConfig
+from src.describe.folder import (
+    UNFINISHED_NAME,
+    extract_folder,
+    extract_image,
+    network_outputs,
+    parse_devices,
+)
+from src.describe.pca import Pca, fit_pca
+from src.describe.tasks import read_cropped
+from src.feature_io import read_features, read_manifest
+from src.photos.images import UnreadableImageError
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = DelfConfig(image_scales=(0.5, 1.0), pca_dim=4, max_feature_num=20)
+
+
+class FakeNetwork:
+    """Takes a few numbers from the pixels around the centre of each cell; 12 channels.
+
+    Behaves as the real one does: dynamic shapes, or one static batch. Near the right and lower
+    border it reads the level's last pixels again, so that both forms agree to the bit.
+    """
+
+    def __init__(self, device_id=0, static_shape=None, fingerprint="fake", trouble=None):
+        self.fingerprint = fingerprint
+        self.static_shape = static_shape
+        self.device_id = device_id
+        self.trouble = trouble
+        self.calls = []
+
+    def __call__(self, images):
+        self.calls.append(images.shape)
+        self._meet_trouble()
+        if self.static_shape is None:
+            features = self._features(images[0])
+        else:
+            assert images.shape == self.static_shape
+            features = np.stack([self._features(image) for image in images])
+        return features, np.abs(features).mean(axis=-1)
+
+    @staticmethod
+    def _features(image):
+        padded = np.pad(image, ((0, 0), (0, 3), (0, 3)), mode="edge")
+        height, width = image.shape[1:]
+        channels = [
+            padded[c, dy : dy + height : 32, dx : dx + width : 32]
+            for c in range(3)
+            for dy, dx in ((0, 0), (0, 2), (2, 0), (3, 3))
+        ]
+        return np.stack(channels, axis=-1) + np.float32(0.01)
+
+    def _meet_trouble(self):
+        if self.trouble == "slow":
+            # As MindSpore does while it computes.
+            signal.signal(signal.SIGINT, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+            time.sleep(30)
+        if self.trouble == "die" and self.device_id == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self.trouble == "defect" and self.device_id == 1:
+            raise RuntimeError("the device is on fire")
+        if self.trouble == "user error" and self.device_id == 1:
+            raise UserError("the checkpoint is for something else")
+        if self.trouble and self.device_id == 0:
+            time.sleep(0.05)
+
+
+def fake_factory(**options):
+    """A factory that can be sent to another process."""
+    return functools.partial(FakeNetwork, **options)
+
+
+def _pca():
+    rng = np.random.default_rng(0)
+    return fit_pca(rng.normal(size=(100, 12)).astype(np.float32), 6)
+
+
+PCA = _pca()
+
+
+@pytest.fixture
+def photos(tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    rng = np.random.default_rng(1)
+    for number in range(7):
+        size = (60 + 10 * number, 150 - 10 * number, 3)
+        image = rng.integers(0, 256, size).astype(np.uint8)
+        Image.fromarray(image).save(folder / f"photo_{number}.png")
+    # Photos are older than the features made of them, also where a file system counts in seconds.
+    for file in folder.iterdir():
+        os.utime(file, (1e9, 1e9))
+    return folder
+
+
+def _bytes(folder):
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+# --- one photo
+
+
+def test_static_and_dynamic_networks_give_the_same_features():
+    image = np.random.default_rng(0).integers(0, 256, (90, 130, 3)).astype(np.uint8)
+    dynamic = extract_image(FakeNetwork(), image, CONFIG, PCA)
+    network = FakeNetwork(static_shape=(3, 3, 160, 160))
+    static = extract_image(network, image, CONFIG, PCA)
+    assert network.calls == [(3, 3, 160, 160)]
+    for name in ("locations", "scales", "descriptors", "attention"):
+        assert (getattr(static, name) == getattr(dynamic, name)).all(), name
+    assert len(dynamic) == 20
+
+
+def test_any_texture_gives_features_with_any_weights():
+    for shape in ((20, 20, 3), (1, 2, 3), (3, 900, 3), (400, 2, 3)):
+        image = np.full(shape, 200, np.uint8)
+        image[0, 0, 1] = 199
+        for score in ("attention", "norm"):
+            config = DelfConfig(pca_dim=4, score=score, score_threshold=0.9)
+            features = extract_image(FakeNetwork(), image, config, PCA)
+            assert len(features) > 0, shape
+            assert (features.locations < shape[:2]).all()
+
+
+@pytest.mark.parametrize("static_shape", [None, (2, 3, 64, 64)])
+def test_no_texture_needs_no_network(static_shape):
+    network = FakeNetwork(static_shape=static_shape)
+    features = extract_image(network, np.full((50, 60, 3), 7, np.uint8), CONFIG, PCA)
+    assert features.descriptors.shape == (0, 4)
+    assert network.calls == []
+
+
+def test_levels_go_through_the_network_one_by_one():
+    network = FakeNetwork()
+    image = np.eye(64, dtype=np.uint8)[..., None].repeat(3, axis=2)
+    outputs = network_outputs(network, image, CONFIG)
+    assert network.calls == [(1, 3, 32, 32), (1, 3, 64, 64)]
+    assert [output.scores.shape for output in outputs] == [(1, 1), (2, 2)]
+
+
+def test_crop_boxes_are_rounded_and_clipped(photos):
+    path = photos / "photo_0.png"  # 60 rows, 150 columns
+    whole, origin = read_cropped(path, None)
+    assert origin == (0, 0)
+    part, origin = read_cropped(path, (10.4, 20.6, 199.0, 40.0))
+    assert origin == (21, 10)
+    assert (part == whole[21:40, 10:150]).all()
+    for box in ((150, 0, 170, 10), (10, 10, 5, 20), (-20, -20, -1, -1)):
+        with pytest.raises(UnreadableImageError, match="holds nothing"):
+            read_cropped(path, box)
+
+
+# --- devices
+
+
+@pytest.mark.parametrize(
+    ("text", "devices"),
+    [("0", (0,)), ("01", (0, 1)), ("03", (0, 3)), ("0,1,10", (0, 1, 10)), ("12,", (12,))],
+)
+def test_devices(text, devices):
+    assert parse_devices(text) == devices
+
+
+@pytest.mark.parametrize("text", ["", ",", "0,a", "-1", "00", "0,1,0", "0 1", "٣"])
+def test_wrong_devices_are_named(text):
+    with pytest.raises(UserError, match="devices"):
+        parse_devices(text)
+
+
+# --- a folder
+
+
+def test_a_folder_becomes_features_and_a_manifest(photos, tmp_path):
+    out = tmp_path / "features"
+    summary = extract_folder(photos, out, fake_factory(), CONFIG, PCA)
+    manifest = read_manifest(out)
+    assert manifest.images == tuple((f"photo_{n}", f"photo_{n}.png") for n in range(7))
+    assert manifest.failed == {}
+    assert manifest.settings == {
+        **json.loads(json.dumps(CONFIG.settings())),
+        "checkpoint": "fake",
+        "pca": PCA.fingerprint,
+        "crop_boxes": None,
+    }
+    assert not (out / UNFINISHED_NAME).exists()
+    assert summary.extracted == 7
+    total = 0
+    for name in manifest.names:
+        image, _ = read_cropped(photos / f"{name}.png", None)
+        expected = extract_image(FakeNetwork(), image, CONFIG, PCA)
+        found = read_features(out / f"{name}.npz")
+        total += len(found)
+        assert (found.descriptors == expected.descriptors).all()
+        assert (found.locations == expected.locations).all()
+    assert summary.features == total
+    assert summary.peak_megabytes > 10
+    assert summary.worker_seconds.keys() == {
+        *("decode", "pyramid", "network", "selection", "write")
+    }
+    assert "7 photos" in summary.text()
+
+
+def test_any_number_of_workers_gives_the_same_bytes(photos, tmp_path):
+    extract_folder(photos, tmp_path / "one", fake_factory(), CONFIG, PCA)
+    summary = extract_folder(
+        photos, tmp_path / "three", fake_factory(), CONFIG, PCA, devices=(0, 1, 2)
+    )
+    assert summary.extracted == 7
+    assert _bytes(tmp_path / "one") == _bytes(tmp_path / "three")
+
+
+def test_what_is_there_is_kept_and_what_is_not_is_made(photos, tmp_path):
+    out = tmp_path / "features"
+    extract_folder(photos, out, fake_factory(), CONFIG, PCA)
+    whole = _bytes(out)
+    stamps = {path.name: path.stat().st_mtime_ns for path in out.glob("*.npz")}
+    # As a run leaves it that was killed half-way.
+    manifest = json.loads((out / "features.json").read_text())
+    (out / "features.json").unlink()
+    (out / UNFINISHED_NAME).write_text(json.dumps(manifest["settings"]))
+    for number in (1, 4):
+        (out / f"photo_{number}.npz").unlink()
+    (out / ".photo_4.99999.tmp.npz").write_bytes(b"half a file")
+    summary = extract_folder(photos, out, fake_factory(), CONFIG, PCA)
+    assert (summary.extracted, summary.skipped) == (2, 5)
+    (out / ".photo_4.99999.tmp.npz").unlink()
+    assert _bytes(out) == whole
+    kept = [n for n in stamps if (out / n).stat().st_mtime_ns == stamps[n]]
+    assert len(kept) == 5
+    again = extract_folder(photos, out, fake_factory(), CONFIG, PCA)
+    assert (again.extracted, again.skipped) == (0, 7)
+
+
+def test_a_photo_that_was_replaced_is_described_again(photos, tmp_path):
+    out = tmp_path / "features"
+    extract_folder(photos, out, fake_factory(), CONFIG, PCA)
+    before = (out / "photo_3.npz").read_bytes()
+    Image.fromarray(np.eye(99, dtype=np.uint8) * 200).save(photos / "photo_3.png")
+    os.utime(photos / "photo_3.png", (4e9, 4e9))
+    assert extract_folder(photos, out, fake_factory(), CONFIG, PCA).extracted == 1
+    assert (out / "photo_3.npz").read_bytes() != before
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_other_settings_are_refused_by_name(photos, tmp_path, finished):
+    out = tmp_path / "features"
+    extract_folder(photos, out, fake_factory(), CONFIG, PCA)
+    if not finished:
+        settings = read_manifest(out).settings
+        (out / "features.json").unlink()
+        (out / UNFINISHED_NAME).write_text(json.dumps(settings))
+    before = _bytes(out)
+    other_pca = Pca(PCA.mean + 1, PCA.projection, PCA.variances)
+    cases = {
+        "checkpoint": (fake_factory(fingerprint="other"), CONFIG, PCA, None),
+        "pca_dim": (fake_factory(), DelfConfig(image_scales=(0.5, 1.0), pca_dim=5), PCA, None),
+        "pca:": (fake_factory(), CONFIG, other_pca, None),
+        "crop_boxes": (fake_factory(), CONFIG, PCA, {"photo_1": (0, 0, 50, 50)}),
+    }
+    for key, (factory, config, pca, boxes) in cases.items():
+        with pytest.raises(UserError, match=key):
+            extract_folder(photos, out, factory, config, pca, crop_boxes=boxes)
+    assert _bytes(out) == before
+
+
+def test_features_of_unknown_settings_are_refused(photos, tmp_path):
+    out = tmp_path / "features"
+    extract_folder(photos, out, fake_factory(), CONFIG, PCA)
+    (out / "features.json").unlink()
+    with pytest.raises(UserError, match="unknown settings"):
+        extract_folder(photos, out, fake_factory(), CONFIG, PCA)
+
+
+def test_chosen_names_and_crop_boxes(photos, tmp_path):
+    out = tmp_path / "features"
+    boxes = {"photo_5": (30, 40, 90, 100), "photo_0": (0, 0, 9, 9)}
+    extract_folder(
+        photos, out, fake_factory(), CONFIG, PCA, names=["photo_5", "photo_2"], crop_boxes=boxes
+    )
+    assert read_manifest(out).names == ("photo_2", "photo_5")
+    cropped = read_features(out / "photo_5.npz")
+    image, _ = read_cropped(photos / "photo_5.png", None)
+    expected = extract_image(FakeNetwork(), image[40:100, 30:90], CONFIG, PCA)
+    assert (cropped.descriptors == expected.descriptors).all()
+    assert (cropped.locations == expected.locations + np.float32([40, 30])).all()
+    with pytest.raises(UserError, match="nobody"):
+        extract_folder(photos, out, fake_factory(), CONFIG, PCA, names=["nobody"])
+
+
+def test_one_photo_in_several_parts(photos, tmp_path):
+    out = tmp_path / "features"
+    parts = {"left": "photo_5", "right": "photo_5", "other": "photo_2"}
+    boxes = {"left": (0, 0, 60, 90), "right": (50, 10, 110, 100), "photo_5": (0, 0, 9, 9)}
+    summary = extract_folder(
+        photos, out, fake_factory(), CONFIG, PCA, names=parts, crop_boxes=boxes, devices=(0, 1)
+    )
+    assert summary.extracted == 3
+    file = {name: file for name, file in read_manifest(out).images}
+    assert file == {"left": "photo_5.png", "other": "photo_2.png", "right": "photo_5.png"}
+    image, _ = read_cropped(photos / "photo_5.png", None)
+    for name, (x1, y1, x2, y2) in list(boxes.items())[:2]:
+        found = read_features(out / f"{name}.npz")
+        expected = extract_image(FakeNetwork(), image[y1:y2, x1:x2], CONFIG, PCA)
+        np.testing.assert_array_equal(found.descriptors, expected.descriptors)
+        np.testing.assert_array_equal(found.locations, expected.locations + np.float32([y1, x1]))
+    again = extract_folder(photos, out, fake_factory(), CONFIG, PCA, names=parts, crop_boxes=boxes)
+    assert (again.extracted, again.skipped) == (0, 3)
+    with pytest.raises(UserError, match="crop_boxes"):
+        moved = {**boxes, "left": (0, 0, 50, 90)}
+        extract_folder(photos, out, fake_factory(), CONFIG, PCA, names=parts, crop_boxes=moved)
+    with pytest.raises(UserError, match="nobody"):
+        extract_folder(photos, out, fake_factory(), CONFIG, PCA, names={"left": "nobody"})
+
+
+def test_a_bad_photo_is_reported_counted_and_skipped(photos, tmp_path, caplog):
+    out = tmp_path / "features"
+    (photos / "photo_2.png").write_bytes(b"nonsense")
+    summary = extract_folder(
+        photos, out, fake_factory(), CONFIG, PCA, devices=(0, 1), max_bad_fraction=0.2
+    )
+    manifest = read_manifest(out)
+    assert list(manifest.failed) == ["photo_2"]
+    assert "photo_2.png" in manifest.failed["photo_2"]
+    assert len(manifest.images) == 7
+    assert not (out / "photo_2.npz").exists()
+    assert (summary.extracted, len(summary.failed)) == (6, 1)
+    assert "photo_2.png" in caplog.text
+    # Once it is repaired, the next run takes it in.
+    Image.fromarray(np.eye(99, dtype=np.uint8) * 200).save(photos / "photo_2.png")
+    assert extract_folder(photos, out, fake_factory(), CONFIG, PCA).extracted == 1
+    assert read_manifest(out).failed == {}
+
+
+def test_too_many_bad_photos_are_an_error_after_the_good_ones(photos, tmp_path):
+    out = tmp_path / "features"
+    for number in (0, 6):
+        (photos / f"photo_{number}.png").write_bytes(b"nonsense")
+    with pytest.raises(UserError, match=r"2 of 7.*photo_0"):
+        extract_folder(photos, out, fake_factory(), CONFIG, PCA)
+    assert len(list(out.glob("*.npz"))) == 5
+    assert not (out / "features.json").exists()
+    summary = extract_folder(photos, out, fake_factory(), CONFIG, PCA, max_bad_fraction=0.5)
+    assert (summary.extracted, summary.skipped) == (0, 5)
+
+
+def test_a_plain_photo_has_a_file_without_features(photos, tmp_path):
+    Image.new("L", (30, 40), 128).save(photos / "photo_3.png")
+    extract_folder(photos, tmp_path / "features", fake_factory(), CONFIG, PCA)
+    assert read_features(tmp_path / "features" / "photo_3.npz").descriptors.shape == (0, 4)
+
+
+def test_use_of_pca_without_one_is_refused(photos, tmp_path):
+    with pytest.raises(UserError, match=r"fit_pca\.py"):
+        extract_folder(photos, tmp_path / "features", fake_factory(), CONFIG)
+
+
+def test_a_pca_of_another_network_is_remarked_on(photos, tmp_path, caplog):
+    pca = Pca(PCA.mean, PCA.projection, PCA.variances, {"network": "older"})
+    extract_folder(photos, tmp_path / "features", fake_factory(), CONFIG, pca)
+    assert "older" in caplog.text
+
+
+# --- trouble
+
+
+@pytest.mark.parametrize(
+    ("trouble", "error", "message"),
+    [
+        ("die", UserError, r"worker 1.*SIGKILL"),
+        ("defect", RuntimeError, "the device is on fire"),
+        ("user error", UserError, "the checkpoint is for something else"),
+    ],
+)
+def test_a_worker_in_trouble_ends_the_run_with_its_message(
+    photos, tmp_path, trouble, error, message
+):
+    out = tmp_path / "features"
+    start = time.monotonic()
+    with pytest.raises(error, match=message):
+        extract_folder(photos, out, fake_factory(trouble=trouble), CONFIG, PCA, devices=(0, 1))
+    assert time.monotonic() - start < 20
+    assert _children_of(os.getpid()) == []
+    assert not (out / "features.json").exists()
+    # The next run goes on.
+    summary = extract_folder(photos, out, fake_factory(), CONFIG, PCA)
+    assert summary.extracted + summary.skipped == 7
+
+
+def _children_of(pid):
+    """Processes whose parent is `pid`, those of multiprocessing's own bookkeeping aside."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rsplit(")", 1)[1].split()
+            command = (stat.parent / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if int(fields[1]) == pid and fields[0] != "Z" and b"resource_tracker" not in command:
+            found.append(int(stat.parent.name))
+    return found
+
+
+_SLOW_RUN = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from src.common.errors import run_command
+from src.describe.folder import extract_folder
+from tests.describe.test_extract_feature import CONFIG, PCA, fake_factory
+
+if __name__ == "__main__":
+    run_command(lambda: extract_folder(
+        sys.argv[2], sys.argv[3], fake_factory(trouble="slow"), CONFIG, PCA,
+        devices=range(int(sys.argv[4])),
+    ))
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks processes up in /proc")
+@pytest.mark.parametrize(
+    ("how", "workers"),
+    [(signal.SIGKILL, 2), (signal.SIGTERM, 2), (signal.SIGINT, 2), (signal.SIGINT, 1)],
+)
+def test_workers_do_not_outlive_their_parent(photos, tmp_path, how, workers):
+    script = tmp_path / "slow.py"
+    script.write_text(_SLOW_RUN)
+    out = tmp_path / "features"
+    process = subprocess.Popen(
+        [sys.executable, str(script), str(ROOT), str(photos), str(out), str(workers)],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    watchdog = threading.Timer(40, process.kill)
+    watchdog.start()
+    try:
+        while not (out / UNFINISHED_NAME).exists():
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.05)
+        time.sleep(0.3)
+        children = _children_of(process.pid)
+        assert len(children) == (workers if workers > 1 else 0)
+        if how == signal.SIGINT:  # a terminal sends it to the whole group
+            os.killpg(process.pid, how)
+        else:
+            process.send_signal(how)
+        text = process.stderr.read()
+        code = process.wait()
+        deadline = time.monotonic() + 10
+        while any(Path(f"/proc/{pid}").exists() for pid in children):
+            assert time.monotonic() < deadline, "a worker lives on"
+            time.sleep(0.05)
+        if how == signal.SIGKILL:
+            assert code == -how
+        else:  # SIGTERM is what MindSpore makes of Ctrl-C: both end alike
+            assert code == 130
+            assert "Traceback" not in text
+            assert "interrupted" in text
+    finally:
+        watchdog.cancel()
+        process.kill()
+        process.wait()

@@ -1,0 +1,506 @@
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import stat
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from model_utils.config import Config
+from model_utils.environment import PROJECT_ROOT
+from model_utils.host_lock import Attendance
+from model_utils.modelarts import modelarts_job
+from src.common.errors import UserError
+from tests.helpers.download import files_below, make_tar
+
+STAND_INS = PROJECT_ROOT / "tests" / "helpers" / "stand_ins"
+
+
+def write_files(folder: Path, files: dict[str, bytes]) -> None:
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+
+
+def make_zip(files: dict[str, bytes], path: Path, mode: int = stat.S_IFREG) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, content in files.items():
+            member = zipfile.ZipInfo(name)
+            member.external_attr = (mode | 0o644) << 16
+            file.writestr(member, content)
+
+
+class Host:
+    """A bucket (three folders), the disk of a host, and what moxing was asked for."""
+
+    def __init__(self, root: Path):
+        self.bucket, self.cache, self.log = root / "bucket", root / "cache", root / "moxing.log"
+        self.settings = {
+            "enable_modelarts": True,
+            "data_url": str(self.bucket / "data"),
+            "checkpoint_url": str(self.bucket / "weights"),
+            "train_url": str(self.bucket / "out"),
+            "data_path": str(self.cache / "data"),
+            "load_path": str(self.cache / "checkpoint_path"),
+            "output_path": str(self.cache / "train"),
+            "save_ckpt": "/code/ckpt/",
+            "save_summary": "/code/summary_test",
+            "batch_size": 32,
+        }
+        self.data = {f"mindrecord/train.mindrecord00{n}": b"%d" % n for n in range(5)}
+        write_files(self.bucket / "data", self.data)
+        write_files(self.bucket / "weights", {"resnet50.h5": b"weights"})
+        self._processes: list[subprocess.Popen] = []
+
+    def config(self, **changes: object) -> Config:
+        return Config(**{**self.settings, **changes})
+
+    def calls(self, what: str = "copied") -> list[str]:
+        """The copies so far, by their source's or target's name in the bucket."""
+        lines = self.log.read_text().splitlines() if self.log.exists() else []
+        copies = [line.split() for line in lines]
+        in_bucket = [
+            next(url for url in urls if url.startswith(str(self.bucket)))
+            for word, *urls in copies
+            if word == what
+        ]
+        return [str(Path(url).relative_to(self.bucket)) for url in in_bucket]
+
+    def start(self, **environment: str) -> Process:
+        return Process(self, environment)
+
+    def out(self) -> dict[str, bytes]:
+        return files_below(self.bucket / "out")
+
+
+class Process:
+    """A training process, told what to do."""
+
+    def __init__(self, host: Host, environment: dict[str, str]):
+        self._popen = subprocess.Popen(
+            [sys.executable, str(STAND_INS / "training_process.py"), json.dumps(host.settings)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={
+                **os.environ,
+                "PYTHONPATH": f"{PROJECT_ROOT}{os.pathsep}{STAND_INS}",
+                "MOXING_LOG": str(host.log),
+                **environment,
+            },
+        )
+        host._processes.append(self._popen)
+
+    def begin(self, command: str) -> None:
+        print(command, file=self._popen.stdin, flush=True)
+
+    def wait_until_done(self) -> None:
+        line = self._popen.stdout.readline()
+        assert line == "done\n", self._popen.stderr.read()
+
+    def do(self, *commands: str) -> None:
+        for command in commands:
+            self.begin(command)
+            self.wait_until_done()
+
+    def wait_for_message(self, part: str) -> None:
+        assert any(part in line for line in self._popen.stderr)
+
+    def finish(self, command: str) -> tuple[int, str]:
+        """Give the last command; return exit code and standard error."""
+        _, errors = self._popen.communicate(command + "\n", timeout=60)
+        return self._popen.returncode, errors
+
+    def kill(self) -> None:
+        self._popen.kill()
+        self._popen.wait()
+
+
+@pytest.fixture
+def host(tmp_path, monkeypatch):
+    """A host whose jobs can also run in the process of the test."""
+    host = Host(tmp_path)
+    monkeypatch.syspath_prepend(str(STAND_INS))
+    monkeypatch.delitem(sys.modules, "moxing", raising=False)
+    monkeypatch.setenv("MOXING_LOG", str(host.log))
+    yield host
+    sys.modules.pop("moxing", None)
+    for process in host._processes:
+        process.kill()
+        process.communicate()
+
+
+def run_job(config: Config, files: dict[str, bytes] | None = None) -> None:
+    with modelarts_job(config) as inner:
+        write_files(Path(inner.save_ckpt), files or {})
+
+
+def test_without_modelarts_nothing_happens(host, monkeypatch):
+    monkeypatch.setitem(sys.modules, "moxing", None)  # importing it would fail
+    config = host.config(enable_modelarts=False)
+    with modelarts_job(config) as inner:
+        assert inner is config
+    assert not host.cache.exists()
+
+
+def test_without_moxing_one_line_says_so(host, monkeypatch):
+    monkeypatch.setitem(sys.modules, "moxing", None)
+    with pytest.raises(UserError, match=r"moxing.*enable_modelarts to False"):
+        run_job(host.config())
+    assert not host.cache.exists()
+
+
+def test_results_go_below_output_path_and_nothing_else_is_changed_or_uploaded(host):
+    config = host.config()
+    with modelarts_job(config) as inner:
+        changes = {
+            name: value for name, value in vars(inner).items() if value != getattr(config, name)
+        }
+        train = host.cache / "train"
+        assert changes == {
+            "save_ckpt": str(train / "ckpt"),
+            "save_summary": str(train / "summary_test"),
+        }
+        assert files_below(host.cache / "data") == host.data
+        assert files_below(host.cache / "checkpoint_path") == {"resnet50.h5": b"weights"}
+        write_files(train, {"ckpt/a.ckpt": b"a", "summary_test/s": b"s"})
+    assert config == host.config()
+    assert host.out() == {"ckpt/a.ckpt": b"a", "summary_test/s": b"s"}
+    assert host.calls() == ["data", "weights", "out"]
+
+
+def test_empty_urls_are_skipped(host, caplog):
+    run_job(host.config(data_url="", checkpoint_url="", train_url=""), {"a.ckpt": b"a"})
+    assert host.calls("begin") == []
+    assert "the results stay in" in caplog.text
+
+
+def test_a_training_that_wrote_nothing_uploads_nothing(host):
+    run_job(host.config())
+    assert host.calls("begin") == ["data", "weights"]
+
+
+def test_four_processes_at_once_copy_everything_once(host):
+    processes = [host.start() for _ in range(4)]
+    for process in processes:
+        process.begin("enter")
+    for rank, process in enumerate(processes):
+        process.wait_until_done()  # all of them have begun to wait for the copy, or make it
+        process.begin(f"write {rank}.ckpt")
+    for process in processes:
+        process.wait_until_done()
+    assert files_below(host.cache / "data") == host.data
+    for process in processes:
+        code, errors = process.finish("exit" if process is processes[2] else "end")
+        assert code == 0, errors
+    assert host.calls("begin") == ["data", "weights", "out"]
+    assert host.out() == {f"ckpt/{rank}.ckpt": b"%d.ckpt" % rank for rank in range(4)}
+
+
+@pytest.mark.parametrize(
+    ("ending", "message"), [("fail", "the loss is no number"), ("interrupt", "KeyboardInterrupt")]
+)
+def test_a_process_that_fails_uploads_at_once(host, ending, message):
+    failing, second, third = (host.start() for _ in range(3))
+    for process in (failing, second, third):
+        process.do("enter")
+    second.do("write 1.ckpt")
+    code, errors = failing.finish(ending)
+    assert code != 0
+    assert message in errors.splitlines()[-1]
+    assert host.out() == {"ckpt/1.ckpt": b"1.ckpt"}
+    second.do("write 2.ckpt")
+    assert third.finish("end")[0] == 0
+    assert host.calls().count("out") == 1  # the second is still at work
+    assert second.finish("end")[0] == 0
+    assert host.calls().count("out") == 2
+    assert host.out() == {"ckpt/1.ckpt": b"1.ckpt", "ckpt/2.ckpt": b"2.ckpt"}
+
+
+def test_several_failures_upload_the_same_files_once(host):
+    processes = [host.start() for _ in range(3)]
+    for process in processes:
+        process.do("enter")
+    processes[0].do("write 1.ckpt")
+    assert [process.finish("fail")[0] for process in processes] == [1, 1, 1]
+    assert host.calls().count("out") == 1
+
+
+def test_a_process_killed_while_it_copies_leaves_the_copy_to_the_next(host):
+    first = host.start(MOXING_HANGS=host.settings["data_url"])
+    first.begin("enter")
+    while host.calls("hangs") != ["data"]:
+        assert first._popen.poll() is None
+        time.sleep(0.01)
+    assert len(files_below(host.cache / "data")) == 1
+    second = host.start()
+    second.begin("enter")
+    second.wait_for_message("another process of this host is copying")
+    first.kill()
+    second.wait_until_done()
+    assert files_below(host.cache / "data") == host.data
+    second.do("write 1.ckpt")
+    assert second.finish("end")[0] == 0
+    assert host.calls() == ["data", "weights", "out"]
+
+
+def test_the_dead_are_not_waited_for(host):
+    killed, other = host.start(), host.start()
+    killed.do("enter", "write 1.ckpt")
+    other.do("enter")
+    killed.kill()
+    assert other.finish("end")[0] == 0
+    assert host.out() == {"ckpt/1.ckpt": b"1.ckpt"}
+
+
+def test_locks_end_with_their_process_though_its_workers_live_on(tmp_path):
+    program = """if True:
+        import os, pathlib, sys, time
+        from model_utils.host_lock import Attendance, exclusive
+        with exclusive(pathlib.Path(sys.argv[1]), ""):
+            attendance = Attendance(pathlib.Path(sys.argv[1]))
+            attendance.join()
+            if os.fork() == 0:
+                sys.stdin.read()
+                os._exit(0)
+            print("locked", flush=True)
+            time.sleep(600)"""
+    with subprocess.Popen(
+        [sys.executable, "-c", program, str(tmp_path / "data")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(PROJECT_ROOT)},
+    ) as process:
+        assert process.stdout.readline() == b"locked\n"
+        assert Attendance(tmp_path / "data").others() == 1
+        process.kill()
+        process.wait()
+        with open(next(tmp_path.rglob("lock")), "ab") as file:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        assert Attendance(tmp_path / "data").others() == 0
+        process.stdin.close()  # lets the worker end
+
+
+def test_a_second_job_copies_again_only_what_is_new_or_gone(host):
+    run_job(host.config())
+    run_job(host.config())
+    assert host.calls() == ["data", "weights"]
+    write_files(host.cache / "data", {"my_notes.txt": b"mine"})
+    write_files(host.bucket / "data2", {"mindrecord/train.mindrecord0": b"new"})
+    run_job(host.config(data_url=str(host.bucket / "data2")))
+    assert host.calls() == ["data", "weights", "data2"]
+    # what the first copy brought is gone with it, what it did not bring is not
+    assert files_below(host.cache / "data") == {
+        "mindrecord/train.mindrecord0": b"new",
+        "my_notes.txt": b"mine",
+    }
+    (host.cache / "checkpoint_path" / "resnet50.h5").unlink()
+    run_job(host.config(data_url=str(host.bucket / "data2")))
+    assert host.calls() == ["data", "weights", "data2", "weights"]
+
+
+def test_files_that_lay_there_before_are_never_removed(host, monkeypatch):
+    write_files(host.cache / "data", {"mine/a.jpg": b"a"})
+    monkeypatch.setenv("MOXING_BROKEN", host.settings["data_url"])
+    with pytest.raises(UserError):
+        run_job(host.config())
+    write_files(host.bucket / "data2", {"b.jpg": b"b"})
+    run_job(host.config(data_url=str(host.bucket / "data2")))
+    assert files_below(host.cache / "data") == {"mine/a.jpg": b"a", "b.jpg": b"b"}
+
+
+def test_a_failing_copy_names_its_url_and_is_done_again(host, monkeypatch):
+    monkeypatch.setenv("MOXING_BROKEN", host.settings["data_url"])
+    with pytest.raises(UserError, match="the bucket does not answer") as error:
+        run_job(host.config())
+    assert host.settings["data_url"] in str(error.value)
+    monkeypatch.delenv("MOXING_BROKEN")
+    run_job(host.config())
+    assert files_below(host.cache / "data") == host.data
+    with pytest.raises(UserError, match="no_such_folder"):
+        run_job(host.config(checkpoint_url=str(host.bucket / "no_such_folder")))
+
+
+def test_a_failing_upload_is_an_error_where_the_training_went_well(host, monkeypatch):
+    monkeypatch.setenv("MOXING_BROKEN", host.settings["train_url"])
+    with pytest.raises(UserError, match="does not answer") as error:
+        run_job(host.config(), {"a.ckpt": b"a", "b.ckpt": b"b"})
+    assert host.settings["train_url"] in str(error.value)
+    with pytest.raises(UserError), modelarts_job(host.config()):
+        sys.exit(0)
+    monkeypatch.delenv("MOXING_BROKEN")
+    run_job(host.config())  # half of it was there; the next end makes up for it
+    assert host.out() == {"ckpt/a.ckpt": b"a", "ckpt/b.ckpt": b"b"}
+
+
+@pytest.mark.parametrize("raised", [ValueError("mine"), KeyboardInterrupt(), SystemExit(3)])
+def test_a_failing_upload_does_not_hide_what_ended_the_training(host, monkeypatch, caplog, raised):
+    monkeypatch.setenv("MOXING_BROKEN", host.settings["train_url"])
+    with pytest.raises(type(raised)) as error, modelarts_job(host.config()) as inner:
+        write_files(Path(inner.save_ckpt), {"a.ckpt": b"a"})
+        raise raised
+    assert error.value is raised
+    messages = [r.getMessage() for r in caplog.records if r.levelno == logging.ERROR]
+    assert len(messages) == 1
+    assert host.settings["train_url"] in messages[0]
+
+
+def test_an_earlier_job_does_not_keep_the_next_one_from_uploading(host):
+    run_job(host.config(), {"a.ckpt": b"a"})
+    (host.bucket / "out" / "ckpt" / "a.ckpt").unlink()
+    run_job(host.config())  # the same folder, the same files, but the bucket was tidied up
+    assert host.out() == {"ckpt/a.ckpt": b"a"}
+
+
+def test_results_of_a_job_with_another_url_are_kept_out(host, caplog):
+    run_job(host.config(), {"a.ckpt": b"a"})
+    with modelarts_job(host.config(train_url=str(host.bucket / "out2"))) as inner:
+        assert files_below(host.cache / "train") == {}
+        write_files(Path(inner.save_ckpt), {"b.ckpt": b"b"})
+    assert files_below(host.bucket / "out2") == {"ckpt/b.ckpt": b"b"}
+    assert host.out() == {"ckpt/a.ckpt": b"a"}
+    assert [path.read_bytes() for path in host.cache.rglob("a.ckpt")] == [b"a"]  # not lost
+    assert "moved to" in caplog.text
+
+
+def test_checkpoints_of_an_interrupted_run_come_back_once(host):
+    write_files(host.bucket / "out", {"ckpt/1.ckpt": b"1", "summary_test/s": b"s"})
+    processes = [host.start() for _ in range(2)]
+    for process in processes:
+        process.begin("enter")
+    for process in processes:
+        process.wait_until_done()
+    assert files_below(host.cache / "train") == {"ckpt/1.ckpt": b"1"}
+    processes[0].do("write 2.ckpt")
+    assert [process.finish("end")[0] for process in processes] == [0, 0]
+    assert host.calls() == ["out/ckpt", "data", "weights", "out"]
+    assert set(host.out()) == {"ckpt/1.ckpt", "ckpt/2.ckpt", "summary_test/s"}
+
+
+def test_an_unchanged_resumed_run_is_not_uploaded_again(host):
+    write_files(host.bucket / "out", {"ckpt/1.ckpt": b"1"})
+    run_job(host.config())
+    assert host.calls() == ["out/ckpt", "data", "weights"]
+
+
+def test_a_moxing_without_exists_brings_no_checkpoints(host, monkeypatch):
+    import moxing
+
+    write_files(host.bucket / "out", {"ckpt/1.ckpt": b"1"})
+    plain = SimpleNamespace(copy_parallel=moxing.file.copy_parallel)
+    monkeypatch.setattr(moxing, "file", plain)
+    run_job(host.config())
+    assert host.calls() == ["data", "weights"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"output_path": "data/train"},
+        {"data_path": "train/data"},
+        {"load_path": "data"},
+        {"data_path": "."},
+    ],
+)
+def test_folders_that_lie_in_each_other_are_refused(host, changes):
+    changes = {name: str(host.cache / path) for name, path in changes.items()}
+    with pytest.raises(UserError, match="three separate folders"):
+        run_job(host.config(**changes))
+
+
+def test_a_place_that_cannot_be_written_is_named(host):
+    host.cache.write_bytes(b"a file where a folder should be")
+    with pytest.raises(UserError, match=str(host.cache)):
+        run_job(host.config())
+
+
+def test_archives_are_unpacked_where_they_lie_and_once(host):
+    data = host.bucket / "data"
+    make_zip({"shards/train.mindrecord007": b"7", "shards/": b""}, data / "all.zip")
+    files = {"./labels.csv": b"0,1", "._labels.csv": b"resource fork"}
+    (data / "mindrecord/more.tar").write_bytes(make_tar(files))
+    (data / "x").mkdir()
+    (data / "x/photos.tar.gz").write_bytes(make_tar({"0/a.JPG": b"a"}, "w:gz"))
+    (data / "x/others.TGZ").write_bytes(make_tar({"0/b": b"b"}, "w:gz"))
+    run_job(host.config())
+    unpacked = {
+        "shards/train.mindrecord007": b"7",
+        "mindrecord/labels.csv": b"0,1",
+        "x/0/a.JPG": b"a",
+        "x/0/b": b"b",
+    }
+    assert files_below(host.cache / "data") == {**files_below(data), **unpacked}
+    (host.cache / "data/x/0/a.JPG").unlink()
+    run_job(host.config())
+    assert not (host.cache / "data/x/0/a.JPG").exists()  # nobody unpacked it again
+
+
+@pytest.mark.parametrize("name", ["../evil", "/tmp/evil", "a/../../../evil", "a\\..\\evil"])
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_hostile_names_in_archives_are_refused(host, name, kind):
+    files = {"good": b"g", name: b"x"}
+    if kind == "zip":
+        make_zip(files, host.bucket / "data/bad.zip")
+    else:
+        (host.bucket / "data/bad.tar").write_bytes(make_tar(files))
+    for _ in range(2):  # the next process says the same, without copying everything again
+        with pytest.raises(UserError, match=r"bad\.(zip|tar) holds the path"):
+            run_job(host.config())
+    assert host.calls() == ["data"]
+    assert not list(host.cache.parent.rglob("*evil*"))
+
+
+def test_links_in_a_zip_are_refused(host):
+    make_zip({"link": b"/etc"}, host.bucket / "data/bad.zip", stat.S_IFLNK)
+    with pytest.raises(UserError, match="no plain file"):
+        run_job(host.config())
+    assert not (host.cache / "data/link").exists()
+
+
+def test_two_files_of_one_name_in_a_zip_are_refused(host):
+    path = host.bucket / "data/bad.zip"
+    with zipfile.ZipFile(path, "w") as file, pytest.warns(UserWarning, match="Duplicate"):
+        file.writestr("a", b"1")
+        file.writestr("a", b"2")
+    with pytest.raises(UserError, match="two files of one name"):
+        run_job(host.config())
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped"])
+def test_a_damaged_zip_is_refused_and_leaves_no_half_file(host, damage):
+    path = host.bucket / "data/bad.zip"
+    content = os.urandom(5000)
+    make_zip({"photo": content}, path)
+    whole = bytearray(path.read_bytes())
+    if damage == "cut":
+        del whole[3000:]
+    else:
+        whole[3000] ^= 255
+    path.write_bytes(whole)
+    with pytest.raises(UserError, match="is damaged"):
+        run_job(host.config())
+    assert not (host.cache / "data/photo").exists()
+
+
+def test_an_interrupted_unpacking_goes_on(host):
+    with zipfile.ZipFile(host.bucket / "data/a.zip", "w") as file:
+        for name in ("one", "two", "three"):
+            file.writestr(name, name)
+    (host.bucket / "data/bad.tar").write_bytes(b"no tar")
+    with pytest.raises(UserError, match=r"bad\.tar"):
+        run_job(host.config())
+    (host.cache / "data/bad.tar").write_bytes(make_tar({"four": b"4"}))
+    run_job(host.config())
+    names = {"one", "two", "three", "four"}
+    assert names <= files_below(host.cache / "data").keys()
+    assert host.calls() == ["data", "weights"]

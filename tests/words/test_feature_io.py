@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from src.common.errors import UserError
+from src.feature_io import (
+    Features,
+    Manifest,
+    check_settings,
+    feature_path,
+    features_checksum,
+    read_features,
+    read_manifest,
+    write_features,
+    write_manifest,
+)
+
+
+def some_features(count: int = 7, dimension: int = 5, seed: int = 0) -> Features:
+    rng = np.random.default_rng(seed)
+    return Features(
+        locations=rng.uniform(0, 900, (count, 2)),
+        scales=rng.choice([0.25, 1.0, 2.0], count),
+        descriptors=rng.normal(size=(count, dimension)),
+        attention=rng.uniform(size=count),
+    )
+
+
+@pytest.mark.parametrize("count", [0, 1, 7])
+def test_features_come_back_as_they_went(tmp_path, count):
+    features = some_features(count)
+    path = feature_path(tmp_path / "new" / "folder", "all_souls_000000")
+    write_features(path, features)
+    back = read_features(path)
+    for name in ("locations", "scales", "descriptors", "attention"):
+        array = getattr(back, name)
+        assert array.dtype == np.float32
+        np.testing.assert_array_equal(array, getattr(features, name))
+    assert (len(back), back.dimension) == (count, 5)
+    assert [item.name for item in path.parent.iterdir()] == [path.name]
+
+
+def test_equal_features_give_equal_bytes(tmp_path):
+    write_features(tmp_path / "a.npz", some_features())
+    write_features(tmp_path / "b.npz", some_features())
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+
+
+def test_plain_numpy_reads_a_feature_file(tmp_path):
+    write_features(tmp_path / "a.npz", some_features())
+    with np.load(tmp_path / "a.npz") as arrays:
+        assert sorted(arrays) == ["attention", "descriptors", "locations", "scales"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"locations": np.zeros((7, 3))},
+        {"locations": np.zeros((6, 2))},
+        {"scales": np.zeros((7, 1))},
+        {"attention": np.zeros(8)},
+        {"descriptors": np.zeros(7)},
+        {"descriptors": np.full((7, 5), np.nan)},
+        {"attention": np.full(7, np.inf)},
+    ],
+)
+def test_arrays_that_do_not_belong_together_are_refused(tmp_path, change):
+    good = some_features()
+    arrays = {n: getattr(good, n) for n in ("locations", "scales", "descriptors", "attention")}
+    arrays.update(change)
+    with pytest.raises(ValueError):
+        Features(**arrays)
+    np.savez(tmp_path / "bad.npz", **arrays)
+    with pytest.raises(UserError, match=r"bad\.npz"):
+        read_features(tmp_path / "bad.npz")
+
+
+def test_damaged_feature_files_are_named(tmp_path):
+    write_features(tmp_path / "good.npz", some_features(200))
+    whole = (tmp_path / "good.npz").read_bytes()
+    middle = bytearray(whole)
+    middle[len(whole) // 2] ^= 0xFF
+    np.savez(tmp_path / "without.npz", locations=np.zeros((1, 2)))
+    np.savez(tmp_path / "pickle.npz", locations=np.array([{}], dtype=object))
+    for name, content in {
+        "empty": b"",
+        "text": b"not a zip file",
+        "short": whole[: len(whole) // 2],
+        "flipped": bytes(middle),
+    }.items():
+        (tmp_path / f"{name}.npz").write_bytes(content)
+    names = ("empty", "text", "short", "flipped", "without", "pickle", "missing")
+    for name in names:
+        with pytest.raises(UserError, match=rf"{name}\.npz"):
+            read_features(tmp_path / f"{name}.npz")
+    for name in ("empty", "text", "short", "missing"):
+        with pytest.raises(UserError, match=rf"{name}\.npz"):
+            features_checksum(tmp_path / f"{name}.npz")
+
+
+def test_checksum_sees_content_and_nothing_else(tmp_path):
+    write_features(tmp_path / "a.npz", some_features(seed=1))
+    write_features(tmp_path / "b.npz", some_features(seed=1))
+    write_features(tmp_path / "c.npz", some_features(seed=2))
+    sums = [features_checksum(tmp_path / f"{name}.npz") for name in "abc"]
+    assert sums[0] == sums[1] != sums[2]
+
+
+def test_manifest_comes_back(tmp_path):
+    manifest = Manifest(
+        images=(("a", "sub/a.jpg"), ("b", "b.png")),
+        settings={"max_feature_num": 1000, "image_scales": [0.25, 1.0]},
+        failed={"b": "truncated"},
+    )
+    write_manifest(tmp_path, manifest)
+    assert read_manifest(tmp_path) == manifest
+    assert manifest.names == ("a", "b")
+
+
+@pytest.mark.parametrize("names", [("b", "a"), ("a", "a")])
+def test_unsorted_or_double_names_are_refused(tmp_path, names):
+    images = tuple((name, f"{name}.jpg") for name in names)
+    with pytest.raises(ValueError):
+        write_manifest(tmp_path, Manifest(images, {}))
+    content = {"format": 1, "images": images, "settings": {}, "failed": {}}
+    (tmp_path / "features.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match=r"features\.json"):
+        read_manifest(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"format": 2}', '{"format": 1, "images": [1]}'])
+def test_something_else_is_not_a_manifest(tmp_path, text):
+    (tmp_path / "features.json").write_text(text)
+    with pytest.raises(UserError, match=r"features\.json"):
+        read_manifest(tmp_path)
+
+
+def test_missing_manifest_names_the_folder(tmp_path):
+    with pytest.raises(UserError, match=str(tmp_path)):
+        read_manifest(tmp_path)
+
+
+def test_settings_differences_are_named_with_both_values():
+    found = {"scales": [0.5, 1.0], "pca_dim": 40, "old": True}
+    check_settings(found, {"scales": (0.5, 1.0), "pca_dim": 40, "old": True}, "x")
+    with pytest.raises(UserError) as caught:
+        check_settings(
+            found, {"scales": (0.5, 2.0), "pca_dim": 40, "new": None}, "the index runs/i"
+        )
+    message = str(caught.value)
+    assert "the index runs/i" in message
+    assert "scales: [0.5, 1.0] there, [0.5, 2.0] wanted" in message
+    assert "old: true there, nothing wanted" in message
+    assert "new: nothing there, null wanted" in message
+    assert "pca_dim" not in message
