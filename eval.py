@@ -19,13 +19,15 @@ def main() -> None:
     """Read the configuration, evaluate, print the result."""
     config = load_config(description=__doc__.splitlines()[0])
     # Imported here because MindSpore takes seconds: not for --help.
-    from src.evaluation.retrieval import evaluate_retrieval, match_two_photos
+    from src.evaluation.retrieval import evaluate_retrieval
+    from src.evaluation.settings import EvaluationSettings, MatchTaskSettings
+    from src.evaluation.two_photos import match_two_photos
 
     if config.eval_task == "match":
-        match = match_two_photos(config)
+        match = match_two_photos(MatchTaskSettings.from_config(config))
         print(f"{match.inlier_count} inliers; see {config.match_output}")
     else:
-        print(evaluate_retrieval(config).text(), end="")
+        print(evaluate_retrieval(EvaluationSettings.from_config(config)).text(), end="")
 
 
 if __name__ == "__main__":

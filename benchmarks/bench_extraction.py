@@ -30,9 +30,10 @@ import numpy as np
 
 from src.common.errors import run_command
 from src.delf_config import DelfConfig
+from src.describe.engines.in_process import network_outputs
 from src.describe.engines.mindspore_graph import FeatureNetwork, has_attention, read_feature_weights
-from src.describe.folder import Stopwatch, extract_image
-from src.extract_utils_np import build_pyramid, pad_to_static
+from src.describe.stopwatch import Stopwatch
+from src.extract_utils_np import build_pyramid, pad_to_static, select_features
 from src.photos.images import list_images, read_image
 
 
@@ -44,7 +45,8 @@ def _describe(network: FeatureNetwork, image: np.ndarray, config: DelfConfig) ->
     """Describe a photo; return the share of the time spent in the network."""
     watch = Stopwatch()
     start = time.perf_counter()
-    extract_image(network, image, config, None, watch)
+    outputs = network_outputs(network, image, config, watch)
+    select_features(outputs, *image.shape[:2], config)
     return watch.seconds["network"] / (time.perf_counter() - start)
 
 

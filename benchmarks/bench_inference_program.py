@@ -31,9 +31,14 @@ import psutil
 
 from src.common.errors import UserError, run_command
 from src.delf_config import DelfConfig
-from src.describe.engines.lite_program import InferProgram, build_program
-from src.describe.engines.mindspore_graph import has_attention, read_feature_weights
-from src.describe.folder import Engine, described, network_factory
+from src.describe.engines.interface import Engine
+from src.describe.engines.lite_program import LiteProgram, build_program
+from src.describe.engines.mindspore_graph import (
+    MindSporeEngine,
+    has_attention,
+    read_feature_weights,
+)
+from src.describe.one_photo import described
 from src.describe.tasks import PhotoTask
 from src.feature_io import feature_path, write_features
 from src.network.export import export_weights
@@ -115,8 +120,10 @@ def main() -> None:
             score="attention" if attention else "norm",
         )
         engines = {
-            "Python": network_factory(arguments.checkpoint, config, "CPU"),
-            "C++": InferProgram(path, fingerprint, (1, 3, -1, -1)),
+            "Python": MindSporeEngine(
+                arguments.checkpoint, fingerprint, attention, "CPU", config.max_level_side
+            ),
+            "C++": LiteProgram(path, fingerprint, (1, 3, -1, -1)),
         }
         for number in range(arguments.rounds):
             for name, engine in engines.items():

@@ -29,4 +29,4 @@ ensure_environment
 if [ -z "$own_weights" ] && [ ! -f "$weights" ]; then
     bash "$PROJECT_ROOT/scripts/download_pretrained.sh" --weights_only || exit $?
 fi
-exec "$PYTHON" "$PROJECT_ROOT/src/photo_search/search_folder.py" "$@"
+exec "$PYTHON" "$PROJECT_ROOT/src/photo_search/__main__.py" "$@"

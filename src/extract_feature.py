@@ -15,8 +15,10 @@ import argparse
 
 from src.common.errors import run_command
 from src.delf_config import add_config_arguments, config_from_arguments
-from src.describe.folder import extract_folder, network_factory, parse_devices
+from src.describe.engines.choice import EngineSettings, choose_engine
+from src.describe.folder import extract_folder
 from src.describe.pca import read_pca
+from src.describe.workers import parse_devices
 
 
 def main() -> None:
@@ -34,10 +36,15 @@ def main() -> None:
     add_config_arguments(parser)
     arguments = parser.parse_args()
     config = config_from_arguments(arguments)
+    engine = EngineSettings(
+        checkpoint=arguments.checkpoint,
+        device_target=arguments.device_target,
+        max_level_side=config.max_level_side,
+    )
     extract_folder(
         arguments.images_path,
         arguments.feature_path,
-        network_factory(arguments.checkpoint, config, arguments.device_target),
+        choose_engine(engine),
         config,
         read_pca(arguments.pca_path) if config.use_pca else None,
         devices=parse_devices(arguments.devices),

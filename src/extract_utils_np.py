@@ -9,7 +9,7 @@ coordinates, the first pixel reaches from -0.5 to 0.5, and resizing keeps the ou
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import cv2
 import numpy as np
@@ -18,10 +18,16 @@ from src.box_list_np import BoxList
 from src.box_list_ops_np import concatenate, non_max_suppression, top_by_score
 from src.common.errors import UserError
 from src.delf_config import DelfConfig
-from src.describe.pca import Pca, project, unit_length
 from src.feature_io import Features
 
 FEATURE_DIMENSION = 1024  # channels of conv4
+
+
+class Projection(Protocol):
+    """What reduces descriptors; see `describe.pca.Pca`."""
+
+    def project(self, descriptors: np.ndarray, dimension: int, whiten: bool) -> np.ndarray:
+        """Map descriptors [N, C] of unit length to [N, dimension] of unit length."""
 
 
 class LevelSize(NamedTuple):
@@ -42,6 +48,12 @@ class LevelOutput(NamedTuple):
 
     features: np.ndarray
     scores: np.ndarray
+
+
+def unit_length(descriptors: np.ndarray) -> np.ndarray:
+    """Return descriptors [N, D] divided by their L2 norms; those of norm 0 stay 0."""
+    norms = np.sqrt(np.einsum("nd,nd->n", descriptors, descriptors))
+    return descriptors / np.where(norms > 0, norms, 1)[:, None]
 
 
 def pyramid_level_sizes(height: int, width: int, config: DelfConfig) -> list[LevelSize]:
@@ -193,7 +205,7 @@ def select_features(
     height: int,
     width: int,
     config: DelfConfig,
-    pca: Pca | None = None,
+    pca: Projection | None = None,
 ) -> Features:
     """Choose the features of a photo among all cells of its pyramid and reduce them.
 
@@ -230,7 +242,7 @@ def select_features(
     candidates = candidates.gather(chosen)
     descriptors = unit_length(_gather_rows([output.features for output in outputs], cells[chosen]))
     if config.use_pca:
-        descriptors = project(descriptors, pca, config.pca_dim, config.use_whitening)
+        descriptors = pca.project(descriptors, config.pca_dim, config.use_whitening)
     locations = candidates.centres().clip(0, np.float32([height - 1, width - 1]))
     return Features(
         locations, candidates.fields["scales"], descriptors, candidates.fields["scores"]

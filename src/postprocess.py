@@ -1,21 +1,41 @@
-"""Postprocessing for the inference program: a stream of feature maps in, features out.
+"""Postprocessing: what an engine says of a photo's pyramid in, features out.
 
-The last of the three parts of the chain (see `src/describe/engines/lite_program.py`). The features
-are chosen and reduced by the same `select_features` as everywhere. Whole maps come through the
-pipe: reading them takes tens of milliseconds a photo, and choosing in the program would be a second
-DELF.
+The same for every engine: the features are chosen and reduced by `select_features`. Of the C++
+program whole feature maps come through the pipe: reading them takes tens of milliseconds a photo,
+and choosing in the program would be a second DELF.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from src.delf_config import DelfConfig
-from src.describe.level_stream import ResultFrame
-from src.describe.pca import Pca
-from src.extract_utils_np import select_features
+from src.extract_utils_np import LevelOutput, Projection, select_features
 from src.feature_io import Features
+
+
+class PhotoOutputs(NamedTuple):
+    """What an engine says of a photo.
+
+    Attributes:
+        name: of the photo's features.
+        levels: the output of each level, none for a photo without texture; None for a photo that
+            could not be read.
+        size: (height, width) in pixels of what was described.
+        origin: (y, x) of its first pixel in the whole photo.
+        reason: why there are no levels.
+    """
+
+    name: str
+    levels: list[LevelOutput] | None
+    size: tuple[int, int] = (0, 0)
+    origin: tuple[int, int] = (0, 0)
+    reason: str = ""
+
+    @classmethod
+    def unreadable(cls, name: str, reason: str) -> PhotoOutputs:
+        """Return what is to be said of a photo that could not be read."""
+        return cls(name, None, reason=reason)
 
 
 class Described(NamedTuple):
@@ -26,14 +46,17 @@ class Described(NamedTuple):
     reason: str
 
 
-def receive_features(
-    frames: Iterable[ResultFrame], config: DelfConfig, pca: Pca | None
-) -> Iterator[Described]:
-    """Yield the features of the photos of a stream, in its order, located in the whole photos."""
-    for frame in frames:
-        if frame.outputs is None:
-            yield Described(frame.name, None, frame.context["reason"])
-            continue
-        size = frame.context["height"], frame.context["width"]
-        features = select_features(frame.outputs, *size, config, pca)
-        yield Described(frame.name, features.shifted(frame.context["origin"]), "")
+def choose_features(
+    outputs: PhotoOutputs, config: DelfConfig, pca: Projection | None = None
+) -> Described:
+    """Return the features of a photo, located in the whole photo.
+
+    Args:
+        outputs: what the engine says.
+        config: the settings.
+        pca: the projection, where `config.use_pca` is set.
+    """
+    if outputs.levels is None:
+        return Described(outputs.name, None, outputs.reason)
+    features = select_features(outputs.levels, *outputs.size, config, pca)
+    return Described(outputs.name, features.shifted(outputs.origin), "")

@@ -31,7 +31,9 @@ from sample_world.build import GLDV2_FOLDER, WorldOptions, build_sample_world
 from src.common.atomic_files import PathLike
 from src.common.errors import UserError, run_command
 from src.delf_config import DelfConfig, add_config_arguments, config_from_arguments
-from src.describe.folder import Engine, described, network_factory
+from src.describe.engines.choice import EngineSettings, choose_engine
+from src.describe.engines.interface import Engine
+from src.describe.one_photo import described
 from src.describe.pca import Pca, fit_pca, write_pca
 from src.describe.tasks import PhotoTask
 from src.photos.images import list_images
@@ -52,7 +54,7 @@ def fit_pca_on_photos(
     """Fit a PCA to the features of photos, chosen just as they are in extraction.
 
     Args:
-        engine: the network whose features are to be reduced, or the inference program.
+        engine: runs the network whose features are to be reduced.
         images_path: folder of the photos.
         files: paths relative to it; unreadable ones are reported and passed over.
         config: pyramid and choice of features; its PCA settings do not matter.
@@ -64,17 +66,10 @@ def fit_pca_on_photos(
     """
     plain = dataclasses.replace(config, use_pca=False)
     tasks = [PhotoTask(file, file) for file in files]
-    about = {"images": 0, "descriptors": 0}
+    about = {"images": 0, "descriptors": 0, "network": engine.fingerprint}
 
     def descriptors() -> Iterator[np.ndarray]:
-        photos = described(
-            engine,
-            images_path,
-            tasks,
-            plain,
-            device_id=device_id,
-            check_network=lambda fingerprint: about.update(network=fingerprint),
-        )
+        photos = described(engine, images_path, tasks, plain, device_id=device_id)
         for photo in tqdm(photos, total=len(tasks), unit="photo", disable=None):
             if photo.features is None:
                 LOG.warning("skipped: %s", photo.reason)
@@ -131,11 +126,18 @@ def main() -> None:
     config = config_from_arguments(arguments)
     if arguments.num_images < 1 or arguments.dimensions < 1:
         raise UserError("--num_images and --dimensions must be at least 1")
+    engine = choose_engine(
+        EngineSettings(
+            checkpoint=arguments.checkpoint,
+            device_target=arguments.device_target,
+            max_level_side=config.max_level_side,
+        )
+    )
     with _photo_folder(arguments.images_path, arguments.num_images, arguments.seed) as folder:
         files = choose_files(folder, arguments.num_images, arguments.seed)
         LOG.info("fitting a PCA of %d dimensions to %d photos", arguments.dimensions, len(files))
         pca = fit_pca_on_photos(
-            network_factory(arguments.checkpoint, config, arguments.device_target),
+            engine,
             folder,
             files,
             config,

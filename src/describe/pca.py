@@ -13,6 +13,7 @@ import numpy as np
 
 from src.common.atomic_files import PathLike, atomic_path, write_json
 from src.common.errors import UserError
+from src.extract_utils_np import unit_length
 
 MEAN_NAME = "mean.npy"
 PROJECTION_NAME = "pca_proj_mat.npy"
@@ -46,11 +47,31 @@ class Pca:
             digest.update(np.ascontiguousarray(array, "<f4").tobytes())
         return digest.hexdigest()[:16]
 
+    def project(self, descriptors: np.ndarray, dimension: int, whiten: bool) -> np.ndarray:
+        """Reduce descriptors and bring them to unit length.
 
-def unit_length(descriptors: np.ndarray) -> np.ndarray:
-    """Return descriptors [N, D] divided by their L2 norms; those of norm 0 stay 0."""
-    norms = np.sqrt(np.einsum("nd,nd->n", descriptors, descriptors))
-    return descriptors / np.where(norms > 0, norms, 1)[:, None]
+        Args:
+            descriptors: float32 [N, C], unit length.
+            dimension: length of the result, at most the number of components.
+            whiten: divide each component by its standard deviation.
+
+        Returns:
+            float32 [N, dimension].
+
+        Raises:
+            UserError: there are fewer components, or other channels than in the descriptors.
+        """
+        if dimension > len(self.projection) or descriptors.shape[1] != len(self.mean):
+            raise UserError(
+                f"the PCA takes {len(self.mean)} dimensions to at most {len(self.projection)}, the "
+                f"features have {descriptors.shape[1]} and pca_dim is {dimension}; fit a PCA for "
+                "them"
+            )
+        # Not a BLAS product: its last bits depend on the number of threads and on the other rows.
+        reduced = np.einsum("nc,dc->nd", descriptors - self.mean, self.projection[:dimension])
+        if whiten:
+            reduced /= np.sqrt(np.maximum(self.variances[:dimension], _LEAST_VARIANCE))
+        return unit_length(reduced)
 
 
 def fit_pca(descriptors: np.ndarray | Iterable[np.ndarray], dimension: int) -> Pca:
@@ -98,33 +119,6 @@ def fit_pca(descriptors: np.ndarray | Iterable[np.ndarray], dimension: int) -> P
         np.ascontiguousarray(components, np.float32),
         values[::-1][:dimension].clip(0).astype(np.float32),
     )
-
-
-def project(descriptors: np.ndarray, pca: Pca, dimension: int, whiten: bool) -> np.ndarray:
-    """Reduce descriptors and bring them to unit length.
-
-    Args:
-        descriptors: float32 [N, C], unit length.
-        pca: the projection, with at least `dimension` components.
-        dimension: length of the result.
-        whiten: divide each component by its standard deviation.
-
-    Returns:
-        float32 [N, dimension].
-
-    Raises:
-        UserError: the PCA has fewer components, or other channels than the descriptors.
-    """
-    if dimension > len(pca.projection) or descriptors.shape[1] != len(pca.mean):
-        raise UserError(
-            f"the PCA takes {len(pca.mean)} dimensions to at most {len(pca.projection)}, the "
-            f"features have {descriptors.shape[1]} and pca_dim is {dimension}; fit a PCA for them"
-        )
-    # Not a BLAS product: its last bits depend on the number of threads and on the other rows.
-    reduced = np.einsum("nc,dc->nd", descriptors - pca.mean, pca.projection[:dimension])
-    if whiten:
-        reduced /= np.sqrt(np.maximum(pca.variances[:dimension], _LEAST_VARIANCE))
-    return unit_length(reduced)
 
 
 def read_pca(folder: PathLike) -> Pca:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple, Optional
@@ -10,7 +10,8 @@ from typing import NamedTuple, Optional
 import numpy as np
 
 from src.common.atomic_files import PathLike
-from src.photos.images import UnreadableImageError, read_image
+from src.common.errors import UserError
+from src.photos.images import UnreadableImageError, list_images, read_image
 
 Box = tuple[float, float, float, float]  # x1, y1, x2, y2 as in the ground truth
 
@@ -27,6 +28,38 @@ class PhotoTask(NamedTuple):
     name: str
     file: str
     box: Optional[Box] = None  # noqa: UP045 (evaluated by Python 3.9)
+
+
+def list_tasks(images_path: PathLike) -> list[PhotoTask]:
+    """Return all photos of a folder, sorted by name, to be described whole."""
+    return [PhotoTask(name, file) for name, file in list_images(images_path)]
+
+
+def chosen_tasks(
+    images_path: PathLike, photos: Mapping[str, str], boxes: Mapping[str, Box] | None = None
+) -> list[PhotoTask]:
+    """Return some photos of a folder, or parts of them, sorted by the names of their features.
+
+    Args:
+        images_path: the folder.
+        photos: name of the features → name of the photo; a photo may stand there several times.
+        boxes: (x1, y1, x2, y2) of the part to describe, by name of the features; others are used
+            whole. Locations count in the whole photo all the same.
+
+    Raises:
+        UserError: a photo is not in the folder.
+    """
+    files = dict(list_images(images_path))
+    missing = sorted(set(photos.values()) - files.keys())
+    if missing:
+        raise UserError(
+            f"{len(missing)} of the images asked for are not in {images_path}: "
+            f"{', '.join(missing[:5])}{', …' if len(missing) > 5 else ''}"
+        )
+    boxes = boxes or {}
+    return [
+        PhotoTask(name, files[photo], boxes.get(name)) for name, photo in sorted(photos.items())
+    ]
 
 
 def read_cropped(path: PathLike, box: Box | None) -> tuple[np.ndarray, tuple[int, int]]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 from src.common.errors import UserError
 
@@ -68,6 +69,13 @@ class IndexSettings:
                 raise UserError(f"{name} of the index is {getattr(self, name)}, less than {least}")
         if not 0 < self.recall <= 1:
             raise UserError(f"recall of the index is {self.recall}, not between 0 and 1")
+
+    @classmethod
+    def from_config(cls, config: Any) -> IndexSettings:
+        """Return the settings of the index: those named index_..., and the seed."""
+        names = {field.name for field in fields(cls)} - {"seed"}
+        values = {name: getattr(config, f"index_{name}") for name in names}
+        return cls(**values, seed=config.seed)
 
 
 @dataclass(frozen=True)

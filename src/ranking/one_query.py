@@ -14,7 +14,8 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import faiss
 import numpy as np
@@ -84,6 +85,24 @@ class RetrievalSettings:
             by_inliers=True,
             verify=VerifySettings(max_scale=0),
         )
+
+    @classmethod
+    def from_config(cls, config: Any) -> RetrievalSettings:
+        """Take what concerns the ranking out of the configuration."""
+        if config.plain_ranking:
+            settings = cls.plain()
+        else:
+            settings = cls(
+                shortlist=config.shortlist,
+                inlier_weight=config.inlier_weight,
+                expansion_images=config.expansion_images,
+                expansion_inliers=config.expansion_inliers,
+                expansion_features=config.expansion_features,
+            )
+        verify = replace(
+            settings.verify, threshold=config.inlier_threshold, max_trials=config.ransac_trials
+        )
+        return replace(settings, neighbours=config.num_neighbors, verify=verify)
 
 
 @dataclass(frozen=True)

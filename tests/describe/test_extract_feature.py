@@ -1,4 +1,3 @@
-import functools
 import json
 import os
 import signal
@@ -14,83 +13,17 @@ from PIL import Image
 
 from src.common.errors import UserError
 from src.delf_config import DelfConfig
-from src.describe.folder import (
-    UNFINISHED_NAME,
-    extract_folder,
-    extract_image,
-    network_outputs,
-    parse_devices,
-)
-from src.describe.pca import Pca, fit_pca
-from src.describe.tasks import read_cropped
+from src.describe.claim import UNFINISHED_NAME
+from src.describe.engines.in_process import network_outputs
+from src.describe.folder import extract_folder
+from src.describe.pca import Pca
+from src.describe.tasks import chosen_tasks, read_cropped
+from src.describe.workers import parse_devices
 from src.feature_io import read_features, read_manifest
 from src.photos.images import UnreadableImageError
+from tests.helpers.toy_engine import CONFIG, PCA, FakeEngine, FakeNetwork, extract_image
 
 ROOT = Path(__file__).resolve().parents[2]
-CONFIG = DelfConfig(image_scales=(0.5, 1.0), pca_dim=4, max_feature_num=20)
-
-
-class FakeNetwork:
-    """Takes a few numbers from the pixels around the centre of each cell; 12 channels.
-
-    Behaves as the real one does: dynamic shapes, or one static batch. Near the right and lower
-    border it reads the level's last pixels again, so that both forms agree to the bit.
-    """
-
-    def __init__(self, device_id=0, static_shape=None, fingerprint="fake", trouble=None):
-        self.fingerprint = fingerprint
-        self.static_shape = static_shape
-        self.device_id = device_id
-        self.trouble = trouble
-        self.calls = []
-
-    def __call__(self, images):
-        self.calls.append(images.shape)
-        self._meet_trouble()
-        if self.static_shape is None:
-            features = self._features(images[0])
-        else:
-            assert images.shape == self.static_shape
-            features = np.stack([self._features(image) for image in images])
-        return features, np.abs(features).mean(axis=-1)
-
-    @staticmethod
-    def _features(image):
-        padded = np.pad(image, ((0, 0), (0, 3), (0, 3)), mode="edge")
-        height, width = image.shape[1:]
-        channels = [
-            padded[c, dy : dy + height : 32, dx : dx + width : 32]
-            for c in range(3)
-            for dy, dx in ((0, 0), (0, 2), (2, 0), (3, 3))
-        ]
-        return np.stack(channels, axis=-1) + np.float32(0.01)
-
-    def _meet_trouble(self):
-        if self.trouble == "slow":
-            # As MindSpore does while it computes.
-            signal.signal(signal.SIGINT, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
-            time.sleep(30)
-        if self.trouble == "die" and self.device_id == 1:
-            os.kill(os.getpid(), signal.SIGKILL)
-        if self.trouble == "defect" and self.device_id == 1:
-            raise RuntimeError("the device is on fire")
-        if self.trouble == "user error" and self.device_id == 1:
-            raise UserError("the checkpoint is for something else")
-        if self.trouble and self.device_id == 0:
-            time.sleep(0.05)
-
-
-def fake_factory(**options):
-    """A factory that can be sent to another process."""
-    return functools.partial(FakeNetwork, **options)
-
-
-def _pca():
-    rng = np.random.default_rng(0)
-    return fit_pca(rng.normal(size=(100, 12)).astype(np.float32), 6)
-
-
-PCA = _pca()
 
 
 @pytest.fixture
@@ -187,7 +120,7 @@ def test_wrong_devices_are_named(text):
 
 def test_a_folder_becomes_features_and_a_manifest(photos, tmp_path):
     out = tmp_path / "features"
-    summary = extract_folder(photos, out, fake_factory(), CONFIG, PCA)
+    summary = extract_folder(photos, out, FakeEngine(), CONFIG, PCA)
     manifest = read_manifest(out)
     assert manifest.images == tuple((f"photo_{n}", f"photo_{n}.png") for n in range(7))
     assert manifest.failed == {}
@@ -216,9 +149,9 @@ def test_a_folder_becomes_features_and_a_manifest(photos, tmp_path):
 
 
 def test_any_number_of_workers_gives_the_same_bytes(photos, tmp_path):
-    extract_folder(photos, tmp_path / "one", fake_factory(), CONFIG, PCA)
+    extract_folder(photos, tmp_path / "one", FakeEngine(), CONFIG, PCA)
     summary = extract_folder(
-        photos, tmp_path / "three", fake_factory(), CONFIG, PCA, devices=(0, 1, 2)
+        photos, tmp_path / "three", FakeEngine(), CONFIG, PCA, devices=(0, 1, 2)
     )
     assert summary.extracted == 7
     assert _bytes(tmp_path / "one") == _bytes(tmp_path / "three")
@@ -226,7 +159,7 @@ def test_any_number_of_workers_gives_the_same_bytes(photos, tmp_path):
 
 def test_what_is_there_is_kept_and_what_is_not_is_made(photos, tmp_path):
     out = tmp_path / "features"
-    extract_folder(photos, out, fake_factory(), CONFIG, PCA)
+    extract_folder(photos, out, FakeEngine(), CONFIG, PCA)
     whole = _bytes(out)
     stamps = {path.name: path.stat().st_mtime_ns for path in out.glob("*.npz")}
     # As a run leaves it that was killed half-way.
@@ -236,30 +169,30 @@ def test_what_is_there_is_kept_and_what_is_not_is_made(photos, tmp_path):
     for number in (1, 4):
         (out / f"photo_{number}.npz").unlink()
     (out / ".photo_4.99999.tmp.npz").write_bytes(b"half a file")
-    summary = extract_folder(photos, out, fake_factory(), CONFIG, PCA)
+    summary = extract_folder(photos, out, FakeEngine(), CONFIG, PCA)
     assert (summary.extracted, summary.skipped) == (2, 5)
     (out / ".photo_4.99999.tmp.npz").unlink()
     assert _bytes(out) == whole
     kept = [n for n in stamps if (out / n).stat().st_mtime_ns == stamps[n]]
     assert len(kept) == 5
-    again = extract_folder(photos, out, fake_factory(), CONFIG, PCA)
+    again = extract_folder(photos, out, FakeEngine(), CONFIG, PCA)
     assert (again.extracted, again.skipped) == (0, 7)
 
 
 def test_a_photo_that_was_replaced_is_described_again(photos, tmp_path):
     out = tmp_path / "features"
-    extract_folder(photos, out, fake_factory(), CONFIG, PCA)
+    extract_folder(photos, out, FakeEngine(), CONFIG, PCA)
     before = (out / "photo_3.npz").read_bytes()
     Image.fromarray(np.eye(99, dtype=np.uint8) * 200).save(photos / "photo_3.png")
     os.utime(photos / "photo_3.png", (4e9, 4e9))
-    assert extract_folder(photos, out, fake_factory(), CONFIG, PCA).extracted == 1
+    assert extract_folder(photos, out, FakeEngine(), CONFIG, PCA).extracted == 1
     assert (out / "photo_3.npz").read_bytes() != before
 
 
 @pytest.mark.parametrize("finished", [True, False])
 def test_other_settings_are_refused_by_name(photos, tmp_path, finished):
     out = tmp_path / "features"
-    extract_folder(photos, out, fake_factory(), CONFIG, PCA)
+    extract_folder(photos, out, FakeEngine(), CONFIG, PCA)
     if not finished:
         settings = read_manifest(out).settings
         (out / "features.json").unlink()
@@ -267,31 +200,31 @@ def test_other_settings_are_refused_by_name(photos, tmp_path, finished):
     before = _bytes(out)
     other_pca = Pca(PCA.mean + 1, PCA.projection, PCA.variances)
     cases = {
-        "checkpoint": (fake_factory(fingerprint="other"), CONFIG, PCA, None),
-        "pca_dim": (fake_factory(), DelfConfig(image_scales=(0.5, 1.0), pca_dim=5), PCA, None),
-        "pca:": (fake_factory(), CONFIG, other_pca, None),
-        "crop_boxes": (fake_factory(), CONFIG, PCA, {"photo_1": (0, 0, 50, 50)}),
+        "checkpoint": (FakeEngine(fingerprint="other"), CONFIG, PCA, None),
+        "pca_dim": (FakeEngine(), DelfConfig(image_scales=(0.5, 1.0), pca_dim=5), PCA, None),
+        "pca:": (FakeEngine(), CONFIG, other_pca, None),
+        "crop_boxes": (FakeEngine(), CONFIG, PCA, {"photo_1": (0, 0, 50, 50)}),
     }
-    for key, (factory, config, pca, boxes) in cases.items():
+    names = {f"photo_{number}": f"photo_{number}" for number in range(7)}
+    for key, (engine, config, pca, boxes) in cases.items():
         with pytest.raises(UserError, match=key):
-            extract_folder(photos, out, factory, config, pca, crop_boxes=boxes)
+            extract_folder(photos, out, engine, config, pca, chosen_tasks(photos, names, boxes))
     assert _bytes(out) == before
 
 
 def test_features_of_unknown_settings_are_refused(photos, tmp_path):
     out = tmp_path / "features"
-    extract_folder(photos, out, fake_factory(), CONFIG, PCA)
+    extract_folder(photos, out, FakeEngine(), CONFIG, PCA)
     (out / "features.json").unlink()
     with pytest.raises(UserError, match="unknown settings"):
-        extract_folder(photos, out, fake_factory(), CONFIG, PCA)
+        extract_folder(photos, out, FakeEngine(), CONFIG, PCA)
 
 
 def test_chosen_names_and_crop_boxes(photos, tmp_path):
     out = tmp_path / "features"
     boxes = {"photo_5": (30, 40, 90, 100), "photo_0": (0, 0, 9, 9)}
-    extract_folder(
-        photos, out, fake_factory(), CONFIG, PCA, names=["photo_5", "photo_2"], crop_boxes=boxes
-    )
+    names = {name: name for name in ("photo_5", "photo_2")}
+    extract_folder(photos, out, FakeEngine(), CONFIG, PCA, chosen_tasks(photos, names, boxes))
     assert read_manifest(out).names == ("photo_2", "photo_5")
     cropped = read_features(out / "photo_5.npz")
     image, _ = read_cropped(photos / "photo_5.png", None)
@@ -299,16 +232,15 @@ def test_chosen_names_and_crop_boxes(photos, tmp_path):
     assert (cropped.descriptors == expected.descriptors).all()
     assert (cropped.locations == expected.locations + np.float32([40, 30])).all()
     with pytest.raises(UserError, match="nobody"):
-        extract_folder(photos, out, fake_factory(), CONFIG, PCA, names=["nobody"])
+        chosen_tasks(photos, {"nobody": "nobody"})
 
 
 def test_one_photo_in_several_parts(photos, tmp_path):
     out = tmp_path / "features"
     parts = {"left": "photo_5", "right": "photo_5", "other": "photo_2"}
     boxes = {"left": (0, 0, 60, 90), "right": (50, 10, 110, 100), "photo_5": (0, 0, 9, 9)}
-    summary = extract_folder(
-        photos, out, fake_factory(), CONFIG, PCA, names=parts, crop_boxes=boxes, devices=(0, 1)
-    )
+    tasks = chosen_tasks(photos, parts, boxes)
+    summary = extract_folder(photos, out, FakeEngine(), CONFIG, PCA, tasks, devices=(0, 1))
     assert summary.extracted == 3
     file = {name: file for name, file in read_manifest(out).images}
     assert file == {"left": "photo_5.png", "other": "photo_2.png", "right": "photo_5.png"}
@@ -318,20 +250,21 @@ def test_one_photo_in_several_parts(photos, tmp_path):
         expected = extract_image(FakeNetwork(), image[y1:y2, x1:x2], CONFIG, PCA)
         np.testing.assert_array_equal(found.descriptors, expected.descriptors)
         np.testing.assert_array_equal(found.locations, expected.locations + np.float32([y1, x1]))
-    again = extract_folder(photos, out, fake_factory(), CONFIG, PCA, names=parts, crop_boxes=boxes)
+    again = extract_folder(photos, out, FakeEngine(), CONFIG, PCA, tasks)
     assert (again.extracted, again.skipped) == (0, 3)
     with pytest.raises(UserError, match="crop_boxes"):
         moved = {**boxes, "left": (0, 0, 50, 90)}
-        extract_folder(photos, out, fake_factory(), CONFIG, PCA, names=parts, crop_boxes=moved)
+        tasks = chosen_tasks(photos, parts, moved)
+        extract_folder(photos, out, FakeEngine(), CONFIG, PCA, tasks)
     with pytest.raises(UserError, match="nobody"):
-        extract_folder(photos, out, fake_factory(), CONFIG, PCA, names={"left": "nobody"})
+        chosen_tasks(photos, {"left": "nobody"})
 
 
 def test_a_bad_photo_is_reported_counted_and_skipped(photos, tmp_path, caplog):
     out = tmp_path / "features"
     (photos / "photo_2.png").write_bytes(b"nonsense")
     summary = extract_folder(
-        photos, out, fake_factory(), CONFIG, PCA, devices=(0, 1), max_bad_fraction=0.2
+        photos, out, FakeEngine(), CONFIG, PCA, devices=(0, 1), max_bad_fraction=0.2
     )
     manifest = read_manifest(out)
     assert list(manifest.failed) == ["photo_2"]
@@ -342,7 +275,7 @@ def test_a_bad_photo_is_reported_counted_and_skipped(photos, tmp_path, caplog):
     assert "photo_2.png" in caplog.text
     # Once it is repaired, the next run takes it in.
     Image.fromarray(np.eye(99, dtype=np.uint8) * 200).save(photos / "photo_2.png")
-    assert extract_folder(photos, out, fake_factory(), CONFIG, PCA).extracted == 1
+    assert extract_folder(photos, out, FakeEngine(), CONFIG, PCA).extracted == 1
     assert read_manifest(out).failed == {}
 
 
@@ -351,27 +284,27 @@ def test_too_many_bad_photos_are_an_error_after_the_good_ones(photos, tmp_path):
     for number in (0, 6):
         (photos / f"photo_{number}.png").write_bytes(b"nonsense")
     with pytest.raises(UserError, match=r"2 of 7.*photo_0"):
-        extract_folder(photos, out, fake_factory(), CONFIG, PCA)
+        extract_folder(photos, out, FakeEngine(), CONFIG, PCA)
     assert len(list(out.glob("*.npz"))) == 5
     assert not (out / "features.json").exists()
-    summary = extract_folder(photos, out, fake_factory(), CONFIG, PCA, max_bad_fraction=0.5)
+    summary = extract_folder(photos, out, FakeEngine(), CONFIG, PCA, max_bad_fraction=0.5)
     assert (summary.extracted, summary.skipped) == (0, 5)
 
 
 def test_a_plain_photo_has_a_file_without_features(photos, tmp_path):
     Image.new("L", (30, 40), 128).save(photos / "photo_3.png")
-    extract_folder(photos, tmp_path / "features", fake_factory(), CONFIG, PCA)
+    extract_folder(photos, tmp_path / "features", FakeEngine(), CONFIG, PCA)
     assert read_features(tmp_path / "features" / "photo_3.npz").descriptors.shape == (0, 4)
 
 
 def test_use_of_pca_without_one_is_refused(photos, tmp_path):
     with pytest.raises(UserError, match=r"fit_pca\.py"):
-        extract_folder(photos, tmp_path / "features", fake_factory(), CONFIG)
+        extract_folder(photos, tmp_path / "features", FakeEngine(), CONFIG)
 
 
 def test_a_pca_of_another_network_is_remarked_on(photos, tmp_path, caplog):
     pca = Pca(PCA.mean, PCA.projection, PCA.variances, {"network": "older"})
-    extract_folder(photos, tmp_path / "features", fake_factory(), CONFIG, pca)
+    extract_folder(photos, tmp_path / "features", FakeEngine(), CONFIG, pca)
     assert "older" in caplog.text
 
 
@@ -392,12 +325,12 @@ def test_a_worker_in_trouble_ends_the_run_with_its_message(
     out = tmp_path / "features"
     start = time.monotonic()
     with pytest.raises(error, match=message):
-        extract_folder(photos, out, fake_factory(trouble=trouble), CONFIG, PCA, devices=(0, 1))
+        extract_folder(photos, out, FakeEngine(trouble=trouble), CONFIG, PCA, devices=(0, 1))
     assert time.monotonic() - start < 20
     assert _children_of(os.getpid()) == []
     assert not (out / "features.json").exists()
     # The next run goes on.
-    summary = extract_folder(photos, out, fake_factory(), CONFIG, PCA)
+    summary = extract_folder(photos, out, FakeEngine(), CONFIG, PCA)
     assert summary.extracted + summary.skipped == 7
 
 
@@ -420,11 +353,12 @@ import sys
 sys.path.insert(0, sys.argv[1])
 from src.common.errors import run_command
 from src.describe.folder import extract_folder
-from tests.describe.test_extract_feature import CONFIG, PCA, fake_factory
+from tests.helpers.toy_engine import CONFIG, PCA, FakeEngine
 
 if __name__ == "__main__":
     run_command(lambda: extract_folder(
-        sys.argv[2], sys.argv[3], fake_factory(trouble="slow"), CONFIG, PCA,
+        sys.argv[2], sys.argv[3],
+        FakeEngine(trouble="slow", started=sys.argv[3] + ".started"), CONFIG, PCA,
         devices=range(int(sys.argv[4])),
     ))
 """
@@ -448,10 +382,9 @@ def test_workers_do_not_outlive_their_parent(photos, tmp_path, how, workers):
     watchdog = threading.Timer(40, process.kill)
     watchdog.start()
     try:
-        while not (out / UNFINISHED_NAME).exists():
+        while len(list(tmp_path.glob("features.started.*"))) < workers:
             assert process.poll() is None, process.stderr.read()
             time.sleep(0.05)
-        time.sleep(0.3)
         children = _children_of(process.pid)
         assert len(children) == (workers if workers > 1 else 0)
         if how == signal.SIGINT:  # a terminal sends it to the whole group

@@ -16,12 +16,17 @@ from PIL import Image
 from model_utils.environment import PROJECT_ROOT
 from src.common.errors import UserError
 from src.delf_config import DelfConfig
-from src.describe.engines.lite_program import InferProgram, build_program
-from src.describe.engines.mindspore_graph import FeatureNetwork, read_feature_weights
+from src.describe.engines.lite_program import LiteProgram, build_program
+from src.describe.engines.mindspore_graph import (
+    FeatureNetwork,
+    MindSporeEngine,
+    read_feature_weights,
+)
 from src.describe.folder import extract_folder
 from src.describe.pca import Pca
 from src.feature_io import read_features, read_manifest
 from src.network.mindir import read_mindir
+from src.network.weights import fingerprint
 from tests.helpers.infer import textured, wait_for, write_photos
 
 CONFIG = DelfConfig(max_level_side=128, pca_dim=16)
@@ -48,12 +53,23 @@ def pca():
 
 def program(mindir, **changes):
     model = read_mindir(mindir)
-    return InferProgram(str(mindir), model.fingerprint, model.input_shape, **changes)
+    return LiteProgram(str(mindir), model.fingerprint, model.input_shape, **changes)
+
+
+class PythonEngine(MindSporeEngine):
+    """The network in Python, with static shapes as on Ascend where they are asked for."""
+
+    def __init__(self, checkpoint, static):
+        self.weights = read_feature_weights(checkpoint)
+        super().__init__(checkpoint, fingerprint(self.weights), True, "CPU", CONFIG.max_level_side)
+        self.static = static
+
+    def open(self, device_id):
+        return FeatureNetwork(self.weights, "it", "CPU", 0, self.max_level_side, self.static)
 
 
 def python_network(checkpoint, static=False):
-    weights = read_feature_weights(checkpoint)
-    return lambda device_id: FeatureNetwork(weights, "it", "CPU", 0, CONFIG.max_level_side, static)
+    return PythonEngine(checkpoint, static)
 
 
 def by_place(features):
@@ -242,7 +258,7 @@ def test_ctrl_c_ends_all_with_one_line(tmp_path, many, any_size_mindir):
 def test_a_failing_disk_ends_all(tmp_path, many, any_size_mindir, monkeypatch):
     import errno
 
-    import src.describe.folder as module
+    import src.describe.workers as module
 
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -4,9 +4,11 @@ from PIL import Image
 
 from src.common.errors import UserError
 from src.delf_config import DelfConfig
+from src.describe.engines.in_process import InProcessEngine
 from src.describe.fit_pca import choose_files, fit_pca_on_photos
-from src.describe.folder import extract_image
-from src.describe.pca import Pca, fit_pca, project, read_pca, unit_length, write_pca
+from src.describe.pca import Pca, fit_pca, read_pca, write_pca
+from src.extract_utils_np import unit_length
+from tests.helpers.toy_engine import extract_image
 
 
 def _descriptors(count=400, channels=24, seed=0):
@@ -64,12 +66,12 @@ def test_projection_by_hand():
         np.array([4, 0.25], np.float32),
     )
     x = np.array([[1, 3, 4], [1, 0, 0]], np.float32)
-    assert project(x, pca, 2, whiten=False) == pytest.approx(np.array([[0.6, 0.8], [0, 0]]))
+    assert pca.project(x, 2, whiten=False) == pytest.approx(np.array([[0.6, 0.8], [0, 0]]))
     # Whitened: (3 / 2, 4 / 0.5) = (1.5, 8) before it is brought to unit length.
     length = np.hypot(1.5, 8)
-    assert project(x, pca, 2, whiten=True)[0] == pytest.approx([1.5 / length, 8 / length])
-    assert project(x, pca, 1, whiten=False)[:, 0].tolist() == [1, 0]
-    assert project(x, pca, 2, whiten=True).dtype == np.float32
+    assert pca.project(x, 2, whiten=True)[0] == pytest.approx([1.5 / length, 8 / length])
+    assert pca.project(x, 1, whiten=False)[:, 0].tolist() == [1, 0]
+    assert pca.project(x, 2, whiten=True).dtype == np.float32
 
 
 def test_whitened_components_have_equal_variance():
@@ -77,7 +79,7 @@ def test_whitened_components_have_equal_variance():
     pca = fit_pca(x, 6)
     reduced = (x - pca.mean) @ pca.projection.T / np.sqrt(pca.variances)
     assert np.cov(reduced.T) == pytest.approx(np.eye(6), abs=1e-3)
-    whitened = project(x, pca, 6, whiten=True)
+    whitened = pca.project(x, 6, whiten=True)
     assert whitened == pytest.approx(reduced / np.linalg.norm(reduced, axis=1)[:, None], abs=1e-4)
 
 
@@ -85,15 +87,15 @@ def test_a_direction_without_variance_stays_finite_when_whitened():
     x = _descriptors(channels=4)
     x[:, 3] = 2
     pca = fit_pca(x, 4)
-    assert np.isfinite(project(x, pca, 4, whiten=True)).all()
+    assert np.isfinite(pca.project(x, 4, whiten=True)).all()
 
 
 def test_projection_refuses_what_does_not_fit():
     pca = fit_pca(_descriptors(), 5)
     with pytest.raises(UserError, match="at most 5"):
-        project(_descriptors(), pca, 6, whiten=False)
+        pca.project(_descriptors(), 6, whiten=False)
     with pytest.raises(UserError, match="23"):
-        project(_descriptors()[:, :23], pca, 5, whiten=False)
+        pca.project(_descriptors()[:, :23], 5, whiten=False)
 
 
 def test_unit_length_leaves_zero_alone():
@@ -130,7 +132,7 @@ def test_files_of_a_release_without_a_description(tmp_path):
     pca = read_pca(tmp_path)
     assert pca.mean.shape == (24,)
     assert pca.projection.dtype == np.float32
-    assert project(_descriptors(), pca, 4, whiten=True).shape == (400, 4)
+    assert pca.project(_descriptors(), 4, whiten=True).shape == (400, 4)
 
 
 @pytest.mark.parametrize(
@@ -174,7 +176,6 @@ def test_missing_and_damaged_files_are_named(tmp_path):
 class _Colours:
     """A network whose features are pixels: six numbers around the centre of each cell."""
 
-    fingerprint = "colours"
     static_shape = None
 
     def __call__(self, images):
@@ -182,6 +183,13 @@ class _Colours:
         features = np.concatenate((padded[:, :-1:32, ::32], padded[:, 1::32, ::32]))
         features = features.transpose(1, 2, 0)[: -(-images.shape[2] // 32)] + np.float32(2)
         return features, features.sum(axis=2)
+
+
+class _ColoursEngine(InProcessEngine):
+    name, fingerprint, has_attention = "colours", "colours", True
+
+    def open(self, device_id):
+        return _Colours()
 
 
 def _pictures(count):
@@ -197,7 +205,7 @@ def _saved(folder, pictures):
 
 
 def _fit(folder, files, config):
-    return fit_pca_on_photos(lambda device_id: _Colours(), folder, files, config, 5)
+    return fit_pca_on_photos(_ColoursEngine(), folder, files, config, 5)
 
 
 def test_fit_on_photos_is_the_fit_of_their_features(tmp_path):

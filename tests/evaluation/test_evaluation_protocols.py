@@ -16,13 +16,15 @@ from PIL import Image
 from model_utils.config import load_config
 from src.common.errors import UserError
 from src.delf_config import DelfConfig
+from src.describe.recipe import Describer
 from src.evaluation import retrieval as evaluation
 from src.evaluation.metrics import average_precision
 from src.evaluation.report import read_map_text
-from src.evaluation.retrieval import Describer, evaluate_retrieval
+from src.evaluation.retrieval import evaluate_retrieval
+from src.evaluation.settings import EvaluationSettings
 from src.feature_io import read_features, read_manifest
 from src.index.build import load_index
-from tests.describe.test_extract_feature import fake_factory
+from tests.helpers.toy_engine import FakeEngine
 from tests.words.test_dataset import write_query
 
 SIDE = 256
@@ -76,8 +78,8 @@ def run(tmp_path, world, monkeypatch, caplog):
     monkeypatch.chdir(tmp_path)
     caplog.set_level("INFO")  # as the programs log
     settings = DelfConfig(image_scales=(1.0,), use_pca=False, max_feature_num=100)
-    describer = Describer(settings, "fake", fake_factory(), "fake.ckpt")
-    monkeypatch.setattr(evaluation, "read_describer", lambda config: describer)
+    describer = Describer(FakeEngine(), settings, "fake.ckpt")
+    monkeypatch.setattr(evaluation, "choose_describer", lambda settings: describer)
 
     def evaluate(gt="gt", **options):
         arguments = {
@@ -90,7 +92,7 @@ def run(tmp_path, world, monkeypatch, caplog):
             **options,
         }
         config = load_config([f"--{name}={value}" for name, value in arguments.items()])
-        return evaluate_retrieval(config)
+        return evaluate_retrieval(EvaluationSettings.from_config(config))
 
     return evaluate
 

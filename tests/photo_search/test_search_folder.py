@@ -12,16 +12,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import src.describe.recipe as describer
-import src.photo_search.search_folder as search_folder
 from model_utils.config import load_config
 from model_utils.environment import PROJECT_ROOT
 from src.common.errors import UserError
+from src.describe.engines import choice
 from src.feature_io import read_features, read_manifest
-from src.photo_search.search_folder import SETTINGS, main, search
+from src.photo_search.__main__ import SETTINGS, main, report, search
+from src.photo_search.collection import STAMPS_NAME
+from src.photo_search.settings import SearchSettings
+from src.photo_search.weights import WEIGHTS_NAME
 from src.photos.images import list_photos
-from tests.describe.test_extract_feature import FakeNetwork
 from tests.helpers.browser import CHROMIUM, open_page
+from tests.helpers.toy_engine import FakeEngine, FakeNetwork
 
 
 class CountingNetwork(FakeNetwork):
@@ -43,6 +45,14 @@ class CountingNetwork(FakeNetwork):
         return super().__call__(images)
 
 
+class CountingEngine(FakeEngine):
+    def __init__(self, *_):
+        super().__init__()
+
+    def open(self, device_id):
+        return CountingNetwork(device_id)
+
+
 def interrupt():
     raise KeyboardInterrupt
 
@@ -60,19 +70,20 @@ def configuration(work: Path):
         status = checkpoint.stat()
         known = {"stamp": [status.st_size, status.st_mtime_ns], "network": "fake"}
         text = json.dumps({str(checkpoint): {**known, "attention": True}})
-        (work / search_folder.WEIGHTS_NAME).write_text(text)
-    return load_config(
+        (work / WEIGHTS_NAME).write_text(text)
+    config = load_config(
         [
             *(f"--work_path={work}", f"--checkpoint_path={checkpoint}", "--image_scales=1.0"),
             *("--pca_dim=4", "--max_feature_num=40", "--pca_images=4"),
         ],
         config_path=str(SETTINGS),
     )
+    return SearchSettings.from_config(config)
 
 
 def find(photos, *queries, top=10):
     """Search with the small network; return what was found, photos described, networks opened."""
-    describer.network_factory = lambda *_: CountingNetwork
+    choice.ENGINES["mindspore"] = CountingEngine
     CountingNetwork.opened = CountingNetwork.photos = 0
     found = search(configuration(photos.parent / "work"), photos, queries, top)
     return found, CountingNetwork.photos, CountingNetwork.opened
@@ -96,7 +107,7 @@ def photo(path, seed, size=(224, 160)):
 
 @pytest.fixture(autouse=True)
 def restored(monkeypatch):
-    monkeypatch.setattr(describer, "network_factory", None)
+    monkeypatch.setitem(choice.ENGINES, "mindspore", None)
     monkeypatch.setattr(CountingNetwork, "stop_at", None)
 
 
@@ -192,7 +203,7 @@ def test_the_photos_of_the_pca_are_described_as_all_others(photos):
     assert len(kept) == 6
     for path in kept:
         path.unlink()
-    (folder / search_folder.STAMPS_NAME).unlink()
+    (folder / STAMPS_NAME).unlink()
     assert find(photos)[1] == 6
     assert {path: path.read_bytes() for path in folder.rglob("*.npz")} == kept
 
@@ -235,7 +246,7 @@ def test_a_query_of_one_colour(photos):
     found, _, _ = find(photos, photos.parent / "blue.png", photos / "c.png")
     assert found[0].results == ()
     assert len(found[1].results) == 5
-    assert "nothing" in search_folder.report(found, 1.0)
+    assert "nothing" in report(found, 1.0)
     assert found[0].page == found[1].page
 
 

@@ -164,7 +164,7 @@ def test_a_training_that_fails_on_modelarts_leaves_what_it_had(training_data, tm
             log_step=1,
             validate_step=0,
         ),
-        PYTHONPATH=str(Path(__file__).parent / "stand_ins"),
+        PYTHONPATH=str(Path(__file__).parents[1] / "helpers" / "stand_ins"),
         MOXING_LOG=str(tmp_path / "log"),
     )
     assert result.returncode == 2

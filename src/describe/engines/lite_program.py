@@ -9,25 +9,22 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import os
-import signal
 import subprocess
 import sys
-import threading
-from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Callable
+from typing import Any
 
 from model_utils.environment import PROJECT_ROOT
 from src.common.atomic_files import PathLike
 from src.common.errors import UserError
 from src.delf_config import DelfConfig
+from src.describe.engines.chain_part import ChainPart
 from src.describe.level_stream import BrokenStreamError, ResultFrame, read_results
-from src.describe.pca import Pca
+from src.describe.stopwatch import Stopwatch
 from src.describe.tasks import PhotoTask
-from src.postprocess import Described, receive_features
+from src.postprocess import PhotoOutputs
 
 LOG = logging.getLogger(__name__)
 
@@ -36,13 +33,11 @@ PROGRAM = PROGRAM_FOLDER / "out" / "delf_infer"
 #: Where users of the 310 scripts look for it, in the current folder.
 TIME_FILE = str(Path("time_Result", "test_perform_static.txt"))
 _USAGE, _BROKEN_INPUT = 2, 4  # exit codes of the program (inc/errors.h)
-_PIPE_BYTES = 1 << 20
-_PATIENCE = 10.0  # seconds for the other processes to end by themselves
 
 
 @dataclass(frozen=True)
-class InferProgram:
-    """How the program is run.
+class LiteProgram:
+    """The engine that runs the C++ program.
 
     Attributes:
         model: the MindIR.
@@ -54,6 +49,7 @@ class InferProgram:
         threads: on CPU; 0 for all cores.
         time_file: where it writes the mean time a photo took; "" for nowhere.
         program: the executable.
+        has_attention: whether its scores are those of a trained attention.
     """
 
     model: str
@@ -65,9 +61,50 @@ class InferProgram:
     threads: int = 0
     time_file: str = ""
     program: str = str(PROGRAM)
+    has_attention: bool = True
+    name: str = "lite"
 
-    def settings(self) -> dict[str, object]:
-        """Return what the features depend on besides the weights, as JSON values."""
+    def processes(self, devices: Sequence[int]) -> tuple[int, ...]:
+        """See `Engine`: on a CPU the program uses all cores by itself."""
+        return tuple(devices[:1]) if self.device_target == "CPU" else tuple(devices)
+
+    def outputs(
+        self,
+        images_path: PathLike,
+        tasks: Sequence[PhotoTask],
+        config: DelfConfig,
+        device_id: int = 0,
+        stopwatch: Stopwatch | None = None,
+    ) -> Iterator[PhotoOutputs]:
+        """See `Engine`. The part "network" is the time waited for the program.
+
+        Raises:
+            UserError: a part of the chain failed or was killed; names the photo it was at.
+        """
+        stopwatch = stopwatch or Stopwatch()
+        if not tasks:
+            return
+        if self.time_file:
+            Path(self.time_file).parent.mkdir(parents=True, exist_ok=True)
+        with _chain(self, images_path, tasks, config, device_id) as (sender, runner):
+            done = 0
+            try:
+                results = _in_order(read_results(runner.output), tasks)
+                while True:
+                    with stopwatch.part("network"):  # and all that goes on beside it
+                        photo = next(results, None)
+                    if photo is None:
+                        break
+                    done += 1
+                    yield photo
+            except BrokenStreamError as error:
+                at = tasks[done].name if done < len(tasks) else None
+                raise UserError(_cause(sender, runner, at, error)) from None
+            if runner.wait() or sender.wait():
+                raise UserError(_cause(sender, runner, None, None))
+
+    def settings(self) -> dict[str, Any]:
+        """See `Engine`."""
         config = Path(self.config).read_text(encoding="utf-8") if self.config else ""
         return {
             "name": "MindSpore Lite",
@@ -99,145 +136,34 @@ def build_program() -> None:
         raise UserError(reason.removeprefix("error: "))
 
 
-def describe_by_program(
-    program: InferProgram,
-    images_path: PathLike,
-    tasks: Sequence[PhotoTask],
-    config: DelfConfig,
-    pca: Pca | None = None,
-    device_id: int = 0,
-    when_ready: Callable[[], None] = lambda: None,
-) -> Iterator[Described]:
-    """Yield the features of photos, in order, while the next ones are under way.
-
-    Args:
-        program: what to run.
-        images_path: folder of the photos.
-        tasks: the photos.
-        config: the settings.
-        pca: the projection, where `config.use_pca` is set.
-        device_id: which Ascend.
-        when_ready: called when the program has loaded the model.
-
-    Raises:
-        UserError: a part of the chain failed or was killed; names the photo it was at.
-    """
-    if program.time_file:
-        Path(program.time_file).parent.mkdir(parents=True, exist_ok=True)
-    with _chain(program, images_path, tasks, config, device_id) as (sender, runner):
-        done = 0
-        try:
-            results = read_results(runner.output)
-            next(results)
-            when_ready()
-            for described in receive_features(_in_order(results, tasks), config, pca):
-                done += 1
-                yield described
-        except BrokenStreamError as error:
-            at = tasks[done].name if done < len(tasks) else None
-            raise UserError(_cause(sender, runner, at, error)) from None
-        if runner.wait() or sender.wait():
-            raise UserError(_cause(sender, runner, None, None))
-
-
 def _in_order(
     results: Iterator[ResultFrame | None], tasks: Sequence[PhotoTask]
-) -> Iterator[ResultFrame]:
+) -> Iterator[PhotoOutputs]:
     """Pass on the frames; raise `BrokenStreamError` unless they are those of the tasks."""
+    next(results)  # the program has loaded the model
     for task in tasks:
         frame = next(results, None)
         if frame is None or frame.name != task.name:
             found = "the end" if frame is None else frame.name
             raise BrokenStreamError(f"the program answered with {found} instead of {task.name}")
-        yield frame
+        context = frame.context
+        if frame.outputs is None:
+            yield PhotoOutputs.unreadable(frame.name, context["reason"])
+        else:
+            size = context["height"], context["width"]
+            yield PhotoOutputs(frame.name, frame.outputs, size, tuple(context["origin"]))
     if next(results, None) is not None:
         raise BrokenStreamError("the program answered more than it was asked")
 
 
-class _Part:
-    """A process of the chain, and the last lines it said."""
-
-    def __init__(self, what: str, command: Sequence[str], stdin: IO[bytes] | int):
-        self.what = what
-        # Away from the terminal's Ctrl-C: whoever started the chain ends it.
-        self._process = subprocess.Popen(
-            command,
-            stdin=stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-            env={"GLOG_v": "3", **os.environ},
-        )
-        self._said: deque[str] = deque(maxlen=20)
-        self._listener = threading.Thread(target=self._listen, daemon=True)
-        self._listener.start()
-        self._widen(self._process.stdout)
-
-    @property
-    def output(self) -> IO[bytes]:
-        """What it writes."""
-        return self._process.stdout
-
-    @property
-    def input(self) -> IO[bytes]:
-        """What it reads, where that is a pipe of ours."""
-        return self._process.stdin
-
-    def wait(self, seconds: float | None = _PATIENCE) -> int | None:
-        """Return its exit code once it has ended, None when it does not end in time."""
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(seconds)
-        return self._process.returncode
-
-    def reason(self) -> str:
-        """Say how it ended: its own line where it left one."""
-        self._listener.join(1.0)
-        code = self._process.returncode
-        if code is not None and code < 0:
-            how = signal.Signals(-code).name
-            memory = ", perhaps for lack of memory" if -code == signal.SIGKILL else ""
-            return f"{self.what} was ended by {how}{memory}"
-        for line in reversed(self._said):
-            if line.startswith("error: "):
-                return line[len("error: ") :]
-        return f"{self.what} ended with exit code {code}{self._last_words()}"
-
-    def end(self) -> None:
-        """End it if it runs, and let go of its pipes."""
-        if self._process.poll() is None:
-            self._process.kill()
-        self._process.wait()
-        self._listener.join(1.0)
-        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
-            if pipe is not None:
-                with contextlib.suppress(OSError):
-                    pipe.close()
-
-    def _listen(self) -> None:
-        with contextlib.suppress(ValueError, OSError):
-            for line in self._process.stderr:
-                self._said.append(line.decode(errors="replace").rstrip())
-
-    def _last_words(self) -> str:
-        return f" ({self._said[-1]})" if self._said else ""
-
-    @staticmethod
-    def _widen(pipe: IO[bytes]) -> None:
-        """Let a pipe hold a level at a time where the system allows it."""
-        with contextlib.suppress(ImportError, AttributeError, OSError):
-            import fcntl
-
-            fcntl.fcntl(pipe, getattr(fcntl, "F_SETPIPE_SZ", 1031), _PIPE_BYTES)  # 3.9: no name
-
-
 @contextlib.contextmanager
 def _chain(
-    program: InferProgram,
+    program: LiteProgram,
     images_path: PathLike,
     tasks: Sequence[PhotoTask],
     config: DelfConfig,
     device_id: int,
-) -> Iterator[tuple[_Part, _Part]]:
+) -> Iterator[tuple[ChainPart, ChainPart]]:
     """Start the two other processes; none is left behind."""
     command = [
         program.program,
@@ -249,11 +175,11 @@ def _chain(
         f"--threads={program.threads}",
         f"--time_file={program.time_file}",
     ]
-    sender = _Part("preprocessing", _sender_command(images_path, config), subprocess.PIPE)
+    sender = ChainPart("preprocessing", _sender_command(images_path, config), subprocess.PIPE)
     parts = [sender]
     try:
         try:
-            runner = _Part("the inference program", command, sender.output)
+            runner = ChainPart("the inference program", command, sender.output)
         except OSError as error:
             raise UserError(
                 f"the inference program {program.program} cannot be started ({error.strerror}); "
@@ -279,7 +205,9 @@ def _sender_command(images_path: PathLike, config: DelfConfig) -> list[str]:
     return command
 
 
-def _cause(sender: _Part, runner: _Part, at: str | None, error: BrokenStreamError | None) -> str:
+def _cause(
+    sender: ChainPart, runner: ChainPart, at: str | None, error: BrokenStreamError | None
+) -> str:
     """Say in one line which part failed first, how, and at which photo."""
     runner_code, sender_code = runner.wait(), sender.wait(1.0)
     starved = runner_code == _BROKEN_INPUT and sender_code is not None

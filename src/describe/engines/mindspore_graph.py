@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from model_utils.device import set_up_device
-from src.common.errors import uninterrupted
+from src.common.errors import UserError, uninterrupted
+from src.describe.engines.in_process import InProcessEngine
 from src.network.keras_h5 import read_weights
 from src.network.weights import Weights, fingerprint, fold_batch_norm, load_weights
 
@@ -100,13 +101,46 @@ class FeatureNetwork:
         return (features, scores) if self.static_shape else (features[0], scores[0])
 
 
-def load_feature_network(
-    checkpoint: str | Path,
-    device_target: str = "auto",
-    device_id: int = 0,
-    max_level_side: int = 2048,
-) -> FeatureNetwork:
-    """Return the feature network of a checkpoint (.ckpt, or Keras .h5) on a device."""
-    return FeatureNetwork(
-        read_feature_weights(checkpoint), str(checkpoint), device_target, device_id, max_level_side
-    )
+class MindSporeEngine(InProcessEngine):
+    """MindSpore's graph of the network, on Ascend or CPU."""
+
+    name = "mindspore"
+
+    def __init__(
+        self,
+        checkpoint: str | Path,
+        fingerprint: str,
+        has_attention: bool,
+        device_target: str = "auto",
+        max_level_side: int = 2048,
+    ):
+        """Remember what to open.
+
+        Args:
+            checkpoint: the weights (.ckpt, or Keras .h5).
+            fingerprint: of them.
+            has_attention: whether they hold an attention.
+            device_target: see `model_utils.device`.
+            max_level_side: side in pixels of the levels on a device that wants static shapes.
+        """
+        super().__init__()
+        self.checkpoint = str(checkpoint)
+        self.fingerprint = fingerprint
+        self.has_attention = has_attention
+        self.device_target = device_target
+        self.max_level_side = max_level_side
+
+    def open(self, device_id: int) -> FeatureNetwork:
+        """Load the weights and compile the network.
+
+        Raises:
+            UserError: the weights cannot be read, or are no longer those that were asked for.
+        """
+        weights = read_feature_weights(self.checkpoint)
+        if fingerprint(weights) != self.fingerprint:
+            raise UserError(
+                f"{self.checkpoint} was replaced while it was in use; run the same command again"
+            )
+        return FeatureNetwork(
+            weights, self.checkpoint, self.device_target, device_id, self.max_level_side
+        )

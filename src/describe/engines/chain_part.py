@@ -1,0 +1,91 @@
+"""A process of a chain: its pipes, its last words, how it ended."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import threading
+from collections import deque
+from collections.abc import Sequence
+from typing import IO
+
+_PIPE_BYTES = 1 << 20
+_PATIENCE = 10.0  # seconds for a process to end by itself
+
+
+class ChainPart:
+    """A process of the chain, and the last lines it said."""
+
+    def __init__(self, what: str, command: Sequence[str], stdin: IO[bytes] | int):
+        self.what = what
+        # Away from the terminal's Ctrl-C: whoever started the chain ends it.
+        self._process = subprocess.Popen(
+            command,
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            env={"GLOG_v": "3", **os.environ},
+        )
+        self._said: deque[str] = deque(maxlen=20)
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
+        self._widen(self._process.stdout)
+
+    @property
+    def output(self) -> IO[bytes]:
+        """What it writes."""
+        return self._process.stdout
+
+    @property
+    def input(self) -> IO[bytes]:
+        """What it reads, where that is a pipe of ours."""
+        return self._process.stdin
+
+    def wait(self, seconds: float | None = _PATIENCE) -> int | None:
+        """Return its exit code once it has ended, None when it does not end in time."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(seconds)
+        return self._process.returncode
+
+    def reason(self) -> str:
+        """Say how it ended: its own line where it left one."""
+        self._listener.join(1.0)
+        code = self._process.returncode
+        if code is not None and code < 0:
+            how = signal.Signals(-code).name
+            memory = ", perhaps for lack of memory" if -code == signal.SIGKILL else ""
+            return f"{self.what} was ended by {how}{memory}"
+        for line in reversed(self._said):
+            if line.startswith("error: "):
+                return line[len("error: ") :]
+        return f"{self.what} ended with exit code {code}{self._last_words()}"
+
+    def end(self) -> None:
+        """End it if it runs, and let go of its pipes."""
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+        self._listener.join(1.0)
+        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+
+    def _listen(self) -> None:
+        with contextlib.suppress(ValueError, OSError):
+            for line in self._process.stderr:
+                self._said.append(line.decode(errors="replace").rstrip())
+
+    def _last_words(self) -> str:
+        return f" ({self._said[-1]})" if self._said else ""
+
+    @staticmethod
+    def _widen(pipe: IO[bytes]) -> None:
+        """Let a pipe hold a level at a time where the system allows it."""
+        with contextlib.suppress(ImportError, AttributeError, OSError):
+            import fcntl
+
+            fcntl.fcntl(pipe, getattr(fcntl, "F_SETPIPE_SZ", 1031), _PIPE_BYTES)  # 3.9: no name

@@ -1,0 +1,174 @@
+"""Which engine describes: by the name in the settings, with the weights it is to run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable
+
+from model_utils.device import find_device_target
+from src.common.errors import UserError
+from src.describe.engines.interface import Engine
+from src.describe.engines.lite_program import LiteProgram, build_program
+from src.describe.engines.mindspore_graph import (
+    STATIC_BATCH,
+    MindSporeEngine,
+    has_attention,
+    read_feature_weights,
+)
+from src.network.export import NATIVE_VERSION, export_weights
+from src.network.mindir import read_mindir
+from src.network.mindir_version1 import OLD_VERSION
+from src.network.weights import fingerprint
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    """Which engine, and what it runs.
+
+    Attributes:
+        name: a key of `ENGINES`.
+        checkpoint: the weights (.ckpt, or Keras .h5); "" where a MindIR is given.
+        mindir: a model for the C++ program, instead of a checkpoint.
+        device_target: "auto", "Ascend" or "CPU".
+        max_level_side: side in pixels of the levels on a device that wants static shapes.
+        models_path: where models made of a checkpoint are kept.
+        lite_config: MindSpore Lite configuration file; "" for none.
+        lite_precision: Ascend's precision mode; "" for the runtime's default.
+        lite_threads: of the C++ program on CPU; 0 for all cores.
+        time_file: where the C++ program writes the mean time a photo took; "" for nowhere.
+    """
+
+    name: str = "mindspore"
+    checkpoint: str = ""
+    mindir: str = ""
+    device_target: str = "auto"
+    max_level_side: int = 2048
+    models_path: Path = Path("models")
+    lite_config: str = ""
+    lite_precision: str = ""
+    lite_threads: int = 0
+    time_file: str = ""
+
+    @classmethod
+    def from_config(cls, config: Any, time_file: str = "") -> EngineSettings:
+        """Take what concerns the engine out of the configuration."""
+        return cls(
+            config.engine,
+            config.checkpoint_path,
+            config.mindir_path,
+            config.device_target,
+            config.max_level_side,
+            Path(config.work_path, "models"),
+            config.lite_config,
+            config.lite_precision,
+            config.lite_threads,
+            time_file,
+        )
+
+    @property
+    def source(self) -> str:
+        """The file the weights come from."""
+        return self.mindir or self.checkpoint
+
+    @property
+    def device(self) -> str:
+        """ "Ascend" or "CPU"."""
+        return find_device_target() if self.device_target == "auto" else self.device_target
+
+
+@dataclass(frozen=True)
+class KnownWeights:
+    """What choosing an engine needs to know of a checkpoint.
+
+    Attributes:
+        fingerprint: of the weights.
+        has_attention: whether they hold an attention.
+    """
+
+    fingerprint: str
+    has_attention: bool
+
+
+def read_known_weights(checkpoint: str | Path) -> KnownWeights:
+    """Read a checkpoint and return what is to be known of it."""
+    weights = read_feature_weights(checkpoint)
+    return KnownWeights(fingerprint(weights), has_attention(weights))
+
+
+def choose_engine(settings: EngineSettings, known: KnownWeights | None = None) -> Engine:
+    """Return the engine of some settings; what it needs is made: a model, the C++ program.
+
+    Args:
+        settings: which engine.
+        known: what is known of the checkpoint, where it has been read before.
+
+    Raises:
+        UserError: neither a model nor a checkpoint is set, or what is cannot be used.
+    """
+    if settings.mindir:
+        model = read_mindir(settings.mindir)
+        return _lite_program(settings, settings.mindir, model.fingerprint, model.input_shape)
+    if not settings.checkpoint:
+        raise UserError("checkpoint_path is not set; give --checkpoint_path=PATH")
+    known = known or read_known_weights(settings.checkpoint)
+    return ENGINES[settings.name](settings, known)
+
+
+def _mindspore(settings: EngineSettings, known: KnownWeights) -> Engine:
+    return MindSporeEngine(
+        settings.checkpoint,
+        known.fingerprint,
+        known.has_attention,
+        settings.device_target,
+        settings.max_level_side,
+    )
+
+
+def _lite(settings: EngineSettings, known: KnownWeights) -> Engine:
+    """Return the C++ program with a model of the checkpoint, exported when needed.
+
+    On a CPU models take photos of any size and are of the version that any runtime reads; on Ascend
+    they take the whole pyramid at once, as `export.py` writes them.
+    """
+    on_cpu = settings.device == "CPU"
+    side = 0 if on_cpu else settings.max_level_side
+    shape = (1, 3, 0, 0) if on_cpu else (STATIC_BATCH, 3, side, side)
+    path = settings.models_path / f"{known.fingerprint}-{'x'.join(map(str, shape))}.mindir"
+    if not path.exists():
+        weights = read_feature_weights(settings.checkpoint)
+        version = OLD_VERSION if on_cpu else NATIVE_VERSION
+        export_weights(weights, settings.checkpoint, path, shape, "CPU", 0, version)
+    any_size = tuple(length or -1 for length in shape)
+    return _lite_program(settings, path, known.fingerprint, any_size, known.has_attention)
+
+
+def _lite_program(
+    settings: EngineSettings,
+    model: str | Path,
+    network: str,
+    input_shape: tuple[int, ...],
+    attention: bool = True,
+) -> LiteProgram:
+    """Return the C++ program, built when needed, with a model (input_shape: -1 for any length)."""
+    if settings.lite_config and not Path(settings.lite_config).is_file():
+        raise UserError(f"lite_config {settings.lite_config} does not exist")
+    build_program()
+    return LiteProgram(
+        str(model),
+        network,
+        input_shape,
+        settings.device,
+        settings.lite_config,
+        settings.lite_precision,
+        settings.lite_threads,
+        settings.time_file,
+        has_attention=attention,
+    )
+
+
+#: The setting `engine` → what makes it; delf_config.yaml lists the names as choices.
+ENGINES: dict[str, Callable[[EngineSettings, KnownWeights], Engine]] = {
+    "mindspore": _mindspore,
+    "lite": _lite,
+}

@@ -1,0 +1,113 @@
+"""Search a folder of photos for those that show what a query photo shows, and see why.
+
+The folder is described once; later only photos that are new or have changed. All that is kept lies
+under `work_path`: nothing is written to the photos' folder.
+"""
+
+from __future__ import annotations
+
+if __name__ == "__main__":  # run as a script: from any folder, by any Python
+    import sys
+    from pathlib import Path
+
+    sys.path[0] = str(Path(__file__).resolve().parents[2])
+    from model_utils.environment import use_project_environment
+
+    use_project_environment()
+
+import argparse
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from model_utils.config import load_config
+from model_utils.environment import PROJECT_ROOT
+from model_utils.host_lock import exclusive, make_folder
+from src.common.atomic_files import PathLike
+from src.common.errors import UserError, run_command
+from src.describe.recipe import choose_describer
+from src.photo_search.collection import Collection
+from src.photo_search.queries import Found, find
+from src.photo_search.settings import SearchSettings
+from src.photo_search.weights import known_weights
+from src.photos.images import list_photos
+
+SETTINGS = PROJECT_ROOT / "scripts" / "search.yaml"
+
+
+def search(
+    settings: SearchSettings, photos: PathLike, queries: Sequence[PathLike], top: int
+) -> list[Found]:
+    """Bring what is known of a folder of photos up to date and search it for queries.
+
+    Args:
+        settings: weights and settings; results lie under its `work_path`.
+        photos: folder of photos, searched with its sub-folders.
+        queries: photos to look for; they may lie in the folder or elsewhere.
+        top: results to show of each.
+
+    Raises:
+        UserError: the folder holds no photo that can be read, a query cannot be read, weights or
+            settings do not fit.
+    """
+    photos = Path(os.path.abspath(photos))
+    paths = [Path(os.path.abspath(query)) for query in queries]
+    for path in paths:
+        if not path.is_file():
+            raise UserError(f"there is no query photo {path}")
+    work = Path(os.path.abspath(settings.work_path))
+    # Where the results lie among the photos, their pictures are none.
+    images = [image for image in list_photos(photos) if work not in (photos / image[1]).parents]
+    if not images:
+        raise UserError(f"no image in {photos} but those of {work}; give a folder of photos")
+    make_folder(work)
+    known = known_weights(settings.describe.engine, work)
+    describer = choose_describer(settings.describe, known)
+    folder = work / describer.folder_name(photos)
+    with exclusive(folder, "searching these photos"):
+        collection = Collection(settings, describer, photos, folder)
+        collection.update(images)
+        return find(collection, settings.retrieval, paths, top) if paths else []
+
+
+def report(found: Sequence[Found], seconds: float) -> str:
+    """Return what is printed: the nearest photos of each query and where to look at them."""
+    lines = []
+    for each in found:
+        lines.append(f"{each.query}:")
+        if not each.results:
+            lines.append("  nothing that could be compared was found")
+        width = max((len(result.name) for result in each.results), default=0)
+        lines += [
+            f"  {result.rank:>3}  {result.name:<{min(width, 60)}}  {result.score}"
+            for result in each.results
+        ]
+    lines.append(f"Why they match: {found[0].page}  ({seconds:.1f} s)")
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Search from the command line."""
+    start = time.perf_counter()
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0],
+        epilog="All settings of delf_config.yaml may follow as --name=value.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("photos", help="folder of photos")
+    parser.add_argument("queries", nargs="*", help="photos to look for; none: describe the folder")
+    parser.add_argument("--top", type=int, default=10, help="results to show (%(default)s)")
+    given, others = parser.parse_known_intermixed_args(arguments)
+    if given.top < 1:
+        parser.error("--top must be at least 1")
+    config = load_config(others, description=parser.description, config_path=str(SETTINGS))
+    found = search(SearchSettings.from_config(config), given.photos, given.queries, given.top)
+    if found:
+        print(report(found, time.perf_counter() - start))
+    else:
+        print(f"{given.photos} is ready to be searched ({time.perf_counter() - start:.1f} s)")
+
+
+if __name__ == "__main__":
+    run_command(main)

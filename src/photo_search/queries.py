@@ -1,0 +1,181 @@
+"""Searching a collection for query photos, and the page of what was found."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from src.common.errors import UserError
+from src.describe.one_photo import described
+from src.describe.tasks import PhotoTask
+from src.feature_io import (
+    Features,
+    feature_path,
+    features_checksum,
+    read_features,
+    read_manifest,
+    write_features,
+)
+from src.index.folder import Index, load_index
+from src.pages.html import Entry, Page, flat_settings, write_page
+from src.pages.query_sheet import Result, Sheet, write_sheet
+from src.photo_search.collection import Collection
+from src.ranking.one_query import RetrievalSettings, rank_images
+from src.ranking.query_matches import QueryMatches
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was found for one query.
+
+    Attributes:
+        query: the query photo.
+        results: the nearest photos, best first; none where nothing in the query can be recognised.
+        photos: number of photos searched.
+        page: the page that shows it.
+    """
+
+    query: Path
+    results: tuple[Result, ...]
+    photos: int
+    page: Path
+
+
+def find(
+    collection: Collection, retrieval: RetrievalSettings, queries: Sequence[Path], top: int
+) -> list[Found]:
+    """Rank the photos of a collection for each query and show the first ones on a page.
+
+    Args:
+        collection: the photos, up to date.
+        retrieval: how they are ranked.
+        queries: photos to look for.
+        top: results to show of each.
+
+    Raises:
+        UserError: a query cannot be read.
+    """
+    folder = collection.folder / "results" / _page_key(queries)
+    index = load_index(collection.index)
+    files = dict(read_manifest(collection.features).images)
+    sheets = []
+    for query in queries:
+        path = _query_features(collection, query, files)
+        features = read_features(path)
+        results, caption = _results(collection, retrieval, index, files, query, features, top)
+        evidence = [index.settings, features_checksum(path), asdict(retrieval)]
+        digest = hashlib.sha256(json.dumps(evidence, sort_keys=True).encode()).hexdigest()
+        sheet = Sheet(_label(query, queries), query, None, caption, results, digest)
+        matcher = QueryMatches(index, features, retrieval)
+        write_sheet(sheet, folder / "sheets" / sheet.file, matcher)
+        sheets.append(sheet)
+    page = write_page(folder, _page(collection, retrieval, sheets, index.image_count))
+    return [Found(sheet.photo, sheet.results, index.image_count, page) for sheet in sheets]
+
+
+def _results(
+    collection: Collection,
+    retrieval: RetrievalSettings,
+    index: Index,
+    files: dict[str, str],
+    query: Path,
+    features: Features,
+    top: int,
+) -> tuple[tuple[Result, ...], str]:
+    """Return the nearest photos of a query, itself left out, and what is said above them."""
+    itself = _name_inside(collection, query, files)
+    ranking = rank_images(index, features, retrieval, threads=os.cpu_count() or 1)
+    others = [image for image in ranking.ranks.tolist() if index.names[image] != itself]
+    results = tuple(
+        Result(
+            image,
+            rank,
+            index.names[image],
+            collection.photos / files[index.names[image]],
+            "unknown",
+            ranking.inliers[image].item(),
+            ranking.votes[image].item(),
+        )
+        for rank, image in enumerate(others[:top] if len(features) else [], 1)
+    )
+    if not len(features):
+        return results, "nothing in this photo can be recognised: is it of one colour?"
+    return results, f"the nearest of {len(others)} photos in {collection.photos.name}"
+
+
+def _query_features(collection: Collection, query: Path, files: dict[str, str]) -> Path:
+    """Return the feature file of a query; one that is no photo of the folder is described.
+
+    It is kept under a name that follows from its bytes, so that it is described once.
+    """
+    name = _name_inside(collection, query, files)
+    if name is not None and feature_path(collection.features, name).exists():
+        return feature_path(collection.features, name)
+    try:
+        digest = hashlib.sha256(query.read_bytes()).hexdigest()[:20]
+    except OSError as error:
+        raise UserError(f"cannot read the query photo {query} ({error.strerror})") from None
+    kept = feature_path(collection.queries, digest)
+    if kept.exists():
+        with contextlib.suppress(UserError):  # a damaged one is made again
+            read_features(kept)
+            return kept
+    describer = collection.describer
+    (photo,) = described(
+        describer.engine,
+        query.parent,
+        [PhotoTask(query.name, query.name)],
+        describer.features,
+        collection.pca,
+        describer.devices[0],
+    )
+    if photo.features is None:
+        raise UserError(photo.reason)
+    write_features(kept, photo.features)
+    return kept
+
+
+def _name_inside(collection: Collection, query: Path, files: dict[str, str]) -> str | None:
+    """Return the name of a query that is itself one of the photos."""
+    photos = collection.photos
+    for path, folder in ((query, photos), (query.resolve(), photos.resolve())):
+        with contextlib.suppress(ValueError):
+            name = path.relative_to(folder).as_posix()
+            if name in files:
+                return name
+    return None
+
+
+def _label(query: Path, queries: Sequence[Path]) -> str:
+    alike = [other for other in queries if other.name == query.name]
+    return query.name if len(alike) == 1 else str(query)
+
+
+def _page(
+    collection: Collection, retrieval: RetrievalSettings, sheets: Sequence[Sheet], count: int
+) -> Page:
+    lead = [
+        f"{count} photos of {collection.photos} were searched. A photo is near when many of its "
+        "points look like points of the query (votes), and above all when they also lie alike: "
+        "the inliers are the points that one affine map takes from photo to photo."
+    ]
+    settings = {
+        "photos": collection.photos,
+        "weights": collection.describer.source,
+        **read_manifest(collection.features).settings,
+        **flat_settings(asdict(retrieval), "search"),
+    }
+    names = ", ".join(sheet.label for sheet in sheets[:3]) + ("…" if len(sheets) > 3 else "")
+    entries = [Entry(sheet, f"sheets/{sheet.file}") for sheet in sheets]
+    return Page(f"Photos like {names}", lead, entries, settings=settings)
+
+
+def _page_key(queries: Sequence[Path]) -> str:
+    text = "\n".join(map(str, queries)).encode("utf-8", "surrogatepass")
+    stem = "".join(c if c.isascii() and c.isalnum() else "_" for c in queries[0].stem)[:40]
+    return f"{stem}-{hashlib.sha256(text).hexdigest()[:8]}"
