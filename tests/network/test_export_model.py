@@ -7,7 +7,7 @@ from mindspore.train import mind_ir_pb2
 
 from src.common.errors import UserError
 from src.delf_model import TuningNetwork
-from src.describe.engines.mindspore_graph import load_feature_network, read_feature_weights
+from src.describe.engines.mindspore_graph import FeatureNetwork, read_feature_weights
 from src.network.export import export_model
 from src.network.mindir import read_mindir, read_proto
 from src.network.mindir_version1 import to_version1
@@ -21,7 +21,7 @@ def test_the_file_computes_what_the_network_computes(attention_checkpoint, tmp_p
     assert path == tmp_path / "DELF_MindIR.mindir"
     assert [file.name for file in tmp_path.iterdir()] == ["DELF_MindIR.mindir"]
     model = ms.nn.GraphCell(ms.load(str(path)))
-    network = load_feature_network(attention_checkpoint, "CPU")
+    network = FeatureNetwork(read_feature_weights(attention_checkpoint), "it", "CPU")
     generator = np.random.default_rng(3)
     images = generator.uniform(-1, 1, (shape[0], 3, *size)).astype(np.float32)
     features, scores = (x.asnumpy() for x in model(ms.Tensor(images)))
