@@ -36,14 +36,16 @@ from src.describe.recipe import (
 from src.describe.tasks import Box
 from src.evaluation.metrics import Metrics, evaluate
 from src.evaluation.page import evaluation_page, page_folder
+from src.evaluation.pair import match_images, read_image_pair
 from src.evaluation.protocols import Benchmark, list_distractors, read_benchmark
 from src.evaluation.report import as_json, format_table, summary_line
 from src.feature_io import feature_path, read_manifest
-from src.index.build import IndexSettings, build_index, index_settings
+from src.index.build import build_index, index_settings
+from src.index.choice import IndexSettings
 from src.photos.images import list_images
 from src.ranking.all_queries import retrieve
-from src.ranking.one_query import RetrievalSettings
-from src.ranking.pair import MatchSettings, PairMatch, match_images, read_image_pair
+from src.ranking.pair import MatchSettings, PairMatch
+from src.ranking.settings import RetrievalSettings
 
 LOG = logging.getLogger(__name__)
 
@@ -101,13 +103,13 @@ def evaluate_retrieval(config: Config) -> Evaluation:
             extract(config, describer, pca, folders[-1], images_path=path)
         query_folder, queries = describe_queries(config, describer, pca, folder, benchmark)
     ranks_folder, index_folder = search_folders(config, folder, folders, benchmark)
-    build_index(folders, index_folder, index_kind_settings(config), benchmark.images)
+    build_index(folders, index_folder, IndexSettings.from_config(config), benchmark.images)
     ranks = retrieve(
         index_folder,
         query_folder,
         queries,
         ranks_folder,
-        retrieval_settings(config),
+        RetrievalSettings.from_config(config),
         config.retrieval_workers or os.cpu_count() or 1,
         log_folder=work,
     )
@@ -118,7 +120,7 @@ def evaluate_retrieval(config: Config) -> Evaluation:
         "weights": describer.source,
         "network": describer.network,
         "features": describer.settings.settings(),
-        "retrieval": dataclasses.asdict(retrieval_settings(config)),
+        "retrieval": dataclasses.asdict(RetrievalSettings.from_config(config)),
         "feature_folders": [str(path) for path in folders],
         "query_folder": str(query_folder),
         "index_folder": str(index_folder),
@@ -136,7 +138,7 @@ def evaluate_retrieval(config: Config) -> Evaluation:
                 ranks_folder,
                 benchmark,
                 result.metrics,
-                retrieval_settings(config),
+                RetrievalSettings.from_config(config),
                 describer.source,
             )
         return result
@@ -210,7 +212,7 @@ def match_two_photos(config: Config) -> PairMatch:
             config.images_path,
             folder,
             config.match_output,
-            MatchSettings(verify=retrieval_settings(config).verify),
+            MatchSettings(verify=RetrievalSettings.from_config(config).verify),
         )
 
 
@@ -238,31 +240,6 @@ def extract(
     )
 
 
-def retrieval_settings(config: Config) -> RetrievalSettings:
-    """Return the settings of the search."""
-    if config.plain_ranking:
-        settings = RetrievalSettings.plain()
-    else:
-        settings = RetrievalSettings(
-            shortlist=config.shortlist,
-            inlier_weight=config.inlier_weight,
-            expansion_images=config.expansion_images,
-            expansion_inliers=config.expansion_inliers,
-            expansion_features=config.expansion_features,
-        )
-    verify = dataclasses.replace(
-        settings.verify, threshold=config.inlier_threshold, max_trials=config.ransac_trials
-    )
-    return dataclasses.replace(settings, neighbours=config.num_neighbors, verify=verify)
-
-
-def index_kind_settings(config: Config) -> IndexSettings:
-    """Return the settings of the index: those named index_..., and the seed."""
-    names = {field.name for field in dataclasses.fields(IndexSettings)} - {"seed"}
-    values = {name: getattr(config, f"index_{name}") for name in names}
-    return IndexSettings(**values, seed=config.seed)
-
-
 def search_folders(
     config: Config, folder: Path, feature_folders: Sequence[Path], benchmark: Benchmark
 ) -> tuple[Path, Path]:
@@ -271,10 +248,10 @@ def search_folders(
     Their names change with the features, the queries and the settings, so that photos which have
     come since make a new index and the old one is not mistaken for it.
     """
-    built = index_settings(feature_folders, index_kind_settings(config), benchmark.images)
+    built = index_settings(feature_folders, IndexSettings.from_config(config), benchmark.images)
     index = hashlib.sha256(json.dumps(built, sort_keys=True).encode()).hexdigest()[:10]
     boxes = benchmark.boxes if benchmark.crop else None
-    settings = dataclasses.asdict(retrieval_settings(config))
+    settings = dataclasses.asdict(RetrievalSettings.from_config(config))
     key = json.dumps([index, settings, benchmark.query_photos, boxes])
     ranks = hashlib.sha256(key.encode()).hexdigest()[:10]
     return folder / f"ranks-{ranks}", folder / f"index-{index}"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import logging
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 from src.common.errors import UserError
 
@@ -68,6 +70,33 @@ class IndexSettings:
                 raise UserError(f"{name} of the index is {getattr(self, name)}, less than {least}")
         if not 0 < self.recall <= 1:
             raise UserError(f"recall of the index is {self.recall}, not between 0 and 1")
+
+    @classmethod
+    def from_config(cls, config: Any) -> IndexSettings:
+        """Return the settings of a configuration: its `index_kind`, …, and its `seed`."""
+        names = {field.name for field in fields(cls)} - {"seed"}
+        values = {name: getattr(config, f"index_{name}") for name in names}
+        return cls(**values, seed=config.seed)
+
+
+def add_index_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add an option `--index_...` for each of the `IndexSettings`."""
+    group = parser.add_argument_group("the kind of index; see IndexSettings and delf_config.yaml")
+    for field in fields(IndexSettings):
+        choices = KINDS if field.name == "kind" else None
+        group.add_argument(
+            f"--index_{field.name}",
+            type=type(field.default),
+            default=field.default,
+            choices=choices,
+            help="(%(default)s)",
+        )
+
+
+def settings_from_arguments(arguments: argparse.Namespace) -> IndexSettings:
+    """Return the settings that `add_index_arguments` has read."""
+    names = [field.name for field in fields(IndexSettings)]
+    return IndexSettings(**{name: getattr(arguments, f"index_{name}") for name in names})
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,6 @@ from src.describe.folder import Engine, described, extract_folder, parse_devices
 from src.describe.pca import Pca, fit_pca, project, read_pca, write_pca
 from src.describe.recipe import Describer, describer_of, find_pca, folder_name, read_describer
 from src.describe.tasks import PhotoTask
-from src.evaluation.retrieval import index_kind_settings, retrieval_settings
 from src.feature_io import (
     MANIFEST_NAME,
     Features,
@@ -53,13 +52,16 @@ from src.feature_io import (
     write_features,
     write_manifest,
 )
-from src.index.build import load_index, update_index
+from src.index.build import update_index
+from src.index.choice import IndexSettings
+from src.index.folder import load_index
 from src.pages.html import Entry, Page, flat_settings, write_page
 from src.pages.query_sheet import Result, Sheet, write_sheet
 from src.photos.images import list_photos
 from src.postprocess import Described
 from src.ranking.one_query import rank_images
 from src.ranking.query_matches import QueryMatches
+from src.ranking.settings import RetrievalSettings
 
 LOG = logging.getLogger(__name__)
 
@@ -290,7 +292,7 @@ class Collection:
     def _update_index(self) -> None:
         """Bring the index up to date: the cost is that of what has changed."""
         self._index = self._folder / f"index-{self._features.name}"
-        update_index(self._features, self._index, index_kind_settings(self._config))
+        update_index(self._features, self._index, IndexSettings.from_config(self._config))
         for old in self._folder.glob("index-*"):
             if old != self._index:
                 shutil.rmtree(old)
@@ -302,7 +304,7 @@ class Collection:
         folder = self._folder / "results" / _page_key(queries)
         index = load_index(self._index)
         files = dict(read_manifest(self._features).images)
-        settings = retrieval_settings(self._config)
+        settings = RetrievalSettings.from_config(self._config)
         sheets = []
         for query in queries:
             path = self._query_features(query, files)
@@ -384,7 +386,9 @@ class Collection:
             "photos": self._photos,
             "weights": self._describer.source,
             **read_manifest(self._features).settings,
-            **flat_settings(dataclasses.asdict(retrieval_settings(self._config)), "search"),
+            **flat_settings(
+                dataclasses.asdict(RetrievalSettings.from_config(self._config)), "search"
+            ),
         }
         names = ", ".join(sheet.label for sheet in sheets[:3]) + ("…" if len(sheets) > 3 else "")
         entries = [Entry(sheet, f"sheets/{sheet.file}") for sheet in sheets]
