@@ -46,7 +46,8 @@ from src.common.errors import UserError, run_command
 from src.evaluation.metrics import average_precision
 from src.feature_io import Features
 from src.index.build import Index, IndexSettings, load_index
-from src.ranking.one_query import RetrievalSettings, rank_images
+from src.ranking.one_query import rank_images
+from src.ranking.settings import RetrievalSettings
 
 KINDS = {"float32": "ivf", "compressed": "ivf_sq8"}
 NEIGHBOURS = 60

@@ -16,13 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from src.common.errors import run_command
-from src.index.build import (
-    add_index_arguments,
-    build_index,
-    remove_images,
-    settings_from_arguments,
-    update_index,
-)
+from src.index.build import build_index, remove_images, update_index
+from src.index.choice import add_index_arguments, settings_from_arguments
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from src.common.errors import run_command
+from src.evaluation.pair import match_images
 from src.photos.images import EXTENSIONS
-from src.ranking.pair import match_images
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -21,7 +21,7 @@ from src.common.errors import run_command
 from src.dataset import read_ground_truth
 from src.index.folder import load_index
 from src.ranking.all_queries import OUTPUT_FOLDER, retrieve
-from src.ranking.one_query import RetrievalSettings
+from src.ranking.settings import RetrievalSettings
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -38,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="(%(default)s)")
     parser.add_argument(
+        "--num_neighbors",
         "--neighbours",
         type=int,
         default=defaults.neighbours,
@@ -49,11 +50,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help="rank as published: by inliers alone, of any map and of all matches",
     )
     args = parser.parse_args(arguments)
-    for name, lowest in (("workers", 1), ("neighbours", 1)):
+    for name, lowest in (("workers", 1), ("num_neighbors", 1)):
         if getattr(args, name) < lowest:
             parser.error(f"--{name} must be at least {lowest}")
     settings = RetrievalSettings.plain() if args.plain else defaults
-    settings = replace(settings, neighbours=args.neighbours)
+    settings = replace(settings, neighbours=args.num_neighbors)
     ground_truth = read_ground_truth(args.gt_path, load_index(args.index_path).names)
     retrieve(
         args.index_path,

@@ -28,7 +28,7 @@ def in_processes(function: Callable[[T], R], tasks: Iterable[T], workers: int) -
     pool = ProcessPoolExecutor(
         workers,
         mp_context=multiprocessing.get_context("fork"),
-        initializer=_start_worker,
+        initializer=guard_worker,
         initargs=(os.getpid(),),
     )
     pending: deque = deque()
@@ -50,8 +50,11 @@ def in_processes(function: Callable[[T], R], tasks: Iterable[T], workers: int) -
         pool.shutdown()
 
 
-def _start_worker(parent: int) -> None:
-    """Leave Ctrl-C to the parent, and end when the parent is gone."""
+def guard_worker(parent: int) -> None:
+    """Leave Ctrl-C to the parent, and end when it is gone: nobody would fetch the results.
+
+    Called once in each worker process, by the process id of its parent.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def watch() -> None:

@@ -21,12 +21,12 @@ from src.evaluation.precision_recall import draw_protocol, draw_query, precision
 from src.evaluation.protocols import Benchmark
 from src.evaluation.report import summary_line
 from src.feature_io import features_checksum, read_features, read_manifest
-from src.index.build import load_index
+from src.index.folder import load_index
 from src.pages.html import Entry, Page, flat_settings, write_page
 from src.pages.query_sheet import Matcher, Result, Sheet, verdicts, write_sheet
-from src.ranking.all_queries import SETTINGS_NAME
-from src.ranking.one_query import RetrievalSettings
 from src.ranking.query_matches import QueryMatches
+from src.ranking.results import SETTINGS_NAME
+from src.ranking.settings import RetrievalSettings
 
 LOG = logging.getLogger(__name__)
 

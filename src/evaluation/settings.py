@@ -10,7 +10,7 @@ from src.common.errors import UserError
 from src.describe.engines.lite_program import TIME_FILE
 from src.describe.recipe import DescribeSettings
 from src.index.choice import IndexSettings
-from src.ranking.one_query import RetrievalSettings
+from src.ranking.settings import RetrievalSettings
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,11 @@ from src.common.errors import UserError
 from src.describe.pca_choice import find_pca
 from src.describe.recipe import choose_describer
 from src.describe.tasks import chosen_tasks
+from src.evaluation.pair import match_images, read_image_pair
 from src.evaluation.settings import MatchTaskSettings
 from src.evaluation.stage_log import stage_log
 from src.photos.images import list_images
-from src.ranking.pair import MatchSettings, PairMatch, match_images, read_image_pair
+from src.ranking.pair import MatchSettings, PairMatch
 
 
 def match_two_photos(settings: MatchTaskSettings) -> PairMatch:

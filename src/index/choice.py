@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import logging
 import math
 from dataclasses import asdict, dataclass, fields
@@ -72,10 +73,30 @@ class IndexSettings:
 
     @classmethod
     def from_config(cls, config: Any) -> IndexSettings:
-        """Return the settings of the index: those named index_..., and the seed."""
+        """Return the settings of a configuration: its `index_kind`, …, and its `seed`."""
         names = {field.name for field in fields(cls)} - {"seed"}
         values = {name: getattr(config, f"index_{name}") for name in names}
         return cls(**values, seed=config.seed)
+
+
+def add_index_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add an option `--index_...` for each of the `IndexSettings`."""
+    group = parser.add_argument_group("the kind of index; see IndexSettings and delf_config.yaml")
+    for field in fields(IndexSettings):
+        choices = KINDS if field.name == "kind" else None
+        group.add_argument(
+            f"--index_{field.name}",
+            type=type(field.default),
+            default=field.default,
+            choices=choices,
+            help="(%(default)s)",
+        )
+
+
+def settings_from_arguments(arguments: argparse.Namespace) -> IndexSettings:
+    """Return the settings that `add_index_arguments` has read."""
+    names = [field.name for field in fields(IndexSettings)]
+    return IndexSettings(**{name: getattr(arguments, f"index_{name}") for name in names})
 
 
 @dataclass(frozen=True)

@@ -14,17 +14,13 @@ import fcntl
 import json
 import os
 import re
-import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from src.common.atomic_files import PathLike, write_json
-from src.common.errors import UserError, naming_file
+from src.common.errors import UserError
 
 FORMAT = 2
 DESCRIPTION = "index.json"
@@ -40,106 +36,6 @@ _SAMPLE_BYTES = 4096
 
 class DamagedError(ValueError):
     """A file of an index is missing, shortened or another one."""
-
-
-@dataclass(frozen=True)
-class ImageTable:
-    """Where each image's features lie in the files of rows.
-
-    Rows that belong to no image are those of images that were removed or replaced.
-
-    Attributes:
-        names: image names, sorted.
-        starts: int64 [images], first row.
-        counts: int64 [images], number of rows.
-        extents: float64 [images], `geometry.extent` of the features in pixels.
-        checksums: of each feature file; "" where the photo could not be read.
-    """
-
-    names: tuple[str, ...]
-    starts: np.ndarray
-    counts: np.ndarray
-    extents: np.ndarray
-    checksums: tuple[str, ...]
-
-    @property
-    def features(self) -> int:
-        """Number of rows that belong to an image."""
-        return int(self.counts.sum())
-
-    def select(self, names: Iterable[str]) -> ImageTable:
-        """Return the table of some of its images."""
-        wanted = set(names)
-        kept = [i for i, name in enumerate(self.names) if name in wanted]
-        return ImageTable(
-            tuple(self.names[i] for i in kept),
-            self.starts[kept],
-            self.counts[kept],
-            self.extents[kept],
-            tuple(self.checksums[i] for i in kept),
-        )
-
-    def joined(self, other: ImageTable) -> ImageTable:
-        """Return the table of the images of both, sorted."""
-        names = self.names + other.names
-        order = sorted(range(len(names)), key=names.__getitem__)
-        checksums = self.checksums + other.checksums
-        return ImageTable(
-            tuple(names[i] for i in order),
-            np.concatenate([self.starts, other.starts])[order],
-            np.concatenate([self.counts, other.counts])[order],
-            np.concatenate([self.extents, other.extents])[order],
-            tuple(checksums[i] for i in order),
-        )
-
-    def live_runs(self) -> list[tuple[int, int]]:
-        """Return the ranges (start, end) of rows that belong to images, as few as possible."""
-        runs: list[tuple[int, int]] = []
-        for i in np.argsort(self.starts, kind="stable"):
-            start, end = int(self.starts[i]), int(self.starts[i] + self.counts[i])
-            if start == end:
-                continue
-            if runs and runs[-1][1] == start:
-                runs[-1] = (runs[-1][0], end)
-            else:
-                runs.append((start, end))
-        return runs
-
-    def write(self, path: Path) -> None:
-        """Write the table; equal tables give equal bytes."""
-        names = np.frombuffer(json.dumps(self.names).encode(), dtype=np.uint8)
-        with path.open("wb") as file, naming_file(path):
-            np.savez(
-                file,
-                names=names,
-                starts=self.starts,
-                counts=self.counts,
-                extents=self.extents,
-                checksums=np.array(self.checksums, dtype="S64"),
-            )
-
-    @classmethod
-    def read(cls, path: Path) -> ImageTable:
-        """Read a table back.
-
-        Raises:
-            DamagedError: the file is not whole.
-        """
-        try:
-            with np.load(path, allow_pickle=False) as arrays:
-                table = cls(
-                    tuple(json.loads(arrays["names"].tobytes())),
-                    arrays["starts"],
-                    arrays["counts"],
-                    arrays["extents"],
-                    tuple(text.decode() for text in arrays["checksums"].tolist()),
-                )
-        except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-            raise DamagedError(f"{path.name}: {error}") from None
-        lengths = {len(part) for part in vars(table).values()}
-        if len(lengths) != 1:
-            raise DamagedError(f"{path.name}: its parts differ in length")
-        return table
 
 
 def read_description(index_folder: PathLike) -> dict[str, Any]:

@@ -6,68 +6,24 @@ an index that was brought up to date numbers its rows as one that was built anew
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Union
+from typing import Any
 
 import faiss
 import numpy as np
 
 from src.common.atomic_files import PathLike
 from src.common.errors import UserError
-from src.index.choice import FLAT
-from src.index.files import DamagedError, ImageTable, check_files, read_description
-from src.index.lists import open_lists
+from src.index.files import DamagedError, check_files, read_description
+from src.index.image_table import ImageTable
+from src.index.rows import RowArray, RowFiles, Rows
+from src.index.structure import SearchStructure
 
 #: Openings that meet a program which is just replacing the files.
 _OPENINGS = 5
-
-
-class Rows:
-    """Rows of a file [rows, width] in the order of the image names.
-
-    Takes slices and arrays of row numbers, as an array does; one image's slice is not copied.
-    """
-
-    def __init__(self, stored: np.ndarray, offsets: np.ndarray, starts: np.ndarray):
-        self._stored = stored
-        self._offsets = offsets
-        self._shifts = starts - offsets[:-1]
-        self.shape = (int(offsets[-1]), stored.shape[1])
-        self.dtype = stored.dtype
-        self.ndim = 2
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __getitem__(self, key: Any) -> np.ndarray:
-        rest: tuple = ()
-        if isinstance(key, tuple):
-            key, rest = key[0], key[1:]
-        if isinstance(key, slice):
-            start, end, step = key.indices(len(self))
-            image = np.searchsorted(self._offsets, start, side="right") - 1
-            if step == 1 and start < end <= self._offsets[image + 1]:
-                shift = self._shifts[image]
-                return self._stored[(slice(start + shift, end + shift), *rest)]
-            key = np.arange(start, end, step)
-        rows = np.asarray(key)
-        if rows.dtype == bool:
-            rows = np.flatnonzero(rows)
-        rows = np.where(rows < 0, rows + len(self), rows).astype(np.int64)
-        if rows.size and not 0 <= rows.min() <= rows.max() < len(self):
-            raise IndexError(f"row out of range for {len(self)} rows")
-        images = np.searchsorted(self._offsets, rows, side="right") - 1
-        return self._stored[(rows + self._shifts[images], *rest)]
-
-    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
-        return np.asarray(self[:], dtype=dtype)
-
-
-#: What rows are read from: a memory map, or `Rows` after an update.
-RowArray = Union[np.ndarray, Rows]
 
 
 @dataclass(frozen=True)
@@ -80,7 +36,7 @@ class Index:
         offsets: int64 [images + 1]; the features of image i are rows offsets[i]:offsets[i + 1].
         descriptors: float32 [features, D] of unit length, on the disk whatever the kind of index.
         locations: float32 [features, 2] (y, x) in pixels of the original image, on the disk.
-        extents: float64 [images], `geometry.extent` of each image's features in pixels.
+        extents: float64 [images], `extent` of each image's features in pixels.
         settings: what it was built with: features, kind of index, checksum of the features.
         description: all of `index.json`.
     """
@@ -220,27 +176,26 @@ def load_index(index_folder: PathLike) -> Index:
 
 def _open(folder: Path, description: Mapping[str, Any]) -> Index:
     check_files(folder, description)
-    rows, dimension = description["rows"], description["dimension"]
-    search = description["search"]
-    images = ImageTable.read(folder / search["images_file"])
+    files = RowFiles.of(folder, description)
+    images = ImageTable.read(folder / description["search"]["images_file"])
     offsets = np.concatenate([[0], np.cumsum(images.counts)]).astype(np.int64)
     described = (description["images"], description["features"])
     if (len(images.names), images.features) != described:
         raise DamagedError("its files do not belong together")
-    stored = _mapped(folder / search["descriptors_file"], (rows, dimension))
-    locations = _mapped(folder / search["locations_file"], (rows, 2))
-    lists: Sequence[faiss.IndexIVF] = ()
-    if search["plan"]["kind"] != FLAT:
-        trained = folder / search["trained_file"]
-        lists = [open_lists(folder / name, trained) for name in search["lists_files"]]
-        if lists[0].d != dimension or sum(part.ntotal for part in lists) != rows:
-            raise DamagedError("its files do not belong together")
-    in_order = rows == images.features and (
+    stored, locations = files.descriptors, files.locations
+    structure = SearchStructure.of(description)
+    lists = structure.opened(folder)
+    if structure.trained_file is not None and (
+        any(part.d != files.dimension for part in lists)
+        or sum(part.ntotal for part in lists) != files.count
+    ):
+        raise DamagedError("its files do not belong together")
+    in_order = files.count == images.features and (
         (images.starts == offsets[:-1]) | (images.counts == 0)
     ).all()  # fmt: skip
-    arrays = [stored, locations]
+    arrays: list[RowArray] = [stored, locations]
     if not in_order:
-        arrays = [Rows(array, offsets, images.starts) for array in arrays]
+        arrays = [Rows(array, offsets, images.starts) for array in (stored, locations)]
     return Index(
         folder=folder,
         names=images.names,
@@ -254,7 +209,3 @@ def _open(folder: Path, description: Mapping[str, Any]) -> Index:
         _stored=stored,
         _lists=tuple(lists),
     )
-
-
-def _mapped(path: Path, shape: tuple[int, int]) -> np.ndarray:
-    return np.memmap(path, dtype=np.float32, mode="r", shape=shape)

@@ -1,4 +1,4 @@
-"""Inverted lists: training, files that are searched where they lie, and how many lists to probe.
+"""Inverted lists: training them, and files of them that are searched where they lie.
 
 A file of lists holds, after its header, the codes and the row numbers (int64) of list after list,
 so that FAISS searches it through a memory map: an index may be larger than the memory. One file is
@@ -7,7 +7,7 @@ written at the build and one by each update; all share the trained part (centres
 
 from __future__ import annotations
 
-import ctypes
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -17,18 +17,12 @@ from tqdm import tqdm
 
 from src.common.errors import naming_file
 from src.index.choice import IndexPlan, IndexSettings
-from src.index.files import DamagedError, ImageTable
+from src.index.files import DamagedError
 
-#: Neighbours that `IndexSettings.recall` counts.
-NEIGHBOURS = 60
 #: Rows that are encoded at a time, and rows that are sorted into lists in memory.
 _BLOCK = 65_536
 _SHARD = 16 * _BLOCK
 _MAGIC = b"DELF lists 1\n\0\0\0"
-#: Images, and descriptors of each, that the recall is measured with.
-_PROBE_IMAGES = 10
-_PROBE_DESCRIPTORS = 20
-_ENOUGH = 0.005
 
 
 def train(rows: np.ndarray, plan: IndexPlan, settings: IndexSettings, path: Path) -> faiss.IndexIVF:
@@ -62,8 +56,8 @@ def even_sample(rows: int, count: int, seed: int) -> np.ndarray:
     return edges[:-1] + drawn.astype(np.int64)
 
 
-def write_lists(path: Path, trained: faiss.IndexIVF, rows: np.ndarray, first_row: int) -> int:
-    """Sort rows into the lists of a new file; return its length in bytes.
+def write_lists(path: Path, trained: faiss.IndexIVF, rows: np.ndarray, first_row: int) -> None:
+    """Sort rows into the lists of a new file.
 
     Args:
         path: file to write.
@@ -78,14 +72,17 @@ def write_lists(path: Path, trained: faiss.IndexIVF, rows: np.ndarray, first_row
             shards.append(path.with_name(f"{path.stem}{len(shards)}{path.suffix}"))
             part = rows[start : start + _SHARD]
             _write_shard(shards[-1], trained, part, first_row + start)
-        return merge_lists(path, shards) if len(shards) > 1 else _renamed(shards[0], path)
+        if len(shards) > 1:
+            merge_lists(path, shards)
+        else:
+            shards[0].rename(path)
     finally:
         for shard in shards:
             shard.unlink(missing_ok=True)
 
 
-def merge_lists(path: Path, parts: Sequence[Path]) -> int:
-    """Write the lists of several files, one after the other, into one; return its length."""
+def merge_lists(path: Path, parts: Sequence[Path]) -> None:
+    """Write the lists of several files, one after the other, into one."""
     opened = [_Lists(part) for part in parts]
     sizes = sum(part.sizes for part in opened)
     chunks = (
@@ -94,7 +91,7 @@ def merge_lists(path: Path, parts: Sequence[Path]) -> int:
         for kind in ("codes", "rows")
         for part in opened
     )
-    return _write_file(path, sizes, opened[0].code_bytes, chunks)
+    _write_file(path, sizes, opened[0].code_bytes, chunks)
 
 
 def open_lists(path: Path, trained_path: Path) -> faiss.IndexIVF:
@@ -109,19 +106,7 @@ def open_lists(path: Path, trained_path: Path) -> faiss.IndexIVF:
         raise DamagedError(f"{path.name} does not belong to {trained_path.name}")
     if not len(lists):
         return index
-    mapped = faiss.OnDiskInvertedLists()
-    mapped.nlist, mapped.code_size = index.nlist, index.code_size
-    mapped.filename, mapped.totsize = str(path), lists.end
-    mapped.read_only = True
-    mapped.prefetch_nthread = 0  # threads of its own for each search: slower where pages are cached
-    mapped.lists.resize(index.nlist)
-    # Each entry is (size, capacity, offset); `at` of the Python wrapper gives copies.
-    address = int(mapped.lists.data().this)
-    entries = np.ctypeslib.as_array((ctypes.c_size_t * (3 * index.nlist)).from_address(address))
-    entries.reshape(-1, 3)[:] = np.stack([lists.sizes, lists.sizes, lists.offsets], axis=1)
-    mapped.do_mmap()
-    index.replace_invlists(mapped, True)
-    mapped.this.disown()
+    index.replace_invlists(_mapped(path, lists), True)
     index.ntotal = len(lists)
     return index
 
@@ -141,41 +126,30 @@ def read_trained(path: Path) -> faiss.IndexIVF:
     return index
 
 
-def measure_probes(
-    index: faiss.IndexIVF, rows: np.ndarray, images: ImageTable, recall: float
-) -> tuple[int, float]:
-    """Find how many lists have to be probed for a recall of the 60 nearest descriptors.
+def _mapped(path: Path, lists: _Lists) -> faiss.InvertedLists:
+    """Let FAISS map the lists of a file.
 
-    The descriptors asked for are some of the index itself; those of their own photo do not count,
-    for many of them are near doubles, which a query photo has not.
-
-    Args:
-        index: the opened lists; all rows are in them.
-        rows: float32 [rows, D].
-        images: where each image's rows are.
-        recall: share of the exact neighbours to be found.
-
-    Returns:
-        Number of lists, and the recall they give: less than asked for where more lists do not help,
-        because the codes are too coarse.
+    It takes the place of each list from what it writes of its own lists on a disk: the sizes and
+    offsets can be handed to it in one piece only by that. Setting them one by one from Python takes
+    40 times as long; `set_all_lists_sizes` knows no header in front of the lists.
     """
-    groups = _probe_groups(images)
-    exact = [_exact_neighbours(rows, queries, own) for queries, own in groups]
-    tried: list[tuple[int, float]] = []
-    for probes in _probe_counts(index.nlist):
-        found = [
-            _found(index, np.ascontiguousarray(rows[queries]), own, probes, len(wanted[0]))
-            for (queries, own), wanted in zip(groups, exact)
-        ]
-        hits = sum(
-            len(np.intersect1d(*pair)) for a, b in zip(exact, found) for pair in zip(a, b)
-        )  # fmt: skip
-        tried.append((probes, hits / sum(wanted.size for wanted in exact)))
-        if tried[-1][1] >= recall:
-            return tried[-1]
-        if len(tried) > 2 and tried[-1][1] - tried[-3][1] < _ENOUGH and tried[-1][1] > 0.5:
-            return tried[-3]
-    return tried[-1]
+    number = np.uint64
+    name = np.frombuffer(os.fsencode(path), dtype=np.uint8)
+    table = np.stack([lists.sizes, lists.sizes, lists.offsets], axis=1)  # size, capacity, offset
+    parts = (
+        np.frombuffer(b"ilod", dtype=np.uint8),
+        np.array([len(table), lists.code_bytes, len(table)], dtype=number),
+        table.astype(number),
+        np.array([0, len(name)], dtype=number),  # no free places
+        name,
+        np.array([lists.end], dtype=number),
+    )
+    reader = faiss.VectorIOReader()
+    written = np.concatenate([part.reshape(-1).view(np.uint8) for part in parts])
+    faiss.copy_array_to_vector(written, reader.data)
+    mapped = faiss.read_InvertedLists(reader, faiss.IO_FLAG_READ_ONLY)
+    mapped.prefetch_nthread = 0  # threads of its own for each search: slower where pages are cached
+    return mapped
 
 
 # ---------------------------------------------------------------- files
@@ -233,13 +207,12 @@ def _write_shard(path: Path, trained: faiss.IndexIVF, rows: np.ndarray, first_ro
     _write_file(path, sizes, trained.code_size, chunks())
 
 
-def _write_file(path: Path, sizes: np.ndarray, code_bytes: int, chunks: Iterable) -> int:
+def _write_file(path: Path, sizes: np.ndarray, code_bytes: int, chunks: Iterable) -> None:
     with path.open("wb") as file, naming_file(path):
         file.write(_MAGIC)
         file.write(np.array([len(sizes), code_bytes, *sizes], dtype=np.int64).tobytes())
         for chunk in chunks:
             file.write(chunk.tobytes())
-        return file.tell()
 
 
 def _write_faiss(index: faiss.Index, path: Path) -> None:
@@ -248,53 +221,6 @@ def _write_faiss(index: faiss.Index, path: Path) -> None:
         file.write(faiss.serialize_index(index).tobytes())
 
 
-def _renamed(source: Path, target: Path) -> int:
-    source.rename(target)
-    return target.stat().st_size
-
-
-# ---------------------------------------------------------------- recall
-
-
 def _training_size(plan: IndexPlan, settings: IndexSettings) -> int:
     # 256 centroids of each part of a product-quantised descriptor want examples, too.
     return max(plan.lists * settings.training, 40 * 256 if plan.kind == "ivf_pq" else 1)
-
-
-def _probe_groups(images: ImageTable) -> list[tuple[np.ndarray, tuple[int, int]]]:
-    """Return rows to ask for, and the range of all rows of their image, for some images."""
-    full = np.flatnonzero(images.counts)
-    groups = []
-    for image in full[even_sample(len(full), _PROBE_IMAGES, 0)]:
-        start, count = int(images.starts[image]), int(images.counts[image])
-        own = (start, start + count) if len(full) > 1 else (0, 0)
-        groups.append((start + even_sample(count, _PROBE_DESCRIPTORS, 0), own))
-    return groups
-
-
-def _probe_counts(lists: int) -> list[int]:
-    counts = sorted({2**i for i in range(2, 20)} | {3 * 2**i for i in range(1, 19)})
-    return [count for count in counts if count < lists] + [lists]
-
-
-def _exact_neighbours(rows: np.ndarray, queries: np.ndarray, own: tuple[int, int]) -> np.ndarray:
-    """Return int64 [queries, k], the nearest rows that are not the image's own."""
-    wanted = np.ascontiguousarray(rows[queries])
-    distances, numbers = [], []
-    for start in range(0, len(rows), _BLOCK):
-        end = min(start + _BLOCK, len(rows))
-        for first, last in ((start, min(end, own[0])), (max(start, own[1]), end)):
-            if first < last:
-                found = faiss.knn(wanted, rows[first:last], min(NEIGHBOURS, last - first))
-                distances.append(found[0])
-                numbers.append(found[1] + first)
-    order = np.argsort(np.concatenate(distances, axis=1), axis=1, kind="stable")[:, :NEIGHBOURS]
-    return np.take_along_axis(np.concatenate(numbers, axis=1), order, axis=1)
-
-
-def _found(
-    index: faiss.IndexIVF, queries: np.ndarray, own: tuple[int, int], probes: int, count: int
-) -> np.ndarray:
-    own_rows = faiss.IDSelectorRange(*own)
-    parameters = faiss.SearchParametersIVF(nprobe=probes, sel=faiss.IDSelectorNot(own_rows))
-    return index.search(queries, count, params=parameters)[1]

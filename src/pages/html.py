@@ -16,13 +16,18 @@ from urllib.parse import quote
 from PIL import Image
 
 from src.common.atomic_files import PathLike, write_text
-from src.pages.query_sheet import VERDICTS, Sheet
+from src.pages.look import VERDICTS, plain_number
+from src.pages.query_sheet import Sheet
 
 PAGE_NAME = "index.html"
 
+_VERDICT_COLOURS = " ".join(
+    f"--{verdict}: #{bytes(colour).hex()};" for verdict, (_, colour) in VERDICTS.items()
+)
+_COLOURS = f"""
+:root {{ color-scheme: light; --ink: #222; --quiet: #5c5c5c; --line: #d9d9d9; --paper: #fafafa;
+  {_VERDICT_COLOURS} }}"""
 _STYLE = """
-:root { color-scheme: light; --ink: #222; --quiet: #5c5c5c; --line: #d9d9d9; --paper: #fafafa;
-  --right: #1b854f; --wrong: #c53024; --junk: #6e6e6e; --unknown: #285aa0; }
 * { box-sizing: border-box; }
 body { margin: 0 auto; max-width: 84rem; padding: 1rem clamp(.75rem, 3vw, 2rem) 4rem;
   background: var(--paper); color: var(--ink); font: 1rem/1.5 system-ui, sans-serif; }
@@ -154,7 +159,7 @@ def page_html(page: Page, folder: Path) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<title>{_text(page.title)}</title>",
         '<link rel="icon" href="data:,">',
-        f"<style>{_STYLE}</style></head>",
+        f"<style>{_COLOURS}{_STYLE}</style></head>",
         f"<body><header><h1>{_text(page.title)}</h1>",
         *(f"<p>{_text(sentence)}</p>" for sentence in page.lead),
     ]
@@ -256,7 +261,7 @@ def _article(number: int, entry: Entry, folder: Path) -> list[str]:
     rows = "".join(
         f"<tr><td>{result.rank}</td><td>{_text(result.name)}</td>"
         f"<td>{_verdict(result.verdict)}</td>"
-        f"<td>{_count(result.inliers)}</td><td>{_count(result.votes)}</td></tr>"
+        f"<td>{plain_number(result.inliers)}</td><td>{plain_number(result.votes)}</td></tr>"
         for result in sheet.results
     )
     parts += [
@@ -298,7 +303,3 @@ def _text(value: object) -> str:
 
 def _percent(value: float) -> str:
     return "–" if math.isnan(value) else f"{value:.2%}"
-
-
-def _count(value: float) -> str:
-    return f"{value:.0f}" if float(value).is_integer() else f"{value:.1f}"

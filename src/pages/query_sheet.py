@@ -14,14 +14,24 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Callable, Optional
 
-import matplotlib
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from src.common.atomic_files import PathLike, atomic_path
 from src.common.errors import one_line
+from src.pages.look import (
+    BACKGROUND,
+    INK,
+    MARGIN,
+    QUIET,
+    VERDICTS,
+    counted,
+    font,
+    write_line,
+)
+from src.pages.match_picture import matches_canvas
 from src.photos.images import UnreadableImageError, read_reduced
-from src.ranking.pair import BACKGROUND, INK, MARGIN, PairMatch, matches_canvas
+from src.ranking.pair import PairMatch
 
 LOG = logging.getLogger(__name__)
 
@@ -29,14 +39,6 @@ LOG = logging.getLogger(__name__)
 VERSION = 1
 #: Results for which lines are drawn where they have inliers, the query itself left out.
 MATCHED = 3
-
-#: Verdict → mark and colour. The mark and the word say the same as the colour.
-VERDICTS = {
-    "right": ("✓", (27, 133, 79)),
-    "wrong": ("✗", (197, 48, 36)),
-    "junk": ("–", (110, 110, 110)),
-    "unknown": ("", (40, 90, 160)),
-}
 
 _WIDTH = 1600
 _QUERY_WIDTH = 420
@@ -48,7 +50,6 @@ _HEADER = 84
 _MATCH_HEIGHT = 300
 _READ_SIDE = 640  # photos are read at this size, the largest they are shown at
 _QUALITY = 86
-_QUIET = (95, 95, 95)
 _BOX_COLOUR = (255, 214, 0)
 
 Matcher = Callable[[int], Optional[PairMatch]]
@@ -79,7 +80,7 @@ class Result:
     @property
     def score(self) -> str:
         """Inliers and votes in words."""
-        return f"{_number(self.inliers, 'inlier')} · {_number(self.votes, 'vote')}"
+        return f"{counted(self.inliers, 'inlier')} · {counted(self.votes, 'vote')}"
 
 
 @dataclass(frozen=True)
@@ -145,10 +146,10 @@ def draw_sheet(sheet: Sheet, matcher: Matcher) -> Image.Image:
     picture = Image.new("RGB", (_WIDTH, height), BACKGROUND)
     draw = ImageDraw.Draw(picture)
     room = _WIDTH - 2 * MARGIN
-    _text(draw, (MARGIN, 12), sheet.label, 28, room, bold=True)
-    _text(draw, (MARGIN, 50), sheet.caption, 18, room, colour=_QUIET)
+    write_line(draw, (MARGIN, 12), sheet.label, 28, room, bold=True)
+    write_line(draw, (MARGIN, 50), sheet.caption, 18, room, colour=QUIET)
 
-    draw.text((MARGIN, _HEADER), "query", fill=INK, font=_font(18, True))
+    draw.text((MARGIN, _HEADER), "query", fill=INK, font=font(18, True))
     picture.paste(query, (MARGIN, _HEADER + 28))
     left = MARGIN + _QUERY_WIDTH + 2 * MARGIN
     cell = (_WIDTH - left - MARGIN + 12) // _COLUMNS
@@ -159,14 +160,14 @@ def draw_sheet(sheet: Sheet, matcher: Matcher) -> Image.Image:
         )
         _paste_result(picture, result, corner, cell - 12)
     if not sheet.results:
-        draw.text((left, _HEADER + 28), "no other photos", fill=_QUIET, font=_font(18))
+        draw.text((left, _HEADER + 28), "no other photos", fill=QUIET, font=font(18))
     if strips:
         top = _HEADER + top_height + MARGIN
         draw.line((MARGIN, top, _WIDTH - MARGIN, top), fill=(215, 215, 215))
         width = room // max(2, len(strips))
         for number, (title, strip) in enumerate(strips):
             x = number * width
-            _text(draw, (x + MARGIN, top + 14), title, 17, width - 2 * MARGIN)
+            write_line(draw, (x + MARGIN, top + 14), title, 17, width - 2 * MARGIN)
             picture.paste(strip, (x, top + 40))
     return picture
 
@@ -183,12 +184,12 @@ def _paste_result(
     draw.rectangle(box, fill=colour)
     picture.paste(photo, (left + _FRAME, top + _FRAME))
     word = f"{result.rank}" + (f"  {mark} {result.verdict}" if mark else "")
-    tag_width = round(draw.textlength(word, font=_font(16, True))) + 18
+    tag_width = round(draw.textlength(word, font=font(16, True))) + 18
     below = top + photo.height + 2 * _FRAME
     draw.rectangle((left, below, left + tag_width, below + 25), fill=colour)
-    draw.text((left + 9, below + 3), word, fill="white", font=_font(16, True))
-    _text(draw, (left, below + 28), result.name, 15, width)
-    _text(draw, (left, below + 48), result.score, 15, width, colour=_QUIET)
+    draw.text((left + 9, below + 3), word, fill="white", font=font(16, True))
+    write_line(draw, (left, below + 28), result.name, 15, width)
+    write_line(draw, (left, below + 48), result.score, 15, width, colour=QUIET)
 
 
 def _query_photo(sheet: Sheet) -> Image.Image:
@@ -222,7 +223,7 @@ def _match_strips(sheet: Sheet, matcher: Matcher) -> list[tuple[str, Image.Image
             locations_b=match.locations_b * np.float32(scale_b),
         )
         canvas = matches_canvas(query, found, match, _MATCH_HEIGHT, width, top=0)
-        title = f"query and {result.rank}, {result.name}: {_number(match.inlier_count, 'inlier')}"
+        title = f"query and {result.rank}, {result.name}: {counted(match.inlier_count, 'inlier')}"
         strips.append((title, Image.fromarray(canvas)))
     return strips
 
@@ -244,7 +245,7 @@ def _shown(path: Path) -> tuple[np.ndarray, float]:
 def _no_photo() -> np.ndarray:
     plate = Image.new("RGB", (320, 240), (225, 225, 225))
     ImageDraw.Draw(plate).text(
-        (160, 120), "photo cannot be read", fill=_QUIET, font=_font(20), anchor="mm"
+        (160, 120), "photo cannot be read", fill=QUIET, font=font(20), anchor="mm"
     )
     return np.asarray(plate)
 
@@ -253,37 +254,6 @@ def _fitted(image: np.ndarray, width: int, height: int) -> Image.Image:
     scale = min(width / image.shape[1], height / image.shape[0])
     size = tuple(max(1, round(length * scale)) for length in (image.shape[1], image.shape[0]))
     return Image.fromarray(image).resize(size, Image.Resampling.LANCZOS)
-
-
-def _text(
-    draw: ImageDraw.ImageDraw,
-    corner: tuple[int, int],
-    text: str,
-    size: int,
-    room: int,
-    colour: tuple[int, int, int] = INK,
-    bold: bool = False,
-) -> None:
-    """Write one line, shortened in the middle where it is too long for the room."""
-    font = _font(size, bold)
-    text = shown = " ".join(text.encode("utf-8", "replace").decode().split())
-    kept = len(text)
-    while draw.textlength(shown, font=font) > room and kept > 1:
-        kept = max(1, min(kept - 1, int(kept * room / draw.textlength(shown, font=font))))
-        shown = f"{text[: (kept + 1) // 2]}…{text[len(text) - kept // 2 :]}"
-    draw.text(corner, shown, fill=colour, font=font)
-
-
-@functools.lru_cache(maxsize=32)
-def _font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
-    """Return DejaVu Sans, which comes with matplotlib: Latin, Greek, Cyrillic, Arabic, signs."""
-    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
-    return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", name), size)
-
-
-def _number(value: float, what: str) -> str:
-    shown = f"{value:.0f}" if float(value).is_integer() else f"{value:.1f}"
-    return f"{shown} {what}{'' if shown == '1' else 's'}"
 
 
 def _stamp(path: Path) -> tuple[int, int]:

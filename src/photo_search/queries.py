@@ -25,8 +25,9 @@ from src.index.folder import Index, load_index
 from src.pages.html import Entry, Page, flat_settings, write_page
 from src.pages.query_sheet import Result, Sheet, write_sheet
 from src.photo_search.collection import Collection
-from src.ranking.one_query import RetrievalSettings, rank_images
+from src.ranking.one_query import rank_images
 from src.ranking.query_matches import QueryMatches
+from src.ranking.settings import RetrievalSettings
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 from src.describe.recipe import DescribeSettings
 from src.index.choice import IndexSettings
-from src.ranking.one_query import RetrievalSettings
+from src.ranking.settings import RetrievalSettings
 
 
 @dataclass(frozen=True)

@@ -96,11 +96,6 @@ def _squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.maximum(squares, 0, out=squares)
 
 
-def extent(locations: np.ndarray) -> float:
-    """Return the diagonal of the box around points [N, 2], a measure of the image's size, or 1."""
-    return float(np.linalg.norm(np.ptp(locations, axis=0))) or 1.0 if len(locations) else 1.0
-
-
 def verify(
     locations_a: np.ndarray,
     locations_b: np.ndarray,

@@ -7,9 +7,11 @@ from functools import cached_property
 import numpy as np
 
 from src.feature_io import Features
-from src.index.build import Index
-from src.ranking.one_query import RetrievalSettings, Votes, search_votes, shortlist, verify_image
+from src.index.folder import Index
 from src.ranking.pair import PairMatch
+from src.ranking.settings import RetrievalSettings
+from src.ranking.shortlist import shortlist, verify_image
+from src.ranking.votes import Votes, search_votes
 
 
 class QueryMatches:

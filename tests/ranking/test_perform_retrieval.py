@@ -25,7 +25,8 @@ from src.index.build import build_index, load_index
 from src.perform_retrieval import main
 from src.ranking.all_queries import retrieve
 from src.ranking.geometry import VerifySettings
-from src.ranking.one_query import RetrievalSettings, rank_images
+from src.ranking.one_query import rank_images
+from src.ranking.settings import RetrievalSettings
 from tests.helpers.retrieval import world
 
 SMALL = RetrievalSettings(neighbours=12)

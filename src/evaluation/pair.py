@@ -1,0 +1,74 @@
+"""Matching the two photos of a list: from the list and their features to a picture."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from src.common.atomic_files import PathLike
+from src.common.errors import UserError
+from src.feature_io import feature_path, read_features
+from src.pages.match_picture import draw_matches
+from src.photos.images import EXTENSIONS, list_images, read_image
+from src.ranking.pair import MatchSettings, PairMatch, match_pair
+
+LOG = logging.getLogger(__name__)
+
+
+def read_image_pair(path: PathLike) -> tuple[str, str]:
+    """Read the names of the two photos to match: one a line, blank lines passed over.
+
+    A name may carry the suffix of an image file.
+
+    Raises:
+        UserError: when the file is missing or does not hold two names.
+    """
+    path = Path(path)
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except FileNotFoundError:
+        raise UserError(f"there is no list of images {path}; write two image names in it") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read the list of images {path}: {error}") from None
+    names = [line.strip() for line in lines if line.strip()]
+    if len(names) != 2:
+        raise UserError(f"{path} holds {len(names)} names; it must hold two, one a line")
+    first, second = (
+        name[: -len(Path(name).suffix)] if Path(name).suffix.lower() in EXTENSIONS else name
+        for name in names
+    )
+    return first, second
+
+
+def match_images(
+    list_images_path: PathLike,
+    images_path: PathLike,
+    features_path: PathLike,
+    output_image: PathLike,
+    settings: MatchSettings = MatchSettings(),  # noqa: B008 (frozen)
+) -> PairMatch:
+    """Match the two photos of a list by their features and draw the result.
+
+    Raises:
+        UserError: when the list, a photo or its features are missing.
+    """
+    names = read_image_pair(list_images_path)
+    files = dict(list_images(images_path))
+    for name in names:
+        if name not in files:
+            raise UserError(f"{list_images_path} names {name}, which is not in {images_path}")
+    features = [read_features(feature_path(features_path, name)) for name in names]
+    match = match_pair(*features, settings)
+    photos = [read_image(Path(images_path) / files[name]) for name in names]
+    draw_matches(*photos, match, output_image, names)
+    LOG.info(
+        "%s (%d features), %s (%d features): %d matches, %d inliers; see %s",
+        names[0],
+        len(features[0]),
+        names[1],
+        len(features[1]),
+        len(match.inliers),
+        match.inlier_count,
+        output_image,
+    )
+    return match

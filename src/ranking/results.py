@@ -1,0 +1,107 @@
+"""The results of a retrieval, kept on the disk: one file a query, then the ranks of all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from src.common.atomic_files import atomic_path, write_json
+from src.common.errors import UserError
+from src.feature_io import check_settings, features_checksum
+from src.ranking.one_query import RankedQuery
+
+LOG = logging.getLogger(__name__)
+
+SETTINGS_NAME = "retrieval.json"
+
+
+def begin_results(output: Path, settings: Mapping[str, Any]) -> None:
+    """Write down what the results of a folder depend on, or check that it is the same as before.
+
+    Raises:
+        UserError: when the folder holds results of other settings.
+    """
+    path = output / SETTINGS_NAME
+    if not path.exists():
+        write_json(path, settings)
+        return
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot read {path} ({error}); delete {output} and run again") from None
+    check_settings(found, settings, f"the retrieval in {output}")
+
+
+def result_path(output: Path, label: str) -> Path:
+    """Return where the result of a query is kept."""
+    return output / "queries" / f"{label}.npz"
+
+
+def write_results(output: Path, results: Mapping[str, RankedQuery]) -> np.ndarray:
+    """Write the results of all queries, label → result, in this order; return the ranks."""
+    ranks = np.stack([result.ranks for result in results.values()])
+    with atomic_path(output / "scores.npz") as temporary:
+        np.savez(
+            temporary,
+            queries=np.array(list(results)),
+            scores=np.stack([result.scores for result in results.values()]),
+            inliers=np.stack([result.inliers for result in results.values()]),
+            votes=np.stack([result.votes for result in results.values()]),
+        )
+    with atomic_path(output / "ranks.npy") as temporary:
+        np.save(temporary, ranks)
+    return ranks
+
+
+@dataclass(frozen=True)
+class QueryTask:
+    """One query: its features' file, where its result goes, the settings the result depends on.
+
+    A query whose photo could not be read has no file.
+    """
+
+    label: str
+    features: Path | None
+    result: Path
+    settings: dict
+
+    def fingerprint(self) -> str:
+        """Identify everything that the result depends on."""
+        content = features_checksum(self.features) if self.features else "unreadable"
+        parts = [content, json.dumps(self.settings, sort_keys=True)]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+    def read(self) -> RankedQuery | None:
+        """Return the result of an earlier run, None where there is none that still holds."""
+        try:
+            with np.load(self.result, allow_pickle=False) as arrays:
+                if str(arrays["fingerprint"]) != self.fingerprint():
+                    return None
+                return RankedQuery(
+                    *(arrays[name] for name in ("ranks", "scores", "inliers", "votes"))
+                )
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            LOG.warning("%s is damaged and is computed again", self.result)
+            return None
+
+    def write(self, result: RankedQuery) -> None:
+        """Keep a result."""
+        with atomic_path(self.result) as temporary:
+            np.savez(
+                temporary,
+                fingerprint=self.fingerprint(),
+                ranks=result.ranks,
+                scores=result.scores,
+                inliers=result.inliers,
+                votes=result.votes,
+            )
