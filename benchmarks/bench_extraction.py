@@ -33,7 +33,8 @@ from src.delf_config import DelfConfig
 from src.describe.engines.mindspore_graph import FeatureNetwork, has_attention, read_feature_weights
 from src.describe.folder import Stopwatch, extract_image
 from src.extract_utils_np import build_pyramid, pad_to_static
-from src.photos.images import list_images, read_image
+from src.photos.finding import list_images
+from src.photos.reading import read_image
 
 
 def _config(has_scores: bool) -> DelfConfig:

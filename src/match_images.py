@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from src.common.errors import run_command
-from src.photos.images import EXTENSIONS
+from src.photos.finding import EXTENSIONS
 from src.ranking.pair import match_images
 
 

@@ -34,7 +34,7 @@ from src.delf_config import DelfConfig, add_config_arguments, config_from_argume
 from src.describe.folder import Engine, described, network_factory
 from src.describe.pca import Pca, fit_pca, write_pca
 from src.describe.tasks import PhotoTask
-from src.photos.images import list_images
+from src.photos.finding import list_images
 
 LOG = logging.getLogger(__name__)
 

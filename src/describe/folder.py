@@ -49,7 +49,8 @@ from src.feature_io import (
     write_features,
     write_manifest,
 )
-from src.photos.images import UnreadableImageError, list_images
+from src.photos.finding import list_images
+from src.photos.reading import UnreadableImageError
 from src.postprocess import Described
 
 LOG = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from typing import NamedTuple, Optional
 import numpy as np
 
 from src.common.atomic_files import PathLike
-from src.photos.images import UnreadableImageError, read_image
+from src.photos.reading import UnreadableImageError, read_image
 
 Box = tuple[float, float, float, float]  # x1, y1, x2, y2 as in the ground truth
 

@@ -40,7 +40,7 @@ from src.evaluation.protocols import Benchmark, list_distractors, read_benchmark
 from src.evaluation.report import as_json, format_table, summary_line
 from src.feature_io import feature_path, read_manifest
 from src.index.build import IndexSettings, build_index, index_settings
-from src.photos.images import list_images
+from src.photos.finding import list_images
 from src.ranking.all_queries import retrieve
 from src.ranking.one_query import RetrievalSettings
 from src.ranking.pair import MatchSettings, PairMatch, match_images, read_image_pair

@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from src.common.atomic_files import PathLike, atomic_path
 from src.common.errors import one_line
-from src.photos.images import UnreadableImageError, read_reduced
+from src.photos.reading import UnreadableImageError, read_reduced
 from src.ranking.pair import BACKGROUND, INK, MARGIN, PairMatch, matches_canvas
 
 LOG = logging.getLogger(__name__)

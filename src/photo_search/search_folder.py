@@ -56,7 +56,7 @@ from src.feature_io import (
 from src.index.build import load_index, update_index
 from src.pages.html import Entry, Page, flat_settings, write_page
 from src.pages.query_sheet import Result, Sheet, write_sheet
-from src.photos.images import list_photos
+from src.photos.finding import list_photos
 from src.postprocess import Described
 from src.ranking.one_query import rank_images
 from src.ranking.query_matches import QueryMatches

@@ -14,7 +14,8 @@ from PIL import Image, ImageDraw, ImageFont
 from src.common.atomic_files import PathLike, atomic_path
 from src.common.errors import UserError
 from src.feature_io import Features, feature_path, read_features
-from src.photos.images import EXTENSIONS, list_images, read_image
+from src.photos.finding import EXTENSIONS, list_images
+from src.photos.reading import read_image
 from src.ranking.geometry import VerifySettings, extent, match_descriptors, verify
 
 LOG = logging.getLogger(__name__)

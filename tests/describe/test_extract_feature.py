@@ -24,7 +24,7 @@ from src.describe.folder import (
 from src.describe.pca import Pca, fit_pca
 from src.describe.tasks import read_cropped
 from src.feature_io import read_features, read_manifest
-from src.photos.images import UnreadableImageError
+from src.photos.reading import UnreadableImageError
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = DelfConfig(image_scales=(0.5, 1.0), pca_dim=4, max_feature_num=20)

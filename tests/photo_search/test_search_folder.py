@@ -19,7 +19,7 @@ from model_utils.environment import PROJECT_ROOT
 from src.common.errors import UserError
 from src.feature_io import read_features, read_manifest
 from src.photo_search.search_folder import SETTINGS, main, search
-from src.photos.images import list_photos
+from src.photos.finding import list_photos
 from tests.describe.test_extract_feature import FakeNetwork
 from tests.helpers.browser import CHROMIUM, open_page
 
