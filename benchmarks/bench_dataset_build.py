@@ -36,7 +36,7 @@ from PIL import Image
 
 from benchmarks.photo_like import write_photo_like
 from src.common.errors import UserError, run_command
-from src.photos.images import list_images
+from src.photos.finding import list_images
 from src.shards.build import build_image_dataset
 from src.shards.writer import SCHEMA
 

@@ -34,7 +34,8 @@ from src.describe.engines.in_process import network_outputs
 from src.describe.engines.mindspore_graph import FeatureNetwork, has_attention, read_feature_weights
 from src.describe.stopwatch import Stopwatch
 from src.extract_utils_np import build_pyramid, pad_to_static, select_features
-from src.photos.images import list_images, read_image
+from src.photos.finding import list_images
+from src.photos.reading import read_image
 
 
 def _config(has_scores: bool) -> DelfConfig:

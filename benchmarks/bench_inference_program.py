@@ -44,7 +44,7 @@ from src.feature_io import feature_path, write_features
 from src.network.export import export_weights
 from src.network.mindir import read_mindir
 from src.network.mindir_version1 import OLD_VERSION
-from src.photos.images import list_images
+from src.photos.finding import list_images
 
 
 def _export(connection: Connection, checkpoint: str, path: str) -> None:

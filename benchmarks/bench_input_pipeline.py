@@ -39,7 +39,7 @@ from benchmarks.bench_dataset_build import Measured, build
 from benchmarks.photo_like import write_photo_like
 from src.common.errors import UserError, run_command
 from src.data_augmentation_parallel import CROP_AREA, CROP_ASPECT, create_dataset
-from src.photos.images import list_images
+from src.photos.finding import list_images
 from src.shards.inventory import find_shards
 
 MEAN = [128.0] * 3

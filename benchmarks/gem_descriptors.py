@@ -50,7 +50,8 @@ from src.feature_io import (
 )
 from src.network.keras_h5 import read_weights
 from src.network.weights import fingerprint, fold_batch_norm, load_weights
-from src.photos.images import UnreadableImageError, list_images, read_image
+from src.photos.finding import list_images
+from src.photos.reading import UnreadableImageError, read_image
 
 LOG = logging.getLogger(__name__)
 

@@ -46,7 +46,8 @@ from src.feature_io import (
     write_manifest,
 )
 from src.index.build import build_index
-from src.photos.images import UnreadableImageError, list_images, read_image
+from src.photos.finding import list_images
+from src.photos.reading import UnreadableImageError, read_image
 from src.ranking.all_queries import retrieve
 
 LOG = logging.getLogger(__name__)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from src.common.errors import run_command
 from src.evaluation.pair import match_images
-from src.photos.images import EXTENSIONS
+from src.photos.finding import EXTENSIONS
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

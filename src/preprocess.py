@@ -25,7 +25,7 @@ from src.common.errors import UserError, run_command
 from src.delf_config import add_config_arguments, config_from_arguments
 from src.describe.sending import send_photos
 from src.describe.tasks import PhotoTask
-from src.photos.images import list_images
+from src.photos.finding import list_images
 
 
 def _read_tasks(text: str) -> list[PhotoTask]:

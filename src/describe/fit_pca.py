@@ -36,7 +36,7 @@ from src.describe.engines.interface import Engine
 from src.describe.one_photo import described
 from src.describe.pca import Pca, fit_pca, write_pca
 from src.describe.tasks import PhotoTask
-from src.photos.images import list_images
+from src.photos.finding import list_images
 
 LOG = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from src.delf_config import DelfConfig
 from src.describe.level_stream import LevelWriter
 from src.describe.tasks import PhotoTask, decoded_ahead
 from src.extract_utils_np import resize_levels
-from src.photos.images import UnreadableImageError
+from src.photos.reading import UnreadableImageError
 
 
 def send_photos(

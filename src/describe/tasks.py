@@ -11,7 +11,8 @@ import numpy as np
 
 from src.common.atomic_files import PathLike
 from src.common.errors import UserError
-from src.photos.images import UnreadableImageError, list_images, read_image
+from src.photos.finding import list_images
+from src.photos.reading import UnreadableImageError, read_image
 
 Box = tuple[float, float, float, float]  # x1, y1, x2, y2 as in the ground truth
 

@@ -9,7 +9,8 @@ from src.common.atomic_files import PathLike
 from src.common.errors import UserError
 from src.feature_io import feature_path, read_features
 from src.pages.match_picture import draw_matches
-from src.photos.images import EXTENSIONS, list_images, read_image
+from src.photos.finding import EXTENSIONS, list_images
+from src.photos.reading import read_image
 from src.ranking.pair import MatchSettings, PairMatch, match_pair
 
 LOG = logging.getLogger(__name__)

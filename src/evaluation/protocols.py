@@ -34,7 +34,7 @@ from src.evaluation.revisited import (
     read_gnd,
     revisited_ground_truth,
 )
-from src.photos.images import list_images
+from src.photos.finding import list_images
 
 
 @dataclass(frozen=True)

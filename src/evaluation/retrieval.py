@@ -33,7 +33,7 @@ from src.evaluation.settings import EvaluationSettings
 from src.evaluation.stage_log import stage_log
 from src.feature_io import feature_path, read_manifest
 from src.index.build import build_index, index_settings
-from src.photos.images import list_images
+from src.photos.finding import list_images
 from src.ranking.all_queries import retrieve
 
 LOG = logging.getLogger(__name__)

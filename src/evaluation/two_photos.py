@@ -9,7 +9,7 @@ from src.describe.tasks import chosen_tasks
 from src.evaluation.pair import match_images, read_image_pair
 from src.evaluation.settings import MatchTaskSettings
 from src.evaluation.stage_log import stage_log
-from src.photos.images import list_images
+from src.photos.finding import list_images
 from src.ranking.pair import MatchSettings, PairMatch
 
 

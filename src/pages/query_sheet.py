@@ -30,7 +30,7 @@ from src.pages.look import (
     write_line,
 )
 from src.pages.match_picture import matches_canvas
-from src.photos.images import UnreadableImageError, read_reduced
+from src.photos.reading import UnreadableImageError, read_reduced
 from src.ranking.pair import PairMatch
 
 LOG = logging.getLogger(__name__)

@@ -31,7 +31,7 @@ from src.photo_search.collection import Collection
 from src.photo_search.queries import Found, find
 from src.photo_search.settings import SearchSettings
 from src.photo_search.weights import known_weights
-from src.photos.images import list_photos
+from src.photos.finding import list_photos
 
 SETTINGS = PROJECT_ROOT / "scripts" / "search.yaml"
 

@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from src.photos.images import MAX_PIXELS
+from src.common.errors import one_line
+from src.photos.reading import MAX_PIXELS
 
 _CORNER = 16  # pixels; decoding this much makes libjpeg check every header and table
 _SCAN_START_BYTES = 512  # of each scan, kept for decoding the corner
@@ -156,4 +157,4 @@ def _mode_after_decoding(data: bytes) -> str:
     except Image.UnidentifiedImageError as error:
         raise BrokenPhotoError("not an image of a known format") from error
     except Exception as error:  # decoders raise anything at all on broken files
-        raise BrokenPhotoError(" ".join(str(error).split()) or type(error).__name__) from error
+        raise BrokenPhotoError(one_line(error)) from error

@@ -37,8 +37,8 @@ from tqdm import tqdm
 from src.common.atomic_files import PathLike, atomic_path, write_json
 from src.common.errors import UserError, one_line
 from src.common.worker_processes import in_processes
-from src.photos.images import UnreadableImageError
 from src.photos.jpeg_check import BrokenPhotoError, is_plain_jpeg
+from src.photos.reading import UnreadableImageError
 from src.shards.inventory import RELABELING, SPLITS
 from src.shards.tables import (
     CleanTable,

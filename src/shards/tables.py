@@ -18,7 +18,7 @@ import pandas as pd
 
 from src.common.atomic_files import PathLike
 from src.common.errors import UserError, one_line
-from src.photos.images import EXTENSIONS
+from src.photos.finding import EXTENSIONS
 
 # Formats that are converted anyway may be anything Pillow reads.
 PHOTO_EXTENSIONS = EXTENSIONS | {".gif", ".jpe", ".jfif"}

@@ -13,7 +13,7 @@ from PIL import Image
 
 from src.common.atomic_files import PathLike
 from src.common.errors import UserError, one_line
-from src.photos.images import UnreadableImageError, read_image
+from src.photos.reading import UnreadableImageError, read_image
 
 SCHEMA = {"file_id": {"type": "string"}, "label": {"type": "int64"}, "data": {"type": "bytes"}}
 # MindRecord pads a shard to a header and two pages. These sizes make that 9 MB instead of 50.

@@ -20,7 +20,7 @@ from src.describe.pca import Pca
 from src.describe.tasks import chosen_tasks, read_cropped
 from src.describe.workers import parse_devices
 from src.feature_io import read_features, read_manifest
-from src.photos.images import UnreadableImageError
+from src.photos.reading import UnreadableImageError
 from tests.helpers.toy_engine import CONFIG, PCA, FakeEngine, FakeNetwork, extract_image
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -21,7 +21,7 @@ from src.photo_search.__main__ import SETTINGS, main, report, search
 from src.photo_search.collection import STAMPS_NAME
 from src.photo_search.settings import SearchSettings
 from src.photo_search.weights import WEIGHTS_NAME
-from src.photos.images import list_photos
+from src.photos.finding import list_photos
 from tests.helpers.browser import CHROMIUM, open_page
 from tests.helpers.toy_engine import FakeEngine, FakeNetwork
 

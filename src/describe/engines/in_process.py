@@ -19,7 +19,7 @@ from src.extract_utils_np import (
     pad_to_static,
     pyramid_level_sizes,
 )
-from src.photos.images import UnreadableImageError
+from src.photos.reading import UnreadableImageError
 from src.postprocess import PhotoOutputs
 
 

@@ -1,11 +1,8 @@
-"""Finding the photos of a folder and reading them as RGB, whatever their format."""
+"""Reading photos as RGB, as they are displayed, whatever their format."""
 
 from __future__ import annotations
 
-import logging
 import os
-from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageCms
@@ -13,15 +10,9 @@ from PIL import Image, ImageCms
 from src.common.atomic_files import PathLike
 from src.common.errors import UserError, one_line
 
-LOG = logging.getLogger(__name__)
-
-EXTENSIONS = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"))
 # Pillow's own line between a large photo and a decompression bomb (2 × 256 MB of 24-bit pixels).
 MAX_PIXELS = 178_956_970
 BACKGROUND = (255, 255, 255, 255)  # what shows through transparent pixels: a white page
-# Of 255 bytes a file name may have, what is left beside the ending of a temporary feature file.
-_LONGEST_NAME = 230
-
 _EXIF_ORIENTATION = 0x0112
 _TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -36,79 +27,6 @@ _TRANSPOSE = {
 
 class UnreadableImageError(UserError):
     """A file that is not a whole, readable image."""
-
-
-def list_images(folder: PathLike) -> list[tuple[str, str]]:
-    """Find the image files of a folder and its sub-folders.
-
-    Hidden files and folders are passed over; extensions count in either case.
-
-    Returns:
-        (name, path relative to `folder` with forward slashes) pairs sorted by name; the name is
-        the file's stem.
-
-    Raises:
-        UserError: the folder is missing or holds no image, two images share a name, or a name
-            cannot stand in a list.
-    """
-    found: dict[str, str] = {}
-    for path in _image_files(Path(folder)):
-        name = Path(path).stem
-        if not _is_one_line_of_text(path):
-            raise UserError(
-                f"the name of image {path!r} in {folder} cannot stand in a list; rename it"
-            )
-        if name in found:
-            raise UserError(
-                f"two images of {folder} have the name {name}: {found[name]} and {path}; "
-                "rename or remove one of them"
-            )
-        found[name] = path
-    if not found:
-        raise _no_image(folder)
-    return sorted(found.items())
-
-
-def list_photos(folder: PathLike) -> list[tuple[str, str]]:
-    """Find the image files of a folder that nobody has prepared.
-
-    As `list_images`, but the name is the whole relative path, so that sub-folders may hold photos
-    of the same name; a photo whose name cannot stand in a list is reported and passed over.
-
-    Raises:
-        UserError: the folder is missing or holds no image.
-    """
-    found = []
-    for path in _image_files(Path(folder)):
-        if _is_one_line_of_text(path) and len(Path(path).name.encode()) <= _LONGEST_NAME:
-            found.append(path)
-        else:
-            LOG.warning("skipped: the name of %r is too long or no text; rename it", path)
-    if not found:
-        raise _no_image(folder)
-    return [(path, path) for path in sorted(found)]
-
-
-def _image_files(folder: Path) -> Iterator[str]:
-    """Yield the image files below a folder, relative to it, each folder once."""
-    if not folder.is_dir():
-        what = "is a file" if folder.exists() else "does not exist"
-        raise UserError(f"image folder {folder} {what}; give a folder of photos")
-    seen = set()
-    for parent, folders, files in os.walk(folder, followlinks=True):
-        status = os.stat(parent)
-        if (status.st_dev, status.st_ino) in seen:  # a link that leads back to where it lies
-            folders.clear()
-            continue
-        seen.add((status.st_dev, status.st_ino))
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for file in sorted(files):
-            if not file.startswith(".") and Path(file).suffix.lower() in EXTENSIONS:
-                yield Path(parent, file).relative_to(folder).as_posix()
-
-
-def _no_image(folder: PathLike) -> UserError:
-    return UserError(f"no image in {folder} ({', '.join(sorted(EXTENSIONS))})")
 
 
 def read_image(path: PathLike, least_side: int | None = None) -> np.ndarray:
@@ -183,14 +101,6 @@ def read_reduced(path: PathLike, side: int) -> tuple[np.ndarray, float]:
 def _at_least(size: tuple[int, int], side: int) -> tuple[int, int]:
     """Return a size of the same shape whose longer side is `side`."""
     return max(1, size[0] * side // max(size)), max(1, size[1] * side // max(size))
-
-
-def _is_one_line_of_text(name: str) -> bool:
-    try:
-        name.encode("utf-8")
-    except UnicodeEncodeError:  # bytes of some other encoding
-        return False
-    return len(name.splitlines()) == 1
 
 
 def _is_empty(path: PathLike) -> bool:

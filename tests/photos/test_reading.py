@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from src.common.errors import UserError
-from src.photos.images import UnreadableImageError, list_images, read_image, read_reduced
+from src.photos.reading import UnreadableImageError, read_image, read_reduced
 
 
 def _photo(height=48, width=64):
@@ -27,49 +26,6 @@ def _from_array(array, mode):
     """An image of a mode that cannot be told from the shape of the array."""
     height, width = array.shape[:2]
     return Image.frombytes(mode, (width, height), np.ascontiguousarray(array).tobytes())
-
-
-# --- listing
-
-
-def test_listing_sorts_by_name_and_ignores_what_is_no_image(tmp_path):
-    for file in ("b.JPG", "sub/a.png", "c.tiff", ".hidden.jpg", ".cache/d.jpg", "notes.txt", "e"):
-        (tmp_path / file).parent.mkdir(exist_ok=True)
-        (tmp_path / file).touch()
-    assert list_images(tmp_path) == [("a", "sub/a.png"), ("b", "b.JPG"), ("c", "c.tiff")]
-
-
-def test_names_keep_inner_dots_and_spaces(tmp_path):
-    for file in ("x.1.jpg", "x.2.jpg", "Foto 5.00\u202fPM.jpg", "München.png"):
-        (tmp_path / file).touch()
-    names = [name for name, _ in list_images(tmp_path)]
-    assert names == ["Foto 5.00\u202fPM", "München", "x.1", "x.2"]
-
-
-def test_two_images_of_one_name_are_refused(tmp_path):
-    (tmp_path / "sub").mkdir()
-    (tmp_path / "a.jpg").touch()
-    (tmp_path / "sub" / "a.png").touch()
-    with pytest.raises(UserError, match=r"a\.jpg.*sub/a\.png"):
-        list_images(tmp_path)
-
-
-def test_empty_missing_and_wrong_folders_are_refused(tmp_path):
-    with pytest.raises(UserError, match="no image"):
-        list_images(tmp_path)
-    with pytest.raises(UserError, match="does not exist"):
-        list_images(tmp_path / "nowhere")
-    (tmp_path / "a.jpg").touch()
-    with pytest.raises(UserError, match="is a file"):
-        list_images(tmp_path / "a.jpg")
-
-
-@pytest.mark.parametrize("name", [b"a\nb.jpg", b"a\xff.jpg"])
-def test_names_that_cannot_stand_in_a_list_are_refused(tmp_path, name):
-    with open(bytes(tmp_path) + b"/" + name, "wb"):
-        pass
-    with pytest.raises(UserError, match="rename"):
-        list_images(tmp_path)
 
 
 # --- modes
