@@ -30,9 +30,10 @@ import numpy as np
 
 from src.common.errors import run_command
 from src.delf_config import DelfConfig
-from src.describe.engines.mindspore_graph import FeatureNetwork, has_attention, read_feature_weights
+from src.describe.engines.mindspore_graph import FeatureNetwork
 from src.describe.folder import Stopwatch, extract_image
 from src.extract_utils_np import build_pyramid, pad_to_static
+from src.network.feature_weights import has_attention, read_feature_weights
 from src.photos.images import list_images, read_image
 
 

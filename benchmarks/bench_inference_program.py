@@ -32,11 +32,11 @@ import psutil
 from src.common.errors import UserError, run_command
 from src.delf_config import DelfConfig
 from src.describe.engines.lite_program import InferProgram, build_program
-from src.describe.engines.mindspore_graph import has_attention, read_feature_weights
 from src.describe.folder import Engine, described, network_factory
 from src.describe.tasks import PhotoTask
 from src.feature_io import feature_path, write_features
-from src.network.export import export_weights
+from src.network.export import ExportSettings, export_weights
+from src.network.feature_weights import has_attention, read_feature_weights
 from src.network.mindir import read_mindir
 from src.network.mindir_version1 import OLD_VERSION
 from src.photos.images import list_images
@@ -44,7 +44,9 @@ from src.photos.images import list_images
 
 def _export(connection: Connection, checkpoint: str, path: str) -> None:
     weights = read_feature_weights(checkpoint)
-    export_weights(weights, checkpoint, path, [1, 3, 0, 0], "CPU", 0, OLD_VERSION)
+    export_weights(
+        weights, checkpoint, path, ExportSettings((1, 3, 0, 0), "CPU", version=OLD_VERSION)
+    )
     connection.send((read_mindir(path).fingerprint, has_attention(weights)))
 
 

@@ -14,11 +14,12 @@ from model_utils.environment import PROJECT_ROOT
 from src.common.errors import UserError
 from src.delf_config import DelfConfig
 from src.describe.engines.lite_program import TIME_FILE, InferProgram, build_program
-from src.describe.engines.mindspore_graph import STATIC_BATCH, has_attention, read_feature_weights
+from src.describe.engines.mindspore_graph import STATIC_BATCH
 from src.describe.fit_pca import DIMENSIONS, choose_files, fit_pca_on_photos
 from src.describe.folder import Engine, network_factory, parse_devices
 from src.describe.pca import Pca, read_pca, write_pca
-from src.network.export import NATIVE_VERSION, export_weights
+from src.network.export import NATIVE_VERSION, ExportSettings, export_weights
+from src.network.feature_weights import has_attention, read_feature_weights
 from src.network.mindir import read_mindir
 from src.network.mindir_version1 import OLD_VERSION
 from src.network.weights import fingerprint
@@ -104,7 +105,8 @@ def program_for_checkpoint(config: Config, network: str) -> InferProgram:
     if not path.exists():
         weights = read_feature_weights(config.checkpoint_path)
         version = OLD_VERSION if on_cpu else NATIVE_VERSION
-        export_weights(weights, config.checkpoint_path, path, shape, "CPU", 0, version)
+        settings = ExportSettings(shape, "CPU", version=version)
+        export_weights(weights, config.checkpoint_path, path, settings)
     return open_program(config, path, network, tuple(length or -1 for length in shape))
 
 

@@ -419,7 +419,7 @@ def _describer(config: Config, work: Path) -> Describer:
         known = {}
     entry = known.get(str(checkpoint), {})
     if entry.get("stamp") != stamp:
-        from src.describe.engines.mindspore_graph import has_attention, read_feature_weights
+        from src.network.feature_weights import has_attention, read_feature_weights
         from src.network.weights import fingerprint
 
         weights = read_feature_weights(checkpoint)
