@@ -16,17 +16,10 @@ def main() -> None:
     config = load_config(description=__doc__)
     if not config.ckpt_path:
         raise UserError("ckpt_path is not set; give --ckpt_path=CHECKPOINT of the attn stage")
-    from src.network.export import export_model  # MindSpore takes seconds to import: not for --help
+    # MindSpore takes seconds to import: not for --help.
+    from src.network.export import ExportSettings, export_model
 
-    path = export_model(
-        config.ckpt_path,
-        config.file_name,
-        config.export_shape,
-        config.device_target,
-        config.device_id,
-        config.mindir_version,
-    )
-    print(path)
+    print(export_model(config.ckpt_path, config.file_name, ExportSettings.from_config(config)))
 
 
 if __name__ == "__main__":

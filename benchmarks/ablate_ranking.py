@@ -38,13 +38,9 @@ from src.common.errors import UserError, run_command
 from src.dataset import EASY_MEDIUM_HARD, GroundTruth, Query, read_ground_truth
 from src.evaluation.metrics import evaluate
 from src.feature_io import Features, feature_path, read_features
-from src.index.build import (
-    Index,
-    add_index_arguments,
-    build_index,
-    load_index,
-    settings_from_arguments,
-)
+from src.index.build import build_index
+from src.index.choice import add_index_arguments, settings_from_arguments
+from src.index.folder import Index, load_index
 from src.ranking import one_query as ranking
 from src.ranking.geometry import (
     Verification,

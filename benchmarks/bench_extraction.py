@@ -31,9 +31,10 @@ import numpy as np
 from src.common.errors import run_command
 from src.delf_config import DelfConfig
 from src.describe.engines.in_process import network_outputs
-from src.describe.engines.mindspore_graph import FeatureNetwork, has_attention, read_feature_weights
+from src.describe.engines.mindspore_graph import FeatureNetwork
 from src.describe.stopwatch import Stopwatch
 from src.extract_utils_np import build_pyramid, pad_to_static, select_features
+from src.network.feature_weights import has_attention, read_feature_weights
 from src.photos.finding import list_images
 from src.photos.reading import read_image
 

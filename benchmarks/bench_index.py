@@ -42,8 +42,9 @@ from benchmarks.synthetic_features import FeatureWorld
 from src.common.atomic_files import write_json
 from src.common.errors import run_command
 from src.feature_io import feature_path, read_features, read_manifest
-from src.index.build import Index, IndexSettings, build_index, load_index
-from src.index.choice import KINDS
+from src.index.build import build_index
+from src.index.choice import KINDS, IndexSettings
+from src.index.folder import Index, load_index
 
 NEIGHBOURS = 60
 _MB = 2**20

@@ -33,15 +33,12 @@ from src.common.errors import UserError, run_command
 from src.delf_config import DelfConfig
 from src.describe.engines.interface import Engine
 from src.describe.engines.lite_program import LiteProgram, build_program
-from src.describe.engines.mindspore_graph import (
-    MindSporeEngine,
-    has_attention,
-    read_feature_weights,
-)
+from src.describe.engines.mindspore_graph import MindSporeEngine
 from src.describe.one_photo import described
 from src.describe.tasks import PhotoTask
 from src.feature_io import feature_path, write_features
-from src.network.export import export_weights
+from src.network.export import ExportSettings, export_weights
+from src.network.feature_weights import has_attention, read_feature_weights
 from src.network.mindir import read_mindir
 from src.network.mindir_version1 import OLD_VERSION
 from src.photos.finding import list_images
@@ -49,7 +46,8 @@ from src.photos.finding import list_images
 
 def _export(connection: Connection, checkpoint: str, path: str) -> None:
     weights = read_feature_weights(checkpoint)
-    export_weights(weights, checkpoint, path, [1, 3, 0, 0], "CPU", 0, OLD_VERSION)
+    settings = ExportSettings((1, 3, 0, 0), "CPU", version=OLD_VERSION)
+    export_weights(weights, checkpoint, path, settings)
     connection.send((read_mindir(path).fingerprint, has_attention(weights)))
 
 

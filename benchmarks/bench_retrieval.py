@@ -45,7 +45,8 @@ from src.common.atomic_files import write_json
 from src.common.errors import UserError, run_command
 from src.evaluation.metrics import average_precision
 from src.feature_io import Features
-from src.index.build import Index, IndexSettings, load_index
+from src.index.choice import IndexSettings
+from src.index.folder import Index, load_index
 from src.ranking.one_query import rank_images
 from src.ranking.settings import RetrievalSettings
 

@@ -48,7 +48,7 @@ from src.feature_io import (
     write_features,
     write_manifest,
 )
-from src.network.keras_h5 import read_weights
+from src.network.weight_files import read_weights
 from src.network.weights import fingerprint, fold_batch_norm, load_weights
 from src.photos.finding import list_images
 from src.photos.reading import UnreadableImageError, read_image

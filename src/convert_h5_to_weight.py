@@ -19,7 +19,7 @@ import logging
 
 from src.common.errors import UserError, run_command
 from src.network.keras_h5 import convert_h5
-from src.network.weights import write_checkpoint
+from src.network.weight_files import write_checkpoint
 
 LOG = logging.getLogger(__name__)
 

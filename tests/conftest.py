@@ -36,7 +36,7 @@ def server(monkeypatch):
 def attention_checkpoint(cpu, tmp_path_factory):
     """A checkpoint of the attention stage with random weights."""
     from src.delf_model import AttentionNetwork
-    from src.network.weights import write_checkpoint
+    from src.network.weight_files import write_checkpoint
 
     path = tmp_path_factory.mktemp("checkpoint") / "checkpoint_delf_attn-1_1.ckpt"
     write_checkpoint(path, random_weights(AttentionNetwork(5)))
@@ -67,16 +67,18 @@ def world(tmp_path_factory):
 @pytest.fixture(scope="session")
 def any_size_mindir(attention_checkpoint, tmp_path_factory):
     """That network as a model of version 1 for photos of any size."""
-    from src.network.export import export_model
+    from src.network.export import ExportSettings, export_model
 
     path = tmp_path_factory.mktemp("mindir") / "any_size"
-    return export_model(attention_checkpoint, path, [1, 3, 0, 0], "CPU", version=1)
+    return export_model(attention_checkpoint, path, ExportSettings((1, 3, 0, 0), "CPU", version=1))
 
 
 @pytest.fixture(scope="session")
 def static_mindir(attention_checkpoint, tmp_path_factory):
     """That network as a model of version 1 for seven levels of up to 128 pixels."""
-    from src.network.export import export_model
+    from src.network.export import ExportSettings, export_model
 
     path = tmp_path_factory.mktemp("mindir") / "static"
-    return export_model(attention_checkpoint, path, [7, 3, 128, 128], "CPU", version=1)
+    return export_model(
+        attention_checkpoint, path, ExportSettings((7, 3, 128, 128), "CPU", version=1)
+    )

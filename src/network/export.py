@@ -5,16 +5,18 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from model_utils.config import Config
 from model_utils.device import set_up_device
 from src.common.errors import UserError, naming_file
 from src.delf_config import DelfConfig
-from src.describe.engines.mindspore_graph import has_attention, read_feature_weights, softplus
+from src.network.feature_weights import has_attention, read_feature_weights
 from src.network.mindir import read_proto
 from src.network.mindir_version1 import OLD_VERSION, to_version1
 from src.network.weights import Weights, load_weights
@@ -33,55 +35,80 @@ CHECKED_PIXELS = 2_000_000
 SMALL_SIDES = (96, 128)
 
 
-def export_model(
-    checkpoint: str | Path,
-    output: str | Path,
-    shape: Sequence[int],
-    device_target: str = "auto",
-    device_id: int = 0,
-    version: int = NATIVE_VERSION,
-) -> Path:
-    """Export the network of a checkpoint of the attention stage: conv4 features and scores.
+@dataclass(frozen=True)
+class ExportSettings:
+    """What is exported, and where.
 
-    Args:
-        checkpoint: a .ckpt of the attention stage.
-        output: the file to write; `.mindir` is added where it is missing.
+    Attributes:
         shape: batch, 3, height and width of the input; height and width 0 for any size.
         device_target: where it is exported; see `model_utils.device`.
         device_id: which Ascend.
         version: of the MindIR: that of this MindSpore, or 1 for older runtimes.
 
+    Raises:
+        UserError: the shape is impossible.
+    """
+
+    shape: tuple[int, ...]
+    device_target: str = "auto"
+    device_id: int = 0
+    version: int = NATIVE_VERSION
+
+    @classmethod
+    def from_config(cls, config: Config) -> ExportSettings:
+        """Return what a configuration says of the export."""
+        return cls(
+            tuple(config.export_shape),
+            config.device_target,
+            config.device_id,
+            config.mindir_version,
+        )
+
+    def __post_init__(self) -> None:
+        """Check the shape."""
+        shape = self.shape
+        if len(shape) != 4 or shape[0] < 1 or shape[1] != 3 or min(shape) < 0:
+            levels = len(DelfConfig().image_scales)
+            raise UserError(
+                f"export_shape is {list(shape)}; give batch, 3, height and width, for instance "
+                f"{levels},3,2048,2048 or 1,3,0,0 for pictures of any size"
+            )
+        if (shape[2] == 0) != (shape[3] == 0):
+            raise UserError(
+                "export_shape: height and width are 0 together (any size) or not at all"
+            )
+
+
+def export_model(checkpoint: str | Path, output: str | Path, settings: ExportSettings) -> Path:
+    """Export the network of a checkpoint of the attention stage: conv4 features and scores.
+
+    Args:
+        checkpoint: a .ckpt of the attention stage.
+        output: the file to write; `.mindir` is added where it is missing.
+        settings: what is exported.
+
     Returns:
         The path of the file.
 
     Raises:
-        UserError: the checkpoint has no attention, the shape is impossible, or the file, loaded
-            back, does not compute what the network computes.
+        UserError: the checkpoint has no attention, or the file, loaded back, does not compute what
+            the network computes.
     """
     weights = read_feature_weights(checkpoint)
     if not has_attention(weights):
         raise UserError(f"{checkpoint} holds no attention; export a checkpoint of the attn stage")
-    return export_weights(
-        weights, str(checkpoint), output, shape, device_target, device_id, version
-    )
+    return export_weights(weights, str(checkpoint), output, settings)
 
 
 def export_weights(
-    weights: Weights,
-    source: str,
-    output: str | Path,
-    shape: Sequence[int],
-    device_target: str = "auto",
-    device_id: int = 0,
-    version: int = NATIVE_VERSION,
+    weights: Weights, source: str, output: str | Path, settings: ExportSettings
 ) -> Path:
     """Export the network with some weights; see `export_model`.
 
     Weights without an attention give a model whose scores are all alike: good for features that are
     picked by their norm.
     """
-    batch, channels, height, width = _checked_shape(shape)
-    set_up_device(device_target, device_id)
+    set_up_device(settings.device_target, settings.device_id)
     from src.delf_model import FeatureExtractor
 
     network, reference = FeatureExtractor(portable=True), FeatureExtractor()
@@ -95,19 +122,22 @@ def export_weights(
     for cell in (network, reference):
         load_weights(cell, weights, source)
         cell.set_train(False)
+    batch, channels, height, width = settings.shape
     dims = [batch, channels, height or None, width or None]
     output = Path(output)
     if output.suffix != ".mindir":
         output = output.with_name(output.name + ".mindir")
     output.parent.mkdir(parents=True, exist_ok=True)
-    with _exported(network, output, dims, version) as written:
+    with _exported(network, output, dims, settings.version) as written:
         if height * width * batch <= CHECKED_PIXELS:
             _check_outputs(written, reference, dims)
         else:
             # The full size takes minutes and gigabytes on CPU. The same graph is tried in small,
             # and the large file must hold the same weights.
             small = [1, channels, *SMALL_SIDES]
-            with _exported(network, output.with_name("small"), small, version) as small_file:
+            with _exported(
+                network, output.with_name("small"), small, settings.version
+            ) as small_file:
                 _check_outputs(small_file, reference, small)
             _check_weights(written, network)
         os.replace(written, output)
@@ -172,19 +202,6 @@ def _noise(batch: int, height: int, width: int) -> ms.Tensor:
     return ms.Tensor(generator.uniform(-1, 1, (batch, 3, height, width)).astype(np.float32))
 
 
-def _checked_shape(shape: Sequence[int]) -> tuple[int, int, int, int]:
-    levels = len(DelfConfig().image_scales)
-    if len(shape) != 4 or shape[0] < 1 or shape[1] != 3 or min(shape) < 0:
-        raise UserError(
-            f"export_shape is {list(shape)}; give batch, 3, height and width, for instance "
-            f"{levels},3,2048,2048 or 1,3,0,0 for pictures of any size"
-        )
-    batch, channels, height, width = shape
-    if (height == 0) != (width == 0):
-        raise UserError("export_shape: height and width are 0 together (any size) or not at all")
-    return batch, channels, height, width
-
-
 def _check_outputs(path: Path, network: nn.Cell, dims: list[int | None]) -> None:
     """Run the file and the network on the same noise; raise `UserError` where they differ."""
     import mindspore as ms
@@ -194,8 +211,9 @@ def _check_outputs(path: Path, network: nn.Cell, dims: list[int | None]) -> None
         network.set_inputs(ms.Tensor(shape=dims, dtype=ms.float32))
     for height, width in _tried_sides(dims):
         noise = _noise(dims[0], height, width)
-        features, scores = (output.asnumpy() for output in network(noise))
-        for found, wanted in zip(model(noise), (features, softplus(scores))):
+        features, scores = network(noise)
+        scores = network.attention.softplus(scores)  # which the network leaves to its caller
+        for found, wanted in zip(model(noise), (features.asnumpy(), scores.asnumpy())):
             if found.shape != wanted.shape:
                 raise UserError(
                     f"the exported model gives shape {found.shape} at {height}×{width}, the "

@@ -1,6 +1,4 @@
-"""Convert the ImageNet ResNet50 of Keras (h5) into a checkpoint of this network.
-
-    python3 src/convert_h5_to_weight.py --h5 WEIGHTS.h5 --output resnet50_imagenet.ckpt
+"""The ImageNet ResNet50 of Keras (h5) in the names and the layout of this network.
 
 The h5's convolutions have biases and expect BGR pixels minus (103.939, 116.779, 123.68); this
 network's have none and expect RGB (x − 128)/128. Both differences are removed exactly, up to the
@@ -9,15 +7,12 @@ zero-padded border of the picture (there, zero is a grey of 128 instead of the m
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 import numpy as np
 
 from src.common.errors import UserError
-from src.network.weights import Weights, read_checkpoint
-
-LOG = logging.getLogger(__name__)
+from src.network.weights import Weights
 
 BGR_MEAN = np.array([103.939, 116.779, 123.68])
 INPUT_OFFSET = 128.0
@@ -162,9 +157,3 @@ def convert_h5(path: str | Path) -> Weights:
             f"missing {', '.join(missing) or 'none'}; left over {', '.join(left) or 'none'}"
         )
     return weights
-
-
-def read_weights(path: str | Path) -> Weights:
-    """Return the tensors of a checkpoint (.ckpt) or of Keras weights (.h5), in our names."""
-    is_h5 = Path(path).suffix.lower() in (".h5", ".hdf5")
-    return convert_h5(path) if is_h5 else read_checkpoint(path)

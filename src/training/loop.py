@@ -19,7 +19,7 @@ from model_utils.worker_group import WorkerGroup, join_group, launched_device, n
 from src.common.errors import UserError
 from src.common.stop_request import StopRequest
 from src.data_augmentation_parallel import PhotoBatches, count_classes, find_shards
-from src.network.weights import read_checkpoint
+from src.network.weight_files import read_checkpoint
 from src.shards.inventory import count_labels
 from src.training.curve import draw_curve
 from src.training.metrics_log import MetricsLog

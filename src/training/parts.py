@@ -19,7 +19,7 @@ from src.delf_model import (
     keep_statistics,
     use_half_precision,
 )
-from src.network.keras_h5 import read_weights
+from src.network.weight_files import read_weights
 from src.network.weights import load_weights
 from src.training.state import TrainingState, read_record
 from src.training.step import AccumulatingStep, ClassificationLoss, PolynomialDecay, TrainStep

@@ -19,7 +19,8 @@ from mindspore import nn
 from model_utils.worker_group import WorkerGroup
 from src.common.digests import sha256_of
 from src.common.errors import UserError
-from src.network.weights import Weights, load_weights, read_checkpoint, write_checkpoint
+from src.network.weight_files import read_checkpoint, write_checkpoint
+from src.network.weights import Weights, load_weights
 
 PREFIX = "training."
 _MOMENTS = PREFIX + "moments."

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from src.describe.engines.lite_program import PROGRAM, PROGRAM_FOLDER, build_program
-from src.describe.engines.mindspore_graph import FeatureNetwork, read_feature_weights
+from src.describe.engines.mindspore_graph import FeatureNetwork
 from src.extract_utils_np import pad_to_static
-from src.network.export import export_model
+from src.network.export import ExportSettings, export_model
+from src.network.feature_weights import read_feature_weights
 from tests.helpers.infer import (
     QUIET,
     answer,
@@ -347,4 +348,5 @@ def test_a_second_build_does_nothing(monkeypatch):
 
 @pytest.fixture(scope="module")
 def native_mindir(attention_checkpoint, tmp_path_factory):
-    return export_model(attention_checkpoint, tmp_path_factory.mktemp("native") / "m", [1, 3, 0, 0])
+    path = tmp_path_factory.mktemp("native") / "m"
+    return export_model(attention_checkpoint, path, ExportSettings((1, 3, 0, 0)))

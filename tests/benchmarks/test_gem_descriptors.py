@@ -16,7 +16,8 @@ from benchmarks.gem_descriptors import (
 from src.common.errors import UserError
 from src.dataset import Query
 from src.delf_config import DelfConfig
-from src.index.build import build_index, load_index
+from src.index.build import build_index
+from src.index.folder import load_index
 from tests.helpers.retrieval import world
 
 

@@ -17,14 +17,11 @@ from model_utils.environment import PROJECT_ROOT
 from src.common.errors import UserError
 from src.delf_config import DelfConfig
 from src.describe.engines.lite_program import LiteProgram, build_program
-from src.describe.engines.mindspore_graph import (
-    FeatureNetwork,
-    MindSporeEngine,
-    read_feature_weights,
-)
+from src.describe.engines.mindspore_graph import FeatureNetwork, MindSporeEngine
 from src.describe.folder import extract_folder
 from src.describe.pca import Pca
 from src.feature_io import read_features, read_manifest
+from src.network.feature_weights import read_feature_weights
 from src.network.mindir import read_mindir
 from src.network.weights import fingerprint
 from tests.helpers.infer import textured, wait_for, write_photos

@@ -23,7 +23,7 @@ from src.evaluation.report import read_map_text
 from src.evaluation.retrieval import evaluate_retrieval
 from src.evaluation.settings import EvaluationSettings
 from src.feature_io import read_features, read_manifest
-from src.index.build import load_index
+from src.index.folder import load_index
 from tests.helpers.toy_engine import FakeEngine
 from tests.words.test_dataset import write_query
 

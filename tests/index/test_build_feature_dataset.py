@@ -11,15 +11,10 @@ from src.build_feature_dataset import main
 from src.common.errors import UserError
 from src.feature_io import Features, Manifest, feature_path, write_features, write_manifest
 from src.index import lists as index_lists
-from src.index.build import (
-    IndexSettings,
-    build_index,
-    load_index,
-    read_description,
-    remove_images,
-    update_index,
-)
-from src.index.choice import choose_plan
+from src.index.build import build_index, remove_images, update_index
+from src.index.choice import IndexSettings, choose_plan
+from src.index.files import read_description
+from src.index.folder import load_index
 
 
 def write_folder(folder, counts, seed=0, dimension=8, settings=None, failed=()):

@@ -19,14 +19,10 @@ from model_utils.environment import PROJECT_ROOT
 from src.common.errors import UserError
 from src.feature_io import Manifest, feature_path, write_manifest
 from src.index import build as build_feature_dataset
-from src.index.build import (
-    IndexSettings,
-    build_index,
-    load_index,
-    read_description,
-    remove_images,
-    update_index,
-)
+from src.index.build import build_index, remove_images, update_index
+from src.index.choice import IndexSettings
+from src.index.files import read_description
+from src.index.folder import load_index
 from tests.index.test_build_feature_dataset import contents, write_folder
 
 FIRST = {"a": 30, "b": 0, "c": 50, "d": 17}

@@ -7,17 +7,23 @@ from mindspore.train import mind_ir_pb2
 
 from src.common.errors import UserError
 from src.delf_model import TuningNetwork
-from src.describe.engines.mindspore_graph import FeatureNetwork, read_feature_weights
-from src.network.export import export_model
+from src.describe.engines.mindspore_graph import FeatureNetwork
+from src.network.export import NATIVE_VERSION, ExportSettings, export_model
+from src.network.feature_weights import read_feature_weights
 from src.network.mindir import read_mindir, read_proto
 from src.network.mindir_version1 import to_version1
-from src.network.weights import fingerprint, write_checkpoint
+from src.network.weight_files import write_checkpoint
+from src.network.weights import fingerprint
 from tests.helpers.weights import random_weights
+
+
+def exported(checkpoint, path, shape, version=NATIVE_VERSION):
+    return export_model(checkpoint, path, ExportSettings(tuple(shape), "CPU", version=version))
 
 
 @pytest.mark.parametrize(("shape", "size"), [([1, 3, 0, 0], (70, 101)), ([2, 3, 64, 96], (64, 96))])
 def test_the_file_computes_what_the_network_computes(attention_checkpoint, tmp_path, shape, size):
-    path = export_model(attention_checkpoint, tmp_path / "DELF_MindIR", shape, "CPU")
+    path = exported(attention_checkpoint, tmp_path / "DELF_MindIR", shape)
     assert path == tmp_path / "DELF_MindIR.mindir"
     assert [file.name for file in tmp_path.iterdir()] == ["DELF_MindIR.mindir"]
     model = ms.nn.GraphCell(ms.load(str(path)))
@@ -36,7 +42,7 @@ def test_version_1_is_the_same_model_for_older_runtimes(
     attention_checkpoint, tmp_path, shape, size
 ):
     native, old = (
-        export_model(attention_checkpoint, tmp_path / str(version), shape, "CPU", version=version)
+        exported(attention_checkpoint, tmp_path / str(version), shape, version)
         for version in (0, 1)
     )
     proto = read_proto(old)
@@ -56,7 +62,7 @@ def test_version_1_is_the_same_model_for_older_runtimes(
 
 
 def test_version_1_is_refused_for_operators_it_was_not_tried_with(attention_checkpoint, tmp_path):
-    model = read_proto(export_model(attention_checkpoint, tmp_path / "m", [1, 3, 64, 64], "CPU"))
+    model = read_proto(exported(attention_checkpoint, tmp_path / "m", [1, 3, 64, 64]))
     model.primitives[0].op_type = "Concat"
     with pytest.raises(UserError, match=r"version 1 cannot be written .*Concat"):
         to_version1(model)
@@ -73,7 +79,7 @@ def test_a_rewritten_file_that_computes_something_else_is_not_kept(
 
     monkeypatch.setattr("src.network.export.to_version1", spoil)
     with pytest.raises(UserError, match="computes something else"):
-        export_model(attention_checkpoint, tmp_path / "m", [1, 3, 64, 64], "CPU", version=1)
+        exported(attention_checkpoint, tmp_path / "m", [1, 3, 64, 64], version=1)
     assert not list(tmp_path.iterdir())
 
 
@@ -93,13 +99,13 @@ def test_files_that_are_no_model_are_refused(tmp_path):
 
 
 def test_only_what_inference_needs_is_in_the_file(attention_checkpoint, tmp_path):
-    path = export_model(attention_checkpoint, tmp_path / "small", [1, 3, 64, 64], "CPU")
+    path = exported(attention_checkpoint, tmp_path / "small", [1, 3, 64, 64])
     # conv1 to conv4 with folded normalisation 8.5 M numbers, the attention half a million
     assert 34e6 < path.stat().st_size < 38e6
 
 
 def test_a_large_input_is_checked_in_small_and_by_its_weights(attention_checkpoint, tmp_path):
-    path = export_model(attention_checkpoint, tmp_path / "large", [7, 3, 2048, 2048], "CPU")
+    path = exported(attention_checkpoint, tmp_path / "large", [7, 3, 2048, 2048])
     assert [file.name for file in tmp_path.iterdir()] == ["large.mindir"]
     model = mind_ir_pb2.ModelProto()
     model.ParseFromString(path.read_bytes())
@@ -110,10 +116,10 @@ def test_what_cannot_be_exported_is_refused(cpu, attention_checkpoint, tmp_path)
     tuning = tmp_path / "tuning.ckpt"
     write_checkpoint(tuning, random_weights(TuningNetwork(3)))
     with pytest.raises(UserError, match="holds no attention"):
-        export_model(tuning, tmp_path / "model", [1, 3, 64, 64], "CPU")
+        exported(tuning, tmp_path / "model", [1, 3, 64, 64])
     for shape in ([1, 3, 64], [1, 1, 64, 64], [0, 3, 64, 64], [1, 3, 0, 64], [1, 3, -1, 64]):
         with pytest.raises(UserError, match="export_shape"):
-            export_model(attention_checkpoint, tmp_path / "model", shape, "CPU")
+            exported(attention_checkpoint, tmp_path / "model", shape)
     with pytest.raises(UserError, match=r"absent\.ckpt"):
-        export_model(tmp_path / "absent.ckpt", tmp_path / "model", [1, 3, 64, 64], "CPU")
+        exported(tmp_path / "absent.ckpt", tmp_path / "model", [1, 3, 64, 64])
     assert not list(tmp_path.glob("*.mindir"))

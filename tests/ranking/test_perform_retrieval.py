@@ -21,7 +21,8 @@ from src.feature_io import (
     write_features,
     write_manifest,
 )
-from src.index.build import build_index, load_index
+from src.index.build import build_index
+from src.index.folder import load_index
 from src.perform_retrieval import main
 from src.ranking.all_queries import retrieve
 from src.ranking.geometry import VerifySettings

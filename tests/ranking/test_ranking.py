@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 import src.ranking.one_query as ranking
 from src.common.errors import UserError
 from src.feature_io import Features, feature_path, read_features
-from src.index.build import build_index, load_index
+from src.index.build import build_index
+from src.index.folder import load_index
 from src.ranking.one_query import (
     RetrievalSettings,
     rank_images,

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from model_utils.environment import PROJECT_ROOT
-from src.network.weights import read_checkpoint
+from src.network.weight_files import read_checkpoint
 from src.training.state import PREFIX
 from tests.helpers.training import losses, options, run
 

@@ -9,7 +9,7 @@ import pytest
 
 from model_utils.config import load_config
 from src.common.errors import UserError
-from src.network.weights import read_checkpoint
+from src.network.weight_files import read_checkpoint
 from src.training.metrics_log import read_metrics
 from tests.helpers.training import losses, options, run, start
 

@@ -8,7 +8,7 @@ import pytest
 from mindspore import nn
 
 from src.common.errors import UserError
-from src.network.weights import read_checkpoint, write_checkpoint
+from src.network.weight_files import read_checkpoint, write_checkpoint
 from src.training.records import CheckpointFolder
 from src.training.state import (
     TrainingRecord,

@@ -10,13 +10,9 @@ from model_utils.device import find_device_target
 from src.common.errors import UserError
 from src.describe.engines.interface import Engine
 from src.describe.engines.lite_program import LiteProgram, build_program
-from src.describe.engines.mindspore_graph import (
-    STATIC_BATCH,
-    MindSporeEngine,
-    has_attention,
-    read_feature_weights,
-)
-from src.network.export import NATIVE_VERSION, export_weights
+from src.describe.engines.mindspore_graph import STATIC_BATCH, MindSporeEngine
+from src.network.export import NATIVE_VERSION, ExportSettings, export_weights
+from src.network.feature_weights import has_attention, read_feature_weights
 from src.network.mindir import read_mindir
 from src.network.mindir_version1 import OLD_VERSION
 from src.network.weights import fingerprint
@@ -138,7 +134,8 @@ def _lite(settings: EngineSettings, known: KnownWeights) -> Engine:
     if not path.exists():
         weights = read_feature_weights(settings.checkpoint)
         version = OLD_VERSION if on_cpu else NATIVE_VERSION
-        export_weights(weights, settings.checkpoint, path, shape, "CPU", 0, version)
+        export = ExportSettings(shape, "CPU", version=version)
+        export_weights(weights, settings.checkpoint, path, export)
     any_size = tuple(length or -1 for length in shape)
     return _lite_program(settings, path, known.fingerprint, any_size, known.has_attention)
 

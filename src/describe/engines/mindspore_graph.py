@@ -7,35 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from model_utils.device import set_up_device
-from src.common.errors import UserError, uninterrupted
+from src.common.errors import UserError
 from src.describe.engines.in_process import InProcessEngine
-from src.network.keras_h5 import read_weights
-from src.network.weights import Weights, fingerprint, fold_batch_norm, load_weights
+from src.network.feature_weights import has_attention, read_feature_weights
+from src.network.weights import Weights, fingerprint, load_weights
 
 # The batch of a static network: the levels of the pyramid (delf_config), padded to one size.
 STATIC_BATCH = 7
-
-
-def read_feature_weights(checkpoint: str | Path) -> Weights:
-    """Return what inference needs of a checkpoint (.ckpt) or of Keras weights (.h5), folded.
-
-    That is the backbone up to conv4 and, where the checkpoint has one, the attention. Raises
-    `UserError` for a file that cannot be read; what is missing is found when the network is built.
-    """
-    with uninterrupted():
-        from src.delf_model import BN_EPSILON
-
-    wanted = {
-        name: value
-        for name, value in read_weights(checkpoint).items()
-        if name.startswith(("backbone.", "attention.")) and ".stage5." not in name
-    }
-    return fold_batch_norm(wanted, BN_EPSILON)
-
-
-def has_attention(weights: Weights) -> bool:
-    """Return whether the weights come from the attention stage."""
-    return any(name.startswith("attention.") for name in weights)
 
 
 def softplus(x: np.ndarray) -> np.ndarray:
