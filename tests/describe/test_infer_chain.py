@@ -20,6 +20,7 @@ from src.describe.engines.lite_program import LiteProgram, build_program
 from src.describe.engines.mindspore_graph import FeatureNetwork, MindSporeEngine
 from src.describe.folder import extract_folder
 from src.describe.pca import Pca
+from src.describe.tasks import chosen_tasks, list_tasks
 from src.feature_io import read_features, read_manifest
 from src.network.feature_weights import read_feature_weights
 from src.network.mindir import read_mindir
@@ -122,10 +123,10 @@ def test_bad_photos_are_reported_and_flat_ones_have_no_features(
     boxes = {"p1": (10.0, 10.0, 70.0, 50.0)}
 
     def describe():
-        options = {"crop_boxes": boxes, "max_bad_fraction": 0.5}
-        return extract_folder(
-            photos, tmp_path / "f", program(any_size_mindir), CONFIG, pca, **options
-        )
+        names = {task.name: task.name for task in list_tasks(photos)}
+        tasks = chosen_tasks(photos, names, boxes)
+        engine = program(any_size_mindir)
+        return extract_folder(photos, tmp_path / "f", engine, CONFIG, pca, tasks, (0,), 0.5)
 
     summary = describe()
     assert summary.extracted == 5 and list(summary.failed) == ["cut"]
