@@ -22,10 +22,12 @@ def main() -> None:
     config = load_config(description=__doc__)
     if is_scheduler():
         join_group()  # until the job has ended
-    from src.training.loop import train  # MindSpore takes seconds to import: --help does not wait
+    # MindSpore takes seconds to import: --help does not wait.
+    from src.training.loop import train
+    from src.training.settings import TrainingSettings
 
     with modelarts_job(config) as config:
-        result = train(config)
+        result = train(TrainingSettings.from_config(config))
     accuracy = "" if result.accuracy is None else f", validation accuracy {result.accuracy:.4f}"
     where = "" if result.checkpoint is None else f", checkpoint {result.checkpoint}"
     LOG.info("done: loss %.5f%s%s", result.loss, accuracy, where)

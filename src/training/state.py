@@ -17,7 +17,6 @@ import numpy as np
 from mindspore import nn
 
 from model_utils.worker_group import WorkerGroup
-from src.common.digests import sha256_of
 from src.common.errors import UserError
 from src.network.weight_files import read_checkpoint, write_checkpoint
 from src.network.weights import Weights, load_weights
@@ -158,11 +157,3 @@ def read_state(path: Path, settings: dict[str, object]) -> tuple[Weights, Traini
             "give the same ones to go on, or another save_ckpt to start anew"
         )
     return weights, record
-
-
-def file_digest(path: str | Path) -> str | None:
-    """Return 16 hexadecimal digits that identify a file's content, or None where there is none."""
-    try:
-        return sha256_of(Path(path))[:16]
-    except FileNotFoundError:
-        return None

@@ -11,8 +11,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from model_utils.config import load_config
 from model_utils.environment import PROJECT_ROOT
 from src.shards.build import build_image_dataset
+from src.training.settings import TrainingSettings
 from tests.helpers.weights import keras_resnet50, write_keras_h5
 
 CLASSES, PHOTOS = 3, 6
@@ -64,6 +66,11 @@ def options(data: Path, folder: Path, **changes: object) -> list[str]:
         **changes,
     }
     return [f"--{name}={value}" for name, value in values.items()]
+
+
+def settings_of(data: Path, folder: Path, **changes: object) -> TrainingSettings:
+    """Return what train.py reads of that command line."""
+    return TrainingSettings.from_config(load_config(options(data, folder, **changes)))
 
 
 def start(*arguments: str, **environment: str) -> subprocess.Popen:

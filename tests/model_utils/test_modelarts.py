@@ -1,148 +1,24 @@
+"""A job on ModelArts: what comes to the host, what goes back to the bucket, and when."""
+
 from __future__ import annotations
 
 import fcntl
-import json
 import logging
 import os
-import stat
 import subprocess
 import sys
 import time
-import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from model_utils.config import Config
 from model_utils.environment import PROJECT_ROOT
 from model_utils.host_lock import Attendance
 from model_utils.modelarts import modelarts_job
 from src.common.errors import UserError
-from tests.helpers.download import files_below, make_tar
-
-STAND_INS = PROJECT_ROOT / "tests" / "helpers" / "stand_ins"
-
-
-def write_files(folder: Path, files: dict[str, bytes]) -> None:
-    for name, content in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(content)
-
-
-def make_zip(files: dict[str, bytes], path: Path, mode: int = stat.S_IFREG) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
-        for name, content in files.items():
-            member = zipfile.ZipInfo(name)
-            member.external_attr = (mode | 0o644) << 16
-            file.writestr(member, content)
-
-
-class Host:
-    """A bucket (three folders), the disk of a host, and what moxing was asked for."""
-
-    def __init__(self, root: Path):
-        self.bucket, self.cache, self.log = root / "bucket", root / "cache", root / "moxing.log"
-        self.settings = {
-            "enable_modelarts": True,
-            "data_url": str(self.bucket / "data"),
-            "checkpoint_url": str(self.bucket / "weights"),
-            "train_url": str(self.bucket / "out"),
-            "data_path": str(self.cache / "data"),
-            "load_path": str(self.cache / "checkpoint_path"),
-            "output_path": str(self.cache / "train"),
-            "save_ckpt": "/code/ckpt/",
-            "save_summary": "/code/summary_test",
-            "batch_size": 32,
-        }
-        self.data = {f"mindrecord/train.mindrecord00{n}": b"%d" % n for n in range(5)}
-        write_files(self.bucket / "data", self.data)
-        write_files(self.bucket / "weights", {"resnet50.h5": b"weights"})
-        self._processes: list[subprocess.Popen] = []
-
-    def config(self, **changes: object) -> Config:
-        return Config(**{**self.settings, **changes})
-
-    def calls(self, what: str = "copied") -> list[str]:
-        """The copies so far, by their source's or target's name in the bucket."""
-        lines = self.log.read_text().splitlines() if self.log.exists() else []
-        copies = [line.split() for line in lines]
-        in_bucket = [
-            next(url for url in urls if url.startswith(str(self.bucket)))
-            for word, *urls in copies
-            if word == what
-        ]
-        return [str(Path(url).relative_to(self.bucket)) for url in in_bucket]
-
-    def start(self, **environment: str) -> Process:
-        return Process(self, environment)
-
-    def out(self) -> dict[str, bytes]:
-        return files_below(self.bucket / "out")
-
-
-class Process:
-    """A training process, told what to do."""
-
-    def __init__(self, host: Host, environment: dict[str, str]):
-        self._popen = subprocess.Popen(
-            [sys.executable, str(STAND_INS / "training_process.py"), json.dumps(host.settings)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={
-                **os.environ,
-                "PYTHONPATH": f"{PROJECT_ROOT}{os.pathsep}{STAND_INS}",
-                "MOXING_LOG": str(host.log),
-                **environment,
-            },
-        )
-        host._processes.append(self._popen)
-
-    def begin(self, command: str) -> None:
-        print(command, file=self._popen.stdin, flush=True)
-
-    def wait_until_done(self) -> None:
-        line = self._popen.stdout.readline()
-        assert line == "done\n", self._popen.stderr.read()
-
-    def do(self, *commands: str) -> None:
-        for command in commands:
-            self.begin(command)
-            self.wait_until_done()
-
-    def wait_for_message(self, part: str) -> None:
-        assert any(part in line for line in self._popen.stderr)
-
-    def finish(self, command: str) -> tuple[int, str]:
-        """Give the last command; return exit code and standard error."""
-        _, errors = self._popen.communicate(command + "\n", timeout=60)
-        return self._popen.returncode, errors
-
-    def kill(self) -> None:
-        self._popen.kill()
-        self._popen.wait()
-
-
-@pytest.fixture
-def host(tmp_path, monkeypatch):
-    """A host whose jobs can also run in the process of the test."""
-    host = Host(tmp_path)
-    monkeypatch.syspath_prepend(str(STAND_INS))
-    monkeypatch.delitem(sys.modules, "moxing", raising=False)
-    monkeypatch.setenv("MOXING_LOG", str(host.log))
-    yield host
-    sys.modules.pop("moxing", None)
-    for process in host._processes:
-        process.kill()
-        process.communicate()
-
-
-def run_job(config: Config, files: dict[str, bytes] | None = None) -> None:
-    with modelarts_job(config) as inner:
-        write_files(Path(inner.save_ckpt), files or {})
+from tests.helpers.download import files_below
+from tests.helpers.modelarts import run_job, write_files
 
 
 def test_without_modelarts_nothing_happens(host, monkeypatch):
@@ -422,85 +298,3 @@ def test_a_place_that_cannot_be_written_is_named(host):
     host.cache.write_bytes(b"a file where a folder should be")
     with pytest.raises(UserError, match=str(host.cache)):
         run_job(host.config())
-
-
-def test_archives_are_unpacked_where_they_lie_and_once(host):
-    data = host.bucket / "data"
-    make_zip({"shards/train.mindrecord007": b"7", "shards/": b""}, data / "all.zip")
-    files = {"./labels.csv": b"0,1", "._labels.csv": b"resource fork"}
-    (data / "mindrecord/more.tar").write_bytes(make_tar(files))
-    (data / "x").mkdir()
-    (data / "x/photos.tar.gz").write_bytes(make_tar({"0/a.JPG": b"a"}, "w:gz"))
-    (data / "x/others.TGZ").write_bytes(make_tar({"0/b": b"b"}, "w:gz"))
-    run_job(host.config())
-    unpacked = {
-        "shards/train.mindrecord007": b"7",
-        "mindrecord/labels.csv": b"0,1",
-        "x/0/a.JPG": b"a",
-        "x/0/b": b"b",
-    }
-    assert files_below(host.cache / "data") == {**files_below(data), **unpacked}
-    (host.cache / "data/x/0/a.JPG").unlink()
-    run_job(host.config())
-    assert not (host.cache / "data/x/0/a.JPG").exists()  # nobody unpacked it again
-
-
-@pytest.mark.parametrize("name", ["../evil", "/tmp/evil", "a/../../../evil", "a\\..\\evil"])
-@pytest.mark.parametrize("kind", ["zip", "tar"])
-def test_hostile_names_in_archives_are_refused(host, name, kind):
-    files = {"good": b"g", name: b"x"}
-    if kind == "zip":
-        make_zip(files, host.bucket / "data/bad.zip")
-    else:
-        (host.bucket / "data/bad.tar").write_bytes(make_tar(files))
-    for _ in range(2):  # the next process says the same, without copying everything again
-        with pytest.raises(UserError, match=r"bad\.(zip|tar) holds the path"):
-            run_job(host.config())
-    assert host.calls() == ["data"]
-    assert not list(host.cache.parent.rglob("*evil*"))
-
-
-def test_links_in_a_zip_are_refused(host):
-    make_zip({"link": b"/etc"}, host.bucket / "data/bad.zip", stat.S_IFLNK)
-    with pytest.raises(UserError, match="no plain file"):
-        run_job(host.config())
-    assert not (host.cache / "data/link").exists()
-
-
-def test_two_files_of_one_name_in_a_zip_are_refused(host):
-    path = host.bucket / "data/bad.zip"
-    with zipfile.ZipFile(path, "w") as file, pytest.warns(UserWarning, match="Duplicate"):
-        file.writestr("a", b"1")
-        file.writestr("a", b"2")
-    with pytest.raises(UserError, match="two files of one name"):
-        run_job(host.config())
-
-
-@pytest.mark.parametrize("damage", ["cut", "flipped"])
-def test_a_damaged_zip_is_refused_and_leaves_no_half_file(host, damage):
-    path = host.bucket / "data/bad.zip"
-    content = os.urandom(5000)
-    make_zip({"photo": content}, path)
-    whole = bytearray(path.read_bytes())
-    if damage == "cut":
-        del whole[3000:]
-    else:
-        whole[3000] ^= 255
-    path.write_bytes(whole)
-    with pytest.raises(UserError, match="is damaged"):
-        run_job(host.config())
-    assert not (host.cache / "data/photo").exists()
-
-
-def test_an_interrupted_unpacking_goes_on(host):
-    with zipfile.ZipFile(host.bucket / "data/a.zip", "w") as file:
-        for name in ("one", "two", "three"):
-            file.writestr(name, name)
-    (host.bucket / "data/bad.tar").write_bytes(b"no tar")
-    with pytest.raises(UserError, match=r"bad\.tar"):
-        run_job(host.config())
-    (host.cache / "data/bad.tar").write_bytes(make_tar({"four": b"4"}))
-    run_job(host.config())
-    names = {"one", "two", "three", "four"}
-    assert names <= files_below(host.cache / "data").keys()
-    assert host.calls() == ["data", "weights"]

@@ -7,30 +7,7 @@ import pytest
 from model_utils.rank_table import Server, read_rank_table
 from model_utils.worker_group import launched_device
 from src.common.errors import UserError
-
-
-def server(address, devices):
-    """A host of a table; `devices` maps ranks to devices."""
-    return {
-        "server_id": address,
-        "device": [
-            {"device_id": str(d), "device_ip": f"192.168.{100 + d % 4}.1", "rank_id": str(rank)}
-            for rank, d in devices.items()
-        ],
-        "host_nic_ip": "reserve",
-    }
-
-
-def write(path, *servers):
-    table = {
-        "version": "1.0",
-        "server_count": str(len(servers)),
-        "server_list": list(servers),
-        "status": "completed",
-    }
-    path.write_text(json.dumps(table, indent=4))
-    return path
-
+from tests.helpers.launch import server, write_rank_table
 
 EIGHT = {rank: rank for rank in range(8)}
 SECOND_EIGHT = {rank: rank - 8 for rank in range(8, 16)}
@@ -47,7 +24,7 @@ LAST_FOUR = {0: 4, 1: 5, 2: 6, 3: 7}
     ],
 )
 def test_hosts_come_in_the_order_of_their_ranks(tmp_path, hosts, wanted):
-    path = write(tmp_path / "hccl.json", *(server(*host) for host in hosts))
+    path = write_rank_table(tmp_path / "hccl.json", *(server(*host) for host in hosts))
     assert read_rank_table(path) == [Server(address, dict(hosts)[address]) for address in wanted]
 
 
@@ -98,7 +75,7 @@ def test_a_rank_that_stands_twice_on_a_host_is_noticed(tmp_path):
     host = server("10.0.0.1", {0: 0, 1: 1})
     host["device"][1]["rank_id"] = "0"
     with pytest.raises(UserError, match="do not count"):
-        read_rank_table(write(tmp_path / "hccl.json", host))
+        read_rank_table(write_rank_table(tmp_path / "hccl.json", host))
 
 
 def test_a_folder_is_no_rank_table(tmp_path):
@@ -109,7 +86,7 @@ def test_a_folder_is_no_rank_table(tmp_path):
 @pytest.mark.parametrize(("rank", "device"), [(0, 4), (3, 7), (4, 0), (7, 3)])
 def test_a_rank_table_says_the_device_by_the_rank(tmp_path, rank, device):
     hosts = (server("10.0.0.2", {4: 0, 5: 1, 6: 2, 7: 3}), server("10.0.0.1", LAST_FOUR))
-    path = write(tmp_path / "hccl.json", *hosts)
+    path = write_rank_table(tmp_path / "hccl.json", *hosts)
     # DEVICE_ID counts the workers of a host; the table knows better.
     for launcher in ({"RANK_SIZE": "8"}, {"MS_ROLE": "MS_WORKER"}):
         environment = {"RANK_TABLE_FILE": str(path), "RANK_ID": str(rank), "DEVICE_ID": "9"}
@@ -117,7 +94,7 @@ def test_a_rank_table_says_the_device_by_the_rank(tmp_path, rank, device):
 
 
 def test_a_rank_that_is_not_in_the_table_is_said(tmp_path):
-    path = write(tmp_path / "hccl.json", server("10.0.0.1", LAST_FOUR))
+    path = write_rank_table(tmp_path / "hccl.json", server("10.0.0.1", LAST_FOUR))
     with pytest.raises(UserError, match="holds no rank 4"):
         launched_device(0, {"RANK_TABLE_FILE": str(path), "RANK_ID": "4", "RANK_SIZE": "8"})
 

@@ -14,6 +14,7 @@ import pytest
 from model_utils.environment import PROJECT_ROOT
 from src.network.weight_files import read_checkpoint
 from src.training.state import PREFIX
+from tests.helpers.processes import is_alive
 from tests.helpers.training import losses, options, run
 
 STEPS = 7
@@ -44,12 +45,17 @@ def launch(folder, *arguments):
     )
 
 
+def settings_of_workers(data, folder, **changes):
+    """Options of short steps; the launcher says where checkpoints go."""
+    values = {"log_step": 1, "batch_size": 2, **changes}
+    return [o for o in options(data, folder, **values) if not o.startswith("--save_ckpt=")]
+
+
 def together(data, folder, stage, **changes):
     """Return what two workers say and leave behind."""
     path = data / "imagenet.h5"
     checkpoint = [str(path)] if stage == "attn" else []
-    values = {"log_step": 1, "max_iters": STEPS, "batch_size": 2, "save_ckpt": "unused", **changes}
-    settings = [o for o in options(data, folder, **values) if not o.startswith("--save_ckpt=")]
+    settings = settings_of_workers(data, folder, max_iters=STEPS, **changes)
     process = launch(folder, stage, *checkpoint, *settings)
     output, _ = process.communicate(timeout=300)
     log = (folder / f"train_parallel_{stage}.log").read_text()
@@ -112,11 +118,8 @@ def test_two_workers_do_what_one_does_in_two_parts(training_data, tmp_path):
 
 @pytest.mark.slow
 def test_a_worker_that_is_killed_ends_the_job_and_the_job_goes_on(training_data, tmp_path):
-    arguments = {"save_ckpt_step": 1, "max_iters": 60, "validate_step": 0}
-    values = {"batch_size": 2, "log_step": 1, **arguments}
-    settings = [
-        o for o in options(training_data, tmp_path, **values) if not o.startswith("--save_ckpt=")
-    ]
+    changes = {"save_ckpt_step": 1, "max_iters": 60, "validate_step": 0}
+    settings = settings_of_workers(training_data, tmp_path, **changes)
     command = ("attn", str(training_data / "imagenet.h5"), *settings)
     process = launch(tmp_path, *command)
     log = tmp_path / "train_parallel_attn.log"
@@ -135,20 +138,13 @@ def test_a_worker_that_is_killed_ends_the_job_and_the_job_goes_on(training_data,
     assert process.returncode == 1
     assert "error: worker 1 was ended by SIGKILL" in output + log.read_text()
     assert log.read_text().splitlines()[-1] == "TRAINING FAILED, exit code 1"
-    assert not [child for child in children if runs(child)]
+    assert not [child for child in children if is_alive(child.pid)]
 
     process = launch(tmp_path, *command)
     output, _ = process.communicate(timeout=200)
     assert process.returncode == 0, output
     assert "going on after step" in log.read_text()
     assert (tmp_path / "train_parallel0" / "ckpt" / "checkpoint_delf_attn-20_3.ckpt").exists()
-
-
-def runs(process):
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def environment_of(process):

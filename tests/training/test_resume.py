@@ -7,18 +7,18 @@ import signal
 import numpy as np
 import pytest
 
-from model_utils.config import load_config
 from src.common.errors import UserError
 from src.network.weight_files import read_checkpoint
+from src.training.loop import train
 from src.training.metrics_log import read_metrics
-from tests.helpers.training import losses, options, run, start
+from tests.helpers.training import losses, options, run, settings_of, start
 
 STEPS = 40
 
 
-def command(data, folder, **changes):
+def told(data, **changes):
     """The attention stage, whose batch normalisation and momentum are a state to lose."""
-    values = {
+    return {
         "train_state": "attn",
         "checkpoint_path": data / "imagenet.h5",
         "max_iters": STEPS,
@@ -27,7 +27,10 @@ def command(data, folder, **changes):
         "validate_step": 7,
         **changes,
     }
-    return options(data, folder, **values)
+
+
+def command(data, folder, **changes):
+    return options(data, folder, **told(data, **changes))
 
 
 def last_checkpoint(folder):
@@ -142,9 +145,6 @@ def test_half_a_checkpoint_does_not_go_on(training_data, whole, tmp_path, share)
 
 
 def refused(data, folder, message, **changes):
-    from src.training.loop import train
-
-    config = load_config(command(data, folder, **changes))
     with pytest.raises(UserError, match=re.escape(message)) as error:
-        train(config)
+        train(settings_of(data, folder, **told(data, **changes)))
     assert "\n" not in str(error.value)

@@ -1,25 +1,19 @@
 """Both stages on a few small photos, with the real network, as train.py runs them."""
 
-import multiprocessing
 import re
 import shutil
-import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from model_utils.config import load_config
-from model_utils.environment import PROJECT_ROOT
-from src.common.errors import UserError, interruptible
+from src.common.errors import UserError
 from src.network.weight_files import read_checkpoint
 from src.shards.build import build_image_dataset
 from src.shards.inventory import count_labels
+from src.training.loop import train
 from src.training.metrics_log import read_metrics
-from src.training.records import CheckpointFolder, Summary, claimed
-from tests.helpers.training import CLASSES, losses, options, run
+from tests.helpers.modelarts import STAND_INS
+from tests.helpers.training import CLASSES, losses, options, run, settings_of
 
 
 @pytest.mark.slow
@@ -78,11 +72,8 @@ def test_both_stages_from_imagenet_weights_to_a_checkpoint(training_data, tmp_pa
     ],
 )
 def test_what_cannot_be_trained_is_said_in_one_line(training_data, tmp_path, changes, message):
-    from src.training.loop import train
-
-    config = load_config(options(training_data, tmp_path, **changes))
     with pytest.raises(UserError, match=message) as error:
-        train(config)
+        train(settings_of(training_data, tmp_path, **changes))
     assert "\n" not in str(error.value)
 
 
@@ -164,7 +155,7 @@ def test_a_training_that_fails_on_modelarts_leaves_what_it_had(training_data, tm
             log_step=1,
             validate_step=0,
         ),
-        PYTHONPATH=str(Path(__file__).parents[1] / "helpers" / "stand_ins"),
+        PYTHONPATH=str(STAND_INS),
         MOXING_LOG=str(tmp_path / "log"),
     )
     assert result.returncode == 2
@@ -183,51 +174,3 @@ def test_a_half_written_checkpoint_is_refused(training_data, tmp_path):
     assert result.returncode == 2
     assert [line for line in result.stderr.splitlines() if "broken.ckpt" in line]
     assert "Traceback" not in result.stderr
-
-
-def test_the_writers_of_the_summary_end_by_a_plain_sigterm(cpu, tmp_path):
-    """MindSpore ends them so; a handler that they inherited could miss it, and all would wait."""
-    with interruptible():
-        ours = signal.getsignal(signal.SIGTERM)
-        assert callable(ours)
-        with Summary(tmp_path) as summary:
-            summary.add(1, loss=0.5)
-            (writer,) = multiprocessing.active_children()
-            status = Path(f"/proc/{writer.pid}/status").read_text()
-            caught = int(re.search(r"SigCgt:\s*(\w+)", status)[1], 16)
-            assert not caught >> (signal.SIGTERM - 1) & 1
-            assert signal.getsignal(signal.SIGTERM) == ours
-    assert not multiprocessing.active_children()
-
-
-def test_two_trainings_do_not_share_a_folder(tmp_path):
-    """Locks are between processes: another one holds it first."""
-    holder = (
-        "import sys; from src.training.records import claimed\n"
-        "with claimed(sys.argv[1], 'attn'): print('held', flush=True); sys.stdin.read()"
-    )
-    command = [sys.executable, "-c", holder, str(tmp_path / "ckpt")]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "cwd": PROJECT_ROOT, "text": True}
-    with subprocess.Popen(command, **pipes) as other:
-        assert other.stdout.readline() == "held\n"
-        with pytest.raises(UserError, match="another training of this stage"):
-            claimed(tmp_path / "ckpt", "attn").__enter__()
-        with claimed(tmp_path / "ckpt", "tuning"):
-            pass
-        other.kill()
-    with claimed(tmp_path / "ckpt", "attn"):
-        pass
-    assert not list((tmp_path / "ckpt").iterdir())
-
-
-def test_the_newest_checkpoints_of_a_stage_are_kept(tmp_path):
-    folder = CheckpointFolder(tmp_path, "tuning", keep=2)
-    other = tmp_path / "checkpoint_delf_attn-1_1.ckpt"
-    other.write_bytes(b"")
-    for epoch, step in ((1, 9), (1, 10), (2, 1)):
-        folder.save(lambda path: path.write_bytes(b""), epoch, step)
-    assert [path.name for path in folder.list()] == [
-        "checkpoint_delf_tuning-1_10.ckpt",
-        "checkpoint_delf_tuning-2_1.ckpt",
-    ]
-    assert other.exists()

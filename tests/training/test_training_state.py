@@ -9,11 +9,9 @@ from mindspore import nn
 
 from src.common.errors import UserError
 from src.network.weight_files import read_checkpoint, write_checkpoint
-from src.training.records import CheckpointFolder
 from src.training.state import (
     TrainingRecord,
     TrainingState,
-    file_digest,
     read_record,
     read_state,
 )
@@ -221,91 +219,3 @@ def test_kept_statistics_are_not_averaged(cpu):
     group = SimpleNamespace(size=2, mean_arrays=lambda arrays: exchanged.extend(arrays) or arrays)
     TrainingState(network, optimizer, None).average_statistics(group)
     assert len(exchanged) == 2
-
-
-def test_a_digest_tells_contents_apart(tmp_path):
-    path, copy = tmp_path / "weights.h5", tmp_path / "copy.h5"
-    assert file_digest(path) is None
-    for other in (path, copy):
-        other.write_bytes(b"a" * (1 << 20) + b"b")
-    assert file_digest(path) == file_digest(copy)
-    assert len(file_digest(path)) == 16
-    path.write_bytes(b"a" * (1 << 20) + b"c")
-    assert file_digest(path) != file_digest(copy)
-    path.write_bytes(b"")
-    assert file_digest(path) == "e3b0c44298fc1c14"  # SHA-256 of nothing
-
-
-def write(path):
-    path.write_bytes(b"weights")
-
-
-def names(folder):
-    return sorted(path.name for path in folder.iterdir())
-
-
-def test_one_best_checkpoint_stands_beside_the_last_ones(tmp_path):
-    folder = CheckpointFolder(tmp_path, "tuning", keep=2)
-    assert folder.best() is None
-    write(tmp_path / "best_delf_attn-1_1.ckpt")
-    for step in (9, 10, 11):
-        folder.save(write, 1, step)
-        if step < 11:
-            best = folder.save_best(write, 1, step)
-    assert folder.best() == best == folder.save_best(write, 1, 10)
-    assert names(tmp_path) == [
-        "best_delf_attn-1_1.ckpt",
-        "best_delf_tuning-1_10.ckpt",
-        "checkpoint_delf_tuning-1_10.ckpt",
-        "checkpoint_delf_tuning-1_11.ckpt",
-    ]
-    folder.save_best(write, 1, 3)
-    assert folder.best().name == "best_delf_tuning-1_3.ckpt"
-
-
-def test_a_checkpoint_that_cannot_be_written_removes_none(tmp_path):
-    def fail(path):
-        raise OSError("no space")
-
-    folder = CheckpointFolder(tmp_path, "tuning", keep=1)
-    folder.save(write, 1, 1)
-    folder.save_best(write, 1, 1)
-    before = names(tmp_path)
-    for save in (folder.save, folder.save_best):
-        with pytest.raises(OSError):
-            save(fail, 1, 2)
-    assert names(tmp_path) == before
-
-
-def test_only_this_stage_s_temporaries_are_left_over(tmp_path):
-    kept = [
-        "checkpoint_delf_tuning-1_1.ckpt",
-        "best_delf_tuning-1_1.ckpt",
-        ".checkpoint_delf_attn-1_2.77.tmp.ckpt",
-        ".best_delf_attn-1_2.77.tmp.ckpt",
-        ".mine.77.tmp.ckpt",
-        "train_tuning.jsonl",
-    ]
-    gone = [".checkpoint_delf_tuning-1_2.77.tmp.ckpt", ".best_delf_tuning-1_2.78.tmp.ckpt"]
-    for name in (*kept, *gone):
-        write(tmp_path / name)
-    folder = CheckpointFolder(tmp_path, "tuning", keep=1)
-    folder.remove_leftovers()
-    assert names(tmp_path) == sorted(kept)
-
-
-def test_a_killed_save_leaves_what_is_removed_as_a_leftover(cpu, tmp_path):
-    """The name of the temporary file is one of those that `remove_leftovers` knows."""
-    seen = []
-
-    def killed(path):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("src.common.atomic_files.os.replace", lambda a, b: seen.append(a))
-            make().state.save(path, TrainingRecord(1, {}))
-
-    folder = CheckpointFolder(tmp_path, "attn", keep=1)
-    folder.save(killed, 1, 1)
-    folder.save_best(killed, 1, 1)
-    assert names(tmp_path) == sorted(path.name for path in seen) and len(seen) == 2
-    folder.remove_leftovers()
-    assert names(tmp_path) == []

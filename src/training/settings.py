@@ -1,0 +1,183 @@
+"""What a training is told: the settings of its parts, and which of them make it the same one.
+
+All bear the names that they have in delf_config.yaml, where it says what each means.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TypeVar
+
+from model_utils.config import Config
+from src.common.errors import UserError
+
+Part = TypeVar("Part")
+
+_LEAST = {
+    "batch_size": 1,
+    "start_iter": 1,
+    "image_size": 32,
+    "accumulation_steps": 1,
+    "frozen_stages": 0,
+    "keep_checkpoint_max": 1,
+    "save_ckpt_step": 1,
+    "log_step": 1,
+    "validate_step": 0,
+    "num_parallel_workers": 0,
+    "loss_scale": 1,
+}
+_MOST_FROZEN_STAGES = 4
+
+
+@dataclass(frozen=True)
+class PhotoSettings:
+    """Which photos, and how many at a time."""
+
+    traindata_path: str
+    image_size: int
+    batch_size: int
+    accumulation_steps: int
+    num_parallel_workers: int
+
+    def photos_a_step(self, devices: int) -> int:
+        """Return how many photos a step of the optimiser sees, on all devices together."""
+        return self.batch_size * self.accumulation_steps * devices
+
+
+@dataclass(frozen=True)
+class StageSettings:
+    """Which of the two stages, the weights it begins with, and what of them it changes."""
+
+    train_state: str
+    imagenet_checkpoint: str
+    checkpoint_path: str
+    train_bn_statistics: bool
+    frozen_stages: int
+    attention_loss_weight: float
+
+    @property
+    def is_tuning(self) -> bool:
+        """Whether it is the first stage, tuning, and not the attention's."""
+        return self.train_state == "tuning"
+
+    @property
+    def initial_weights(self) -> str:
+        """The file the stage starts from."""
+        return self.checkpoint_path or self.imagenet_checkpoint
+
+
+@dataclass(frozen=True)
+class DescentSettings:
+    """Which steps are done, how far each of them goes, and how exactly it is computed."""
+
+    start_iter: int
+    max_iters: int
+    initial_lr: float
+    momentum: float
+    clip_norm: float
+    amp_level: str
+    loss_scale: float
+
+    def half_precision(self, device: str) -> bool:
+        """Tell whether the convolutions are computed in float16."""
+        return self.amp_level == "O2" or (self.amp_level == "auto" and device == "Ascend")
+
+
+@dataclass(frozen=True)
+class OutputSettings:
+    """What a training leaves behind, where, and how often."""
+
+    save_ckpt: str
+    save_ckpt_step: int
+    keep_checkpoint_max: int
+    log_step: int
+    validate_step: int
+    need_summary: bool
+    save_summary: str
+    need_profile: bool
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """Everything a training is told.
+
+    Raises:
+        UserError: no training can have these settings.
+    """
+
+    device_target: str
+    device_id: int
+    seed: int
+    photos: PhotoSettings
+    stage: StageSettings
+    descent: DescentSettings
+    outputs: OutputSettings
+
+    @classmethod
+    def from_config(cls, config: Config) -> TrainingSettings:
+        """Return what a configuration says of a training."""
+
+        def part(kind: type[Part]) -> Part:
+            return kind(**{field.name: getattr(config, field.name) for field in fields(kind)})
+
+        return cls(
+            device_target=config.device_target,
+            device_id=config.device_id,
+            seed=config.seed,
+            photos=part(PhotoSettings),
+            stage=part(StageSettings),
+            descent=part(DescentSettings),
+            outputs=part(OutputSettings),
+        )
+
+    def __post_init__(self) -> None:
+        """Check every range, and what must fit together."""
+        parts = (self.photos, self.stage, self.descent, self.outputs)
+        values = {name: value for part in parts for name, value in vars(part).items()}
+        for name, minimum in _LEAST.items():
+            if values[name] < minimum:
+                raise UserError(f"{name} is {values[name]}; it should be at least {minimum}")
+        start_iter, max_iters = self.descent.start_iter, self.descent.max_iters
+        if max_iters < start_iter:
+            raise UserError(
+                f"max_iters ({max_iters}) comes before start_iter ({start_iter}): "
+                "there is no step to do"
+            )
+        for name in ("initial_lr", "clip_norm"):
+            if values[name] <= 0:
+                raise UserError(f"{name} is {values[name]}; it should be above 0")
+        if self.stage.frozen_stages > _MOST_FROZEN_STAGES:
+            raise UserError(
+                f"frozen_stages is {self.stage.frozen_stages}; conv5_x is always trained, so it "
+                f"should be at most {_MOST_FROZEN_STAGES}"
+            )
+        if not self.stage.is_tuning and not self.stage.checkpoint_path:
+            raise UserError("attn starts from a checkpoint of tuning: set checkpoint_path")
+
+    def identity(self, devices: int, device: str) -> dict[str, object]:
+        """Return what must be the same for a training to be the same one, whatever it runs on.
+
+        Devices, batch size and accumulation count as their product, so that a training can go on
+        with another number of devices.
+        """
+        stage, descent = self.stage, self.descent
+        if stage.is_tuning:
+            own = {
+                "train_bn_statistics": stage.train_bn_statistics,
+                "frozen_stages": stage.frozen_stages,
+            }
+        else:
+            own = {"attention_loss_weight": stage.attention_loss_weight}
+        return {
+            "train_state": stage.train_state,
+            "seed": self.seed,
+            "start_iter": descent.start_iter,
+            "max_iters": descent.max_iters,
+            "image_size": self.photos.image_size,
+            "initial_lr": descent.initial_lr,
+            "momentum": descent.momentum,
+            "clip_norm": descent.clip_norm,
+            **own,
+            "photos_a_step": self.photos.photos_a_step(devices),
+            "half_precision": descent.half_precision(device),
+        }
