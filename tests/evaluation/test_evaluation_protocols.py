@@ -23,7 +23,7 @@ from src.evaluation.retrieval import Describer, evaluate_retrieval
 from src.feature_io import read_features, read_manifest
 from src.index.build import load_index
 from tests.describe.test_extract_feature import fake_factory
-from tests.words.test_dataset import write_query
+from tests.helpers.ground_truth import write_query
 
 SIDE = 256
 #: (dx, dy) of each photo of a building in its picture; 0 is the query.

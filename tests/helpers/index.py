@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from src.feature_io import Features, Manifest, feature_path, write_features, write_manifest
 from src.index.choice import IndexSettings
 from src.index.folder import load_index
+from tests.helpers.features import features_of, list_images, write_features_folder
 
 #: Image → number of features: what a folder lists at first, later, and all it holds.
 FIRST = {"a": 30, "b": 0, "c": 50, "d": 17}
@@ -16,37 +16,26 @@ SMALL_LISTS = IndexSettings("ivf", lists=4, probes=4)
 
 
 def write_folder(folder, counts, seed=0, dimension=8, settings=None, failed=()):
-    """Write a feature folder: image name → number of features; return descriptors by name."""
+    """Write a feature folder: image name → number of features; return those written, by name."""
     rng = np.random.default_rng(seed)
     written = {}
     for name, count in sorted(counts.items()):
         descriptors = rng.normal(size=(count, dimension))
-        descriptors /= np.linalg.norm(descriptors, axis=1, keepdims=True)
-        features = Features(
-            rng.uniform(0, 500, (count, 2)), np.ones(count), descriptors, np.ones(count)
-        )
+        features = features_of(rng.uniform(0, 500, (count, 2)), descriptors)
         if name not in failed:
-            write_features(feature_path(folder, name), features)
             written[name] = features
-    write_manifest(
-        folder,
-        Manifest(
-            tuple((name, f"{name}.jpg") for name in sorted(counts)),
-            settings or {"pca_dim": dimension},
-            {name: "cannot be read" for name in failed},
-        ),
-    )
+    write_features_folder(folder, written, settings or {"pca_dim": dimension}, failed)
     return written
 
 
+def list_some(folder, names):
+    """Let the manifest of a folder that `write_folder` has made list some of its images."""
+    list_images(folder, names, {"pca_dim": 8})
+
+
 def contents(folder):
+    """File name → bytes."""
     return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
-def list_images(folder, names):
-    """Let the manifest of a feature folder list some of its images."""
-    images = tuple((name, f"{name}.jpg") for name in sorted(names))
-    write_manifest(folder, Manifest(images, {"pca_dim": 8}))
 
 
 def answers(index_folder, k=40):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.helpers.index import ALL, FIRST, list_images, write_folder
+from tests.helpers.index import ALL, FIRST, list_some, write_folder
 
 
 @pytest.fixture
@@ -18,5 +18,5 @@ def features(tmp_path):
 def folder(tmp_path):
     """A feature folder with the images of `ALL`, of which it lists those of `FIRST`."""
     write_folder(tmp_path / "features", ALL)
-    list_images(tmp_path / "features", FIRST)
+    list_some(tmp_path / "features", FIRST)
     return tmp_path

@@ -22,7 +22,7 @@ from tests.helpers.index import (
     SMALL_LISTS,
     assert_same_answers,
     contents,
-    list_images,
+    list_some,
 )
 
 PROGRAM = """
@@ -89,7 +89,7 @@ def test_a_killed_update_leaves_the_old_or_the_new_index(folder, number):
     features, index = folder / "features", folder / "index"
     build_index(features, index, SMALL_LISTS)
     shutil.copytree(index, folder / "old")
-    list_images(features, LATER)
+    list_some(features, LATER)
     build_index(features, folder / "new", SMALL_LISTS)
     settings = "program.IndexSettings('ivf', lists=4, probes=4)"
     killed = run_killed(f"update_index({str(features)!r}, {str(index)!r}, {settings})", number)
@@ -145,7 +145,7 @@ def test_a_full_disk_leaves_the_index_as_it_was(folder):
     features, index = folder / "features", folder / "index"
     build_index(features, index)
     before = contents(index)
-    list_images(features, ALL)
+    list_some(features, ALL)
     limit = (index / "descriptors-1.bin").stat().st_size + 100
     program = (
         "import resource, signal, sys\n"

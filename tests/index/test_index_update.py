@@ -24,7 +24,7 @@ from tests.helpers.index import (
     SMALL_LISTS,
     assert_same_answers,
     contents,
-    list_images,
+    list_some,
     write_folder,
 )
 
@@ -38,7 +38,7 @@ def replace_features(folder, name, count=9):
 def test_an_index_brought_up_to_date_answers_as_a_new_one(folder, kind):
     features, index = folder / "features", folder / "index"
     build_index(features, index, kind)
-    list_images(features, LATER)
+    list_some(features, LATER)
     replace_features(folder, "a")
     changes = update_index(features, index, kind)
     assert changes.added == ("aa", "e", "f")
@@ -84,7 +84,7 @@ def test_an_update_reads_and_writes_only_what_is_new(folder, monkeypatch):
     build_index(features, index, SMALL_LISTS)
     kept = {p.name: p.stat().st_ino for p in index.iterdir() if p.name != "index.json"}
     kept.pop("images-1.npz")
-    list_images(features, {**FIRST, "f": 12})
+    list_some(features, {**FIRST, "f": 12})
     read = []
     whole = sources.read_features
     monkeypatch.setattr(
@@ -102,10 +102,10 @@ def test_lists_do_not_become_ever_more_files(folder):
     features, index = folder / "features", folder / "index"
     names = [f"new_{number:02d}" for number in range(14)]
     write_folder(features, {**dict.fromkeys(names, 3), **FIRST})
-    list_images(features, FIRST)
+    list_some(features, FIRST)
     build_index(features, index, SMALL_LISTS)
     for number in range(len(names)):
-        list_images(features, [*FIRST, *names[: number + 1]])
+        list_some(features, [*FIRST, *names[: number + 1]])
         update_index(features, index, SMALL_LISTS)
         files = sorted(path.name for path in index.glob("lists-*"))
         assert files == sorted(read_description(index)["search"]["lists_files"])
@@ -204,14 +204,14 @@ def test_a_search_that_has_the_index_open_is_not_disturbed(folder):
     features, index = folder / "features", folder / "index"
     for kind in (IndexSettings(), SMALL_LISTS):
         shutil.rmtree(index, ignore_errors=True)
-        list_images(features, FIRST)
+        list_some(features, FIRST)
         build_index(features, index, kind)
         queries = np.random.default_rng(3).normal(size=(9, 8)).astype(np.float32)
         opened = load_index(index)
         expected = opened.nearest(queries, 30)
         descriptors = opened.descriptors[:].copy()
         late = load_index(index)  # its first search comes after the files are gone
-        list_images(features, ALL)
+        list_some(features, ALL)
         update_index(features, index, kind)
         remove_images(index, ["a", "c"])
         for search in (opened, late):
