@@ -17,7 +17,7 @@ from src.evaluation.settings import EvaluationSettings
 from src.extract_utils_np import LevelOutput, pyramid_level_sizes, resize_levels
 from src.feature_io import read_manifest
 from src.postprocess import PhotoOutputs
-from tests.words.test_dataset import write_query
+from tests.helpers.ground_truth import write_query
 
 
 class BatchingEngine:

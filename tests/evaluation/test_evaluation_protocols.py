@@ -24,8 +24,8 @@ from src.evaluation.retrieval import evaluate_retrieval
 from src.evaluation.settings import EvaluationSettings
 from src.feature_io import read_features, read_manifest
 from src.index.folder import load_index
+from tests.helpers.ground_truth import write_query
 from tests.helpers.toy_engine import FakeEngine
-from tests.words.test_dataset import write_query
 
 SIDE = 256
 #: (dx, dy) of each photo of a building in its picture; 0 is the query.

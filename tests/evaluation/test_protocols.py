@@ -8,7 +8,7 @@ from PIL import Image
 from src.common.errors import UserError
 from src.evaluation.protocols import choose_protocol, list_distractors, read_benchmark
 from tests.evaluation.test_revisited import content, write
-from tests.words.test_dataset import write_query
+from tests.helpers.ground_truth import write_query
 
 PHOTOS = ["a", "b", "c", "d", "q"]
 

@@ -9,15 +9,18 @@ import psutil
 
 
 def is_alive(pid: int) -> bool:
-    """Tell whether a process runs; one that only waits to be counted does not."""
+    """Whether a process runs still; one that has ended and waits to be asked does not."""
     try:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 20) -> None:
-    """Wait until something is so, but not for ever; the caller looks again."""
-    deadline = time.monotonic() + seconds
-    while not condition() and time.monotonic() < deadline:
+def wait_until(condition: Callable[[], bool], seconds: float = 60) -> bool:
+    """Wait until something is true; return whether it has become so in time."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            return False
         time.sleep(0.02)
+    return True

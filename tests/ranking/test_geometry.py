@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
-from src.ranking.geometry import VerifySettings, extent, match_descriptors, verify
+from src.index.image_table import extent
+from src.ranking.geometry import VerifySettings, match_descriptors, verify
 
 
 def unit(rng, count, dimension=16):
@@ -116,11 +117,6 @@ def test_a_scale_is_counted_from_the_sizes_of_the_images():
     assert verify(a, b).count == 0
     assert verify(a, b, relative_size=extent(b) / extent(a)).count == 60
     assert verify(a, a, relative_size=extent(b) / extent(a)).count == 0
-
-
-def test_extent():
-    assert extent(np.array([[10.0, 0], [13, 2], [11, 4]])) == 5
-    assert extent(np.array([[10.0, 0]])) == extent(np.zeros((0, 2))) == 1
 
 
 line = np.linspace(0, 900, 40)[:, None] * [1.0, 0.5]

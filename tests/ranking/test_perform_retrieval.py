@@ -3,14 +3,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-import src.ranking.all_queries as perform_retrieval
 from src.common.errors import UserError
 from src.feature_io import (
     Features,
@@ -24,27 +22,17 @@ from src.feature_io import (
 from src.index.build import build_index
 from src.index.folder import load_index
 from src.perform_retrieval import main
+from src.ranking import workers as query_workers
 from src.ranking.all_queries import retrieve
 from src.ranking.geometry import VerifySettings
 from src.ranking.one_query import rank_images
 from src.ranking.settings import RetrievalSettings
+from tests.helpers.ground_truth import write_query
+from tests.helpers.processes import is_alive, wait_until
 from tests.helpers.retrieval import world
 
 SMALL = RetrievalSettings(neighbours=12)
 QUERIES = {"tower_1": "tower_a", "bridge_1": "bridge_b", "empty_1": "nothing"}
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("world")
-    features = world(folder / "features")
-    build_index(features, folder / "index")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def index(made):
-    return load_index(made / "index")
 
 
 def run(made, output, workers=1, settings=SMALL, queries=QUERIES):
@@ -96,10 +84,8 @@ def test_finished_queries_are_not_done_again(made, tmp_path, monkeypatch):
     (tmp_path / "out" / "queries" / "tower_1.npz").write_bytes(b"half a fi")
     (tmp_path / "out" / "queries" / "bridge_1.npz").unlink()
     done = []
-    original = perform_retrieval.rank_images
-    monkeypatch.setattr(
-        perform_retrieval, "rank_images", lambda *all: done.append(1) or original(*all)
-    )
+    original = query_workers.rank_images
+    monkeypatch.setattr(query_workers, "rank_images", lambda *all: done.append(1) or original(*all))
     np.testing.assert_array_equal(run(made, tmp_path / "out"), first)
     assert len(done) == 2
     assert results(tmp_path / "out") == before
@@ -187,7 +173,7 @@ def test_missing_query_features_are_named(made, tmp_path, workers):
 SCRIPT = """
 import os, signal, sys, time
 sys.path.insert(0, {root!r})
-import src.ranking.all_queries as module
+import src.ranking.workers as module
 
 def fault(*arguments):
     open({started!r}, "a").write(str(os.getpid()) + "\\n")
@@ -222,28 +208,26 @@ def start_with_fault(made, tmp_path, fault, workers=2):
 
 
 def write_ground_truth(folder):
-    folder.mkdir()
     for label, name in QUERIES.items():
-        (folder / f"{label}_query.txt").write_text(f"oxc1_{name} 0 0 10 10\n")
-        for kind in ("good", "ok", "junk"):
-            (folder / f"{label}_{kind}.txt").write_text("tower_b\n" if kind == "ok" else "")
+        write_query(folder, label, f"oxc1_{name}", ok=["tower_b"], box="0 0 10 10")
 
 
 def test_command_line_gives_the_same_ranks(made, tmp_path):
     write_ground_truth(tmp_path / "gt")
     arguments = ["--index_path", str(made / "index"), "--features_path", str(made / "features"),
                  "--gt_path", str(tmp_path / "gt"), "--output_path", str(tmp_path / "out"),
-                 "--workers", "1", "--neighbours", "12"]  # fmt: skip
+                 "--workers", "1", "--num_neighbors", "12"]  # fmt: skip
     main(arguments)
     ordered = {label: QUERIES[label] for label in sorted(QUERIES)}
     expected = run(made, tmp_path / "again", queries=ordered)
     np.testing.assert_array_equal(np.load(tmp_path / "out" / "ranks.npy"), expected)
     settings_read = json.loads((tmp_path / "out" / "retrieval.json").read_text())
     assert settings_read["retrieval"]["neighbours"] == 12
+    main([*arguments[:-2], "--neighbours", "12"])  # its name of old: the same settings, or refused
     main([*arguments[:-4], "--workers", "1", "--plain", "--output_path", str(tmp_path / "plain")])
     settings_read = json.loads((tmp_path / "plain" / "retrieval.json").read_text())
     assert settings_read["retrieval"] == asdict(RetrievalSettings.plain())
-    for wrong in (["--workers", "0"], ["--neighbours", "x"]):
+    for wrong in (["--workers", "0"], ["--num_neighbors", "0"], ["--neighbours", "x"]):
         with pytest.raises(SystemExit) as caught:
             main([*arguments, *wrong])
         assert caught.value.code == 2
@@ -257,26 +241,10 @@ def test_a_worker_that_dies_ends_the_run_with_one_line(made, tmp_path):
     assert "Traceback" not in errors
 
 
-def wait_until(condition, seconds=60):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "that took too long"
-        time.sleep(0.05)
-
-
-def is_running(process):
-    try:
-        status = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0]
-    except FileNotFoundError:
-        return False
-    return status != "Z"
-
-
-@pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc")
 def test_workers_do_not_outlive_a_killed_run(made, tmp_path):
     process = start_with_fault(made, tmp_path, "time.sleep(600)")
     started = tmp_path / "started"
-    wait_until(lambda: started.exists() and len(started.read_text().split()) == 2)
+    assert wait_until(lambda: started.exists() and len(started.read_text().split()) == 2)
     process.kill()
     process.communicate()
-    wait_until(lambda: not any(map(is_running, started.read_text().split())))
+    assert wait_until(lambda: not any(map(is_alive, map(int, started.read_text().split()))))

@@ -15,15 +15,9 @@ from src.dataset import (
     judge_medium,
     read_ground_truth,
 )
+from tests.helpers.ground_truth import write_query
 
 NAMES = ("a", "b", "c", "d", "e", "q")
-
-
-def write_query(folder, label="house_1", query="q", good=(), ok=(), junk=(), box="1 2 30.5 40"):
-    folder.mkdir(exist_ok=True)
-    (folder / f"{label}_query.txt").write_text(f"{query} {box}\n")
-    for kind, names in (("good", good), ("ok", ok), ("junk", junk)):
-        (folder / f"{label}_{kind}.txt").write_text("".join(f"{name}\n" for name in names))
 
 
 def a_query(image=5, good=(), ok=(), junk=()):
