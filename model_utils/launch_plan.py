@@ -76,11 +76,8 @@ class Job:
         ]
 
 
-def plan_job(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) -> Job:
-    """Make a job of a command line and the environment.
-
-    Raises `UserError` for wrong arguments, a rank table that does not fit, or numbers that do not.
-    """
+def _read_words(arguments: Sequence[str]) -> tuple[str, str | None, list[str]]:
+    """Return the stage, the rank table where one is given, and the options of train.py."""
     words = list(arguments)
     table = None
     if words and words[0] not in STAGES and not words[0].startswith("--"):
@@ -101,7 +98,15 @@ def plan_job(arguments: Sequence[str], environment: Mapping[str, str] = os.envir
             raise UserError(f"{word} is not of the form --name=value; {USAGE}")
         if word.startswith("--train_state="):
             raise UserError(f"{word}: the stage is said before the settings; {USAGE}")
-    options += words
+    return stage, table, options + words
+
+
+def plan_job(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) -> Job:
+    """Make a job of a command line and the environment.
+
+    Raises `UserError` for wrong arguments, a rank table that does not fit, or numbers that do not.
+    """
+    stage, table, options = _read_words(arguments)
     log_root = Path(environment.get("DELF_LOG_ROOT") or PROJECT_ROOT).absolute()
     # What is wrong with the settings is said here, before anything is started.
     if _has_default_folder(load_config(options).save_ckpt, options):
