@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import logging
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 from src.common.errors import UserError, one_line
-
-LOG = logging.getLogger(__name__)
+from src.common.locks import Lock, wait_for
 
 
 def state_folder(folder: Path) -> Path:
@@ -33,7 +29,7 @@ def make_folder(folder: Path) -> None:
 def exclusive(folder: Path, doing: str) -> Iterator[None]:
     """Let one process of this host at a time work on what belongs to `folder`.
 
-    The lock ends with its process, however that ends. It does not keep threads apart.
+    The lock ends with its process, however that ends.
 
     Args:
         folder: the folder; the lock file is in its `state_folder`.
@@ -44,31 +40,8 @@ def exclusive(folder: Path, doing: str) -> Iterator[None]:
     """
     state = state_folder(folder)
     make_folder(state)
-    with _open_locked(state / "lock", doing):
+    with wait_for(state / "lock", f"another process of this host is {doing}"):
         yield
-
-
-def _open_locked(path: Path, doing: str) -> BinaryIO:
-    try:
-        file = open(path, "ab")  # noqa: SIM115  the lock lasts until the caller closes the file
-        if not _try_lock(file):
-            LOG.info("another process of this host is %s; waiting for it", doing)
-            fcntl.lockf(file, fcntl.LOCK_EX)
-    except OSError as error:
-        raise UserError(
-            f"cannot lock {path} ({one_line(error)}); choose a folder on a local disk"
-        ) from error
-    return file
-
-
-def _try_lock(file: BinaryIO) -> bool:
-    # lockf, not flock: its locks are not inherited. The workers that a copying process has forked
-    # may outlive it, and would keep a lock of the other kind for ever.
-    try:
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):  # POSIX allows either
-        return False
-    return True
 
 
 class Attendance:
@@ -81,33 +54,29 @@ class Attendance:
 
     def __init__(self, folder: Path):
         self._folder = state_folder(folder) / "processes"
-        self._file: BinaryIO | None = None
-        self._path: Path | None = None
+        self._own: Lock | None = None
 
     def join(self) -> None:
         """Register this process."""
         make_folder(self._folder)
-        handle, name = tempfile.mkstemp(prefix=f"{os.getpid()}.", dir=self._folder)
-        self._file, self._path = os.fdopen(handle, "wb"), Path(name)
-        fcntl.lockf(self._file, fcntl.LOCK_EX)
+        self._own = Lock(self._folder / f"{os.getpid()}.{secrets.token_hex(4)}")
+        self._own.take()
 
     def leave(self) -> None:
         """Take this process off the list."""
-        if self._file is None or self._path is None:
-            return
-        self._path.unlink(missing_ok=True)
-        self._file.close()
-        self._file = self._path = None
+        if self._own is not None:
+            self._own.release(remove=True)
+            self._own = None
 
     def others(self) -> int:
         """Return how many other processes are registered and alive; forget the dead ones."""
         alive = 0
         for path in self._folder.glob("*"):
-            if path == self._path:  # closing it a second time would end this process's own lock
+            if self._own is not None and path == self._own.path:
                 continue
-            with open(path, "r+b") as file:
-                if _try_lock(file):
-                    path.unlink()
-                else:
-                    alive += 1
+            lock = Lock(path)
+            if lock.take():
+                lock.release(remove=True)
+            else:
+                alive += 1
         return alive

@@ -7,19 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from src.common.atomic_files import write_json
-
-try:
-    import fcntl
-except ImportError:  # there is no such module on Windows; two downloads at once are not kept apart
-    fcntl = None
-
-LOG = logging.getLogger(__name__)
+from src.common.locks import wait_for
 
 RECORDS = ".download"
 
@@ -28,15 +21,7 @@ RECORDS = ".download"
 def only_process(path: Path) -> Iterator[None]:
     """Keep other processes that run this program from working on `path` meanwhile."""
     lock = _records_folder(path) / f"{path.name}.lock"
-    with open(lock, "ab") as file:
-        if fcntl is not None:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                LOG.info("another process is busy with %s; waiting for it", path.name)
-                fcntl.flock(file, fcntl.LOCK_EX)
-            except OSError as error:  # a file system without locks
-                LOG.debug("%s cannot be locked: %s", lock, error)
+    with wait_for(lock, f"another process is busy with {path.name}", no_locks=None):
         yield
 
 

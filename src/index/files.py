@@ -9,8 +9,6 @@ keeps what it maps. What killed programs left behind is removed by the next one 
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
 import json
 import os
 import re
@@ -21,6 +19,7 @@ from typing import Any
 
 from src.common.atomic_files import PathLike, write_json
 from src.common.errors import UserError
+from src.common.locks import claim
 
 FORMAT = 2
 DESCRIPTION = "index.json"
@@ -121,15 +120,17 @@ def writing(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot make the folder {folder} ({error.strerror})") from None
-    with _locked(folder):
-        remove_left_overs(folder)
-        try:
-            yield
-        finally:
+    refusal = f"another process is writing the index {folder}; run this again when it is done"
+    try:
+        with claim(folder / _LOCK, refusal, "put the index on a disk that has locks"):
             remove_left_overs(folder)
-            # A folder that was there, empty, stays.
-            if is_new and [path.name for path in folder.iterdir()] == [_LOCK]:
-                (folder / _LOCK).unlink()
+            try:
+                yield
+            finally:
+                remove_left_overs(folder)
+    finally:
+        if is_new:  # a folder that was there, empty, stays
+            with contextlib.suppress(OSError):  # it is not empty: there is an index now
                 folder.rmdir()
 
 
@@ -152,39 +153,3 @@ def remove_left_overs(folder: Path) -> None:
                 os.truncate(path, known[path.name]["bytes"])
         elif _OURS.fullmatch(path.name) and path.name != _LOCK:
             path.unlink()
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    path = folder / _LOCK
-    while True:
-        try:
-            file = path.open("ab")
-        except OSError as error:
-            raise UserError(f"cannot write in {folder} ({error.strerror})") from None
-        with file:
-            try:
-                # lockf, not flock: workers that a killed process has forked do not keep the lock
-                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                if error.errno not in (errno.EACCES, errno.EAGAIN):
-                    raise UserError(
-                        f"cannot lock {path} ({error}); put the index on a disk that has locks"
-                    ) from None
-                raise UserError(
-                    f"another process is writing the index {folder}; run this again when it is done"
-                ) from None
-            if not _is_same_file(path, file.fileno()):  # its holder has just removed it
-                continue
-            try:
-                yield
-            finally:
-                path.unlink(missing_ok=True)
-            return
-
-
-def _is_same_file(path: Path, handle: int) -> bool:
-    try:
-        return os.path.samestat(path.stat(), os.fstat(handle))
-    except FileNotFoundError:
-        return False

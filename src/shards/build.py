@@ -19,7 +19,6 @@ from __future__ import annotations
 import contextlib
 import csv
 import errno
-import fcntl
 import hashlib
 import json
 import logging
@@ -36,6 +35,7 @@ from tqdm import tqdm
 
 from src.common.atomic_files import PathLike, atomic_path, write_json
 from src.common.errors import UserError, one_line
+from src.common.locks import claim
 from src.common.worker_processes import in_processes
 from src.photos.jpeg_check import BrokenPhotoError, is_plain_jpeg
 from src.photos.reading import UnreadableImageError
@@ -66,6 +66,7 @@ MAX_SHARDS = 1000  # of one set: names have three digits
 FORMAT = 1
 
 _WORK = ".building"  # sub-folder of the output folder while a build is under way
+_LOCK = "lock"
 _PLAN = "plan.json"
 IMAGES_A_SHARD = 8192
 DEFAULT_MAX_SHARDS = 128
@@ -259,7 +260,6 @@ def _work_folder(output: Path) -> Iterator[Path]:
     work = output / _WORK
     try:
         work.mkdir(parents=True, exist_ok=True)
-        folder = os.open(work, os.O_RDONLY)
         if not os.access(work, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
@@ -267,17 +267,12 @@ def _work_folder(output: Path) -> Iterator[Path]:
             raise
         raise UserError(f"cannot write to {output}: {error.strerror}") from error
     try:
-        try:
-            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(f"another build is writing to {output}; wait for it") from error
-        try:
+        refusal = f"another build is writing to {output}; wait for it"
+        with claim(work / _LOCK, refusal, "choose an --output_directory on a disk that has locks"):
             yield work
-        finally:
-            with contextlib.suppress(OSError):  # what is unfinished stays for the next build
-                work.rmdir()
     finally:
-        os.close(folder)
+        with contextlib.suppress(OSError):  # what is unfinished stays for the next build
+            work.rmdir()
 
 
 def _finish_moving(work: Path, output: Path) -> None:

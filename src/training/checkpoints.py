@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Callable
 
-from src.common.errors import UserError
+from src.common.locks import claim
 
 LOG = logging.getLogger(__name__)
 
@@ -70,22 +69,14 @@ class CheckpointFolder:
 def claimed(folder: str | Path, stage: str) -> Iterator[None]:
     """Keep the checkpoints of a stage for this process, so that no two trainings mix theirs.
 
-    Raises `UserError` while another process has them. The claim ends with its process, however that
-    ends; where the file system has no locks, nothing is claimed.
+    Raises `UserError` while another process has them. Where the file system has no locks, nothing
+    is claimed.
     """
     path = Path(folder) / f".{stage}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "ab") as file:
-        try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError):
-            raise UserError(
-                f"another training of this stage is writing to {folder}; wait for its end, stop "
-                "it, or set save_ckpt to another folder"
-            ) from None
-        except OSError as error:
-            LOG.warning("%s cannot be locked (%s)", folder, error.strerror)
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)
+    refusal = (
+        f"another training of this stage is writing to {folder}; wait for its end, stop it, or set "
+        "save_ckpt to another folder"
+    )
+    with claim(path, refusal, no_locks=None):
+        yield

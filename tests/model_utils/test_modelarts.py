@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
-import os
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -13,12 +10,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from model_utils.environment import PROJECT_ROOT
-from model_utils.host_lock import Attendance
+from model_utils.host_lock import Attendance, exclusive
 from model_utils.modelarts import modelarts_job
 from src.common.errors import UserError
 from tests.helpers.download import files_below
 from tests.helpers.modelarts import run_job, write_files
+from tests.helpers.other_process import OtherProcess
 
 
 def test_without_modelarts_nothing_happens(host, monkeypatch):
@@ -140,31 +137,36 @@ def test_the_dead_are_not_waited_for(host):
 
 
 def test_locks_end_with_their_process_though_its_workers_live_on(tmp_path):
-    program = """if True:
-        import os, pathlib, sys, time
+    program = """
+        import os, time
         from model_utils.host_lock import Attendance, exclusive
-        with exclusive(pathlib.Path(sys.argv[1]), ""):
-            attendance = Attendance(pathlib.Path(sys.argv[1]))
+        folder = Path(sys.argv[1])
+        with exclusive(folder, ""):
+            attendance = Attendance(folder)
             attendance.join()
             if os.fork() == 0:
                 sys.stdin.read()
                 os._exit(0)
             print("locked", flush=True)
             time.sleep(600)"""
-    with subprocess.Popen(
-        [sys.executable, "-c", program, str(tmp_path / "data")],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(PROJECT_ROOT)},
-    ) as process:
-        assert process.stdout.readline() == b"locked\n"
-        assert Attendance(tmp_path / "data").others() == 1
-        process.kill()
-        process.wait()
-        with open(next(tmp_path.rglob("lock")), "ab") as file:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        assert Attendance(tmp_path / "data").others() == 0
-        process.stdin.close()  # lets the worker end
+    folder = tmp_path / "data"
+    with OtherProcess(program, folder) as other:
+        other.says("locked")
+        assert Attendance(folder).others() == 1
+        other.kill()
+        with exclusive(folder, ""):
+            assert Attendance(folder).others() == 0
+        assert not list((tmp_path / ".data.modelarts" / "processes").iterdir())
+
+
+def test_those_who_attend_count_the_others(tmp_path):
+    first, second = Attendance(tmp_path / "data"), Attendance(tmp_path / "data")
+    assert first.others() == 0
+    first.join()
+    second.join()
+    assert first.others() == second.others() == 1
+    first.leave()
+    assert second.others() == 0
 
 
 def test_a_second_job_copies_again_only_what_is_new_or_gone(host):

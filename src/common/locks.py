@@ -1,0 +1,167 @@
+"""One process at a time: locks between the processes of a host.
+
+A lock is a file that a process holds. The system lets go of it when the process ends, however that
+is, so a killed program blocks nobody. Processes that were forked meanwhile do not hold it: they may
+outlive the one that took it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import functools
+import logging
+import math
+import os
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+
+import filelock
+
+from src.common.errors import UserError
+
+LOG = logging.getLogger(__name__)
+
+ELSEWHERE = "choose a folder on a local disk"
+# Seconds: whoever is just done removes the file under our hands, so look twice before refusing.
+_MOMENT = 0.05
+
+
+class NoLocksError(UserError):
+    """The disk does not keep processes apart."""
+
+
+class Lock:
+    """A file that one `Lock` at a time holds, here or in another process.
+
+    Args:
+        path: the file; it is made where it does not exist, and stays.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        # A disk without locks is to be told: filelock's substitute would outlive a killed process.
+        self._file = _FileLock(path, thread_local=False, fallback_to_soft=False)
+
+    def take(self, patience: float = 0.0) -> bool:
+        """Take the lock, and tell whether it could be had within `patience` seconds.
+
+        Raises:
+            UserError: the file cannot be written.
+            NoLocksError: the disk has no locks.
+        """
+        try:
+            self._file.acquire(patience)
+        except filelock.Timeout:
+            return False
+        except (OSError, NotImplementedError) as error:
+            if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            if getattr(error, "filename", None) is not None:  # it was opening that went wrong
+                raise UserError(f"cannot write in {self.path.parent} ({_reason(error)})") from error
+            self._remove()
+            raise NoLocksError(f"cannot lock {self.path} ({_reason(error)})") from error
+        return True
+
+    def release(self, remove: bool = False) -> None:
+        """Let go of the lock, where it is held; with `remove` its file goes, too."""
+        if remove and self._file.is_locked:
+            self._remove()  # before others may have it
+        self._file.release()
+
+    def _remove(self) -> None:
+        with contextlib.suppress(OSError):  # Windows keeps open files; there filelock removes it
+            self.path.unlink()
+
+
+@contextlib.contextmanager
+def wait_for(path: Path, holder: str, no_locks: str | None = ELSEWHERE) -> Iterator[None]:
+    """Hold a lock for the time of the block, after whoever has it now.
+
+    Args:
+        path: the lock's file; it stays.
+        holder: who may have it, for the log: "another process is …".
+        no_locks: what to do about a disk without locks; None: go on unlocked, with a warning.
+
+    Raises:
+        UserError: the file cannot be written, or the disk has no locks.
+    """
+    lock = Lock(path)
+    if not _taken(lock, no_locks):
+        LOG.info("%s; waiting for it", holder)
+        _taken(lock, no_locks, math.inf)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextlib.contextmanager
+def claim(path: Path, refusal: str, no_locks: str | None = ELSEWHERE) -> Iterator[None]:
+    """Hold a lock for the time of the block, or refuse at once where somebody has it.
+
+    Args:
+        path: the lock's file; it is removed in the end.
+        refusal: what another process is doing, and what to do about it.
+        no_locks: as in `wait_for`.
+
+    Raises:
+        UserError: `refusal`; or the file cannot be written, or the disk has no locks.
+    """
+    lock = Lock(path)
+    if not _taken(lock, no_locks, _MOMENT):
+        raise UserError(refusal)
+    try:
+        yield
+    finally:
+        lock.release(remove=True)
+
+
+def _taken(lock: Lock, no_locks: str | None, patience: float = 0.0) -> bool:
+    """Take a lock; where the disk has none, go on without or say what to do."""
+    try:
+        return lock.take(patience)
+    except NoLocksError as error:
+        if no_locks is not None:
+            raise NoLocksError(f"{error}; {no_locks}") from error
+        _warn(lock.path.parent, _reason(error.__cause__))
+        return True
+
+
+def _reason(error: BaseException | None) -> str:
+    return getattr(error, "strerror", None) or str(error)
+
+
+@functools.cache
+def _warn(folder: Path, reason: str) -> None:
+    """Say it once a folder, not for each of 500 archives."""
+    LOG.warning("%s cannot be locked (%s)", folder, reason)
+
+
+if not filelock.__version__.startswith("3."):
+    _FileLock = filelock.FileLock
+else:  # the last for Python 3.9 does not look at removed files, nor let go of its own in a fork
+
+    class _FileLock(filelock.FileLock):  # type: ignore[no-redef]
+        _held: weakref.WeakSet[_FileLock] = weakref.WeakSet()
+
+        def _acquire(self) -> None:
+            super()._acquire()
+            if self._context.lock_file_fd is None:
+                return
+            if os.fstat(self._context.lock_file_fd).st_nlink == 0:  # its holder has just removed it
+                self._release()
+            else:
+                self._held.add(self)
+
+        @classmethod
+        def close_in_fork(cls) -> None:
+            """Close what a forked process has inherited, without unlocking it for its parent."""
+            for lock in list(cls._held):
+                if lock._context.lock_file_fd is not None:
+                    os.close(lock._context.lock_file_fd)
+                    lock._context.lock_file_fd = None
+
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_FileLock.close_in_fork)
