@@ -24,7 +24,6 @@ import argparse
 import logging
 import re
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Callable
@@ -41,15 +40,12 @@ from src.feature_io import Features, feature_path, read_features
 from src.index.build import build_index
 from src.index.choice import add_index_arguments, settings_from_arguments
 from src.index.folder import Index, load_index
-from src.ranking import one_query as ranking
-from src.ranking.geometry import (
-    Verification,
-    VerifySettings,
-    extent,
-    match_descriptors,
-    verify,
-)
-from src.ranking.one_query import RetrievalSettings, cast_votes, rank_images
+from src.index.image_table import extent
+from src.ranking import shortlist
+from src.ranking.geometry import Verification, VerifySettings, match_descriptors, verify
+from src.ranking.one_query import rank_images
+from src.ranking.settings import RetrievalSettings
+from src.ranking.votes import search_votes
 
 LOG = logging.getLogger(__name__)
 
@@ -94,7 +90,7 @@ def remember_verifications() -> None:
             found[key] = verify(a, b, settings, size)
         return found[key]
 
-    ranking.verify = remembered
+    shortlist.verify = remembered
 
 
 # ---------------------------------------------------------------- rankings
@@ -122,8 +118,7 @@ def weighted(weights: Callable) -> Scores:
     """Sum a weight of each vote, `weights(votes, index, features)` → [M]."""
 
     def score(index: Remembering, features: Features) -> np.ndarray:
-        with ThreadPoolExecutor(1) as pool:
-            votes = cast_votes(index, features, VOTES, pool)
+        votes = search_votes(index, features, VOTES)
         return np.bincount(votes.images, weights(votes, index, features), index.image_count)
 
     return score
@@ -191,21 +186,15 @@ def rematched_alone(number: int, **options) -> Scores:
 
 def averaged_query(index: Remembering, features: Features) -> np.ndarray:
     """Search again with each query descriptor averaged with its inliers in the best images."""
-    with ThreadPoolExecutor(1) as pool:
-        votes = cast_votes(index, features, ALONE, pool)
+    votes = search_votes(index, features, ALONE)
     first = rank_images(index, features, ALONE)
     total = features.descriptors.copy()
     best = [i for i in first.ranks if first.inliers[i] >= DEFAULT.expansion_inliers]
     for image in best[: DEFAULT.expansion_images + 1]:
         at = votes.of(image)
-        rows = votes.from_query[at], votes.from_index[at]
-        found = verify(
-            features.locations[rows[0]],
-            index.locations[rows[1]],
-            ALONE.verify,
-            index.extents[image] / extent(features.locations),
-        ).inliers
-        np.add.at(total, rows[0][found], index.descriptors[rows[1][found]])
+        found = shortlist.verify_image(index, features, votes, image, ALONE).inliers
+        of_query, of_index = votes.from_query[at][found], votes.from_index[at][found]
+        np.add.at(total, of_query, index.descriptors[of_index])
     total /= np.linalg.norm(total, axis=1, keepdims=True)
     again = Features(features.locations, features.scales, total, features.attention)
     return rank_images(index, again, ALONE).scores
@@ -288,6 +277,55 @@ def score_all(
     return {name: np.stack(scores) for name, scores in rows.items()}
 
 
+def print_rankings(
+    label: str,
+    scores: dict[str, np.ndarray],
+    ground_truth: GroundTruth,
+    protocol: str,
+) -> tuple[np.ndarray, list[Query]]:
+    """Print the table of a feature folder; return the default's precisions, and their queries."""
+    count, images = next(iter(scores.values())).shape
+    print(f"\n**{label}**, {protocol}, {count} queries, {images} images")
+    print("\n| Ranking | mAP | to the default | better / worse | halves |")
+    print("| --- | --- | --- | --- | --- |")
+    base = None
+    for name, one in scores.items():
+        found, queries = average_precisions(one, ground_truth, protocol)
+        base = found if base is None else base
+        half = halves(queries)
+        apart = found - base
+        print(
+            f"| {name} | {found.mean():.2f} | {difference(found, base)} | "
+            f"{apart[half].mean():+.2f} {apart[~half].mean():+.2f} |",
+            flush=True,
+        )
+    return base, queries
+
+
+def gem_precisions(folder: Path, gt_path: Path, protocol: str) -> tuple[np.ndarray, list[Query]]:
+    """Return the precisions of a ranking by global descriptors, and their queries."""
+    names, descriptors = read_descriptors(folder)
+    ground_truth = read_ground_truth(gt_path, names)
+    of_queries = descriptors[[query.image for query in ground_truth.queries]]
+    ranks = rank_by_similarity(of_queries, descriptors)
+    scores = np.empty(ranks.shape)
+    np.put_along_axis(scores, ranks, -np.arange(ranks.shape[1])[None].astype(float), axis=1)
+    return average_precisions(scores, ground_truth, protocol)
+
+
+def print_defaults(defaults: dict[str, np.ndarray], queries: list[Query], per_query: bool) -> None:
+    """Print the default ranking of all feature folders side by side."""
+    first = next(iter(defaults))
+    print(f"\n**Beside {first}** (default ranking)\n")
+    print(f"| Features | mAP | to {first} | better / worse |\n| --- | --- | --- | --- |")
+    for label, found in defaults.items():
+        print(f"| {label} | {found.mean():.2f} | {difference(found, defaults[first])} |")
+    if per_query:
+        print(f"\n| Query | {' | '.join(defaults)} |\n|{' --- |' * (len(defaults) + 1)}")
+        for row, query in enumerate(queries):
+            print(f"| {query.label} | {' | '.join(f'{v[row]:.1f}' for v in defaults.values())} |")
+
+
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(
@@ -325,38 +363,10 @@ def main() -> None:
                 read_features(feature_path(folder, query.name)) for query in ground_truth.queries
             ]
             scores = score_all(index, features, chosen, label)
-        print(
-            f"\n**{label}**, {args.protocol}, {len(features)} queries, {index.image_count} images"
-        )
-        print("\n| Ranking | mAP | to the default | better / worse | halves |")
-        print("| --- | --- | --- | --- | --- |")
-        for name, one in scores.items():
-            found, queries = average_precisions(one, ground_truth, args.protocol)
-            base = defaults.setdefault(label, found)
-            half = halves(queries)
-            apart = found - base
-            print(
-                f"| {name} | {found.mean():.2f} | {difference(found, base)} | "
-                f"{apart[half].mean():+.2f} {apart[~half].mean():+.2f} |",
-                flush=True,
-            )
+        defaults[label], queries = print_rankings(label, scores, ground_truth, args.protocol)
     if args.gem:
-        names, descriptors = read_descriptors(args.gem)
-        ground_truth = read_ground_truth(args.gt_path, names)
-        of_queries = descriptors[[query.image for query in ground_truth.queries]]
-        ranks = rank_by_similarity(of_queries, descriptors)
-        scores = np.empty(ranks.shape)
-        np.put_along_axis(scores, ranks, -np.arange(ranks.shape[1])[None].astype(float), axis=1)
-        defaults["GeM conv5"], queries = average_precisions(scores, ground_truth, args.protocol)
-    first = next(iter(defaults))
-    print(f"\n**Beside {first}** (default ranking)\n")
-    print(f"| Features | mAP | to {first} | better / worse |\n| --- | --- | --- | --- |")
-    for label, found in defaults.items():
-        print(f"| {label} | {found.mean():.2f} | {difference(found, defaults[first])} |")
-    if args.per_query:
-        print(f"\n| Query | {' | '.join(defaults)} |\n|{' --- |' * (len(defaults) + 1)}")
-        for row, query in enumerate(queries):
-            print(f"| {query.label} | {' | '.join(f'{v[row]:.1f}' for v in defaults.values())} |")
+        defaults["GeM conv5"], queries = gem_precisions(args.gem, args.gt_path, args.protocol)
+    print_defaults(defaults, queries, args.per_query)
 
 
 if __name__ == "__main__":

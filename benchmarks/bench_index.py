@@ -141,6 +141,24 @@ def exact(folder: str, queries: np.ndarray) -> np.ndarray:
     return rows
 
 
+def recall(
+    folder: str, queries: list[np.ndarray], found: dict[int, np.ndarray], count: int
+) -> float:
+    """Return the share of the exact neighbours among those found, of `count` rows a query.
+
+    Args:
+        folder: the index.
+        queries: descriptors of each.
+        found: number of a query → its rows of neighbours.
+        count: how many descriptors of each query are compared, evenly chosen.
+    """
+    picked = [np.linspace(0, len(query) - 1, count).astype(int) for query in queries]
+    wanted = exact(folder, np.concatenate([q[p] for q, p in zip(queries, picked)]))
+    rows = np.concatenate([found[number][p] for number, p in enumerate(picked)])
+    hits = [len(np.intersect1d(a, b)) for a, b in zip(wanted, rows)]
+    return float(np.mean(hits) / wanted.shape[1])
+
+
 def disk_mb(folder: Path) -> dict[str, float]:
     """Return the sizes of an index's files by what they hold."""
     sizes: dict[str, float] = {}
@@ -159,12 +177,7 @@ def measure(
         result = in_own_process(build, str(features), str(index), settings, args.threads)
         result.update(in_own_process(search, str(index), queries, args.rounds, args.threads))
         result["disk_mb"] = disk_mb(index)
-        picked = [np.linspace(0, len(query) - 1, args.exact).astype(int) for query in queries]
-        wanted = exact(str(index), np.concatenate([q[p] for q, p in zip(queries, picked)]))
-        found = result.pop("found")
-        found = np.concatenate([found[number][p] for number, p in enumerate(picked)])
-        hits = [len(np.intersect1d(a, b)) for a, b in zip(wanted, found)]
-        result["recall"] = float(np.mean(hits) / wanted.shape[1])
+        result["recall"] = recall(str(index), queries, result.pop("found"), args.exact)
     plan, probes = result["search"]["plan"], result["search"]["probes"]
     print(
         f"{result['rows']:>9} {plan['kind']:8} {plan['lists']:>6} {probes:>6} "

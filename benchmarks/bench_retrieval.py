@@ -38,7 +38,7 @@ import cv2
 import faiss
 import numpy as np
 
-from benchmarks.bench_index import build, exact, in_own_process, search
+from benchmarks.bench_index import NEIGHBOURS, build, in_own_process, recall, search
 from benchmarks.bench_pairs import published_verify
 from benchmarks.synthetic_features import VIEWS, FeatureWorld
 from src.common.atomic_files import write_json
@@ -51,7 +51,6 @@ from src.ranking.one_query import rank_images
 from src.ranking.settings import RetrievalSettings
 
 KINDS = {"float32": "ivf", "compressed": "ivf_sq8"}
-NEIGHBOURS = 60
 TREES = 10
 
 
@@ -126,22 +125,35 @@ def measure(photos: int, args: argparse.Namespace, folder: Path) -> dict[str, An
         settings = IndexSettings(kind)
         result[name] = in_own_process(build, str(folder / "features"), path, settings, args.threads)
         result[name].update(in_own_process(search, path, descriptors, 1, args.threads))
-        found = result[name].pop("found")
-        picked = np.linspace(0, args.features - 1, 60).astype(int)
-        wanted = exact(path, np.concatenate([each[picked] for each in descriptors]))
-        got = np.concatenate([found[number][picked] for number in range(len(queries))])
-        hits = [len(np.intersect1d(a, b)) for a, b in zip(wanted, got)]
-        result[name]["recall"] = float(np.mean(hits) / NEIGHBOURS)
+        result[name]["recall"] = recall(path, descriptors, result[name].pop("found"), 60)
         indexes[name] = load_index(path)
         rank_images(indexes[name], queries[0], threads=args.threads)  # pages come from the disk
     published = None
     if photos <= args.baseline_up_to:
         published = Published(indexes["float32"], args.threads)
         result["published"] = {"build_seconds": published.build_seconds}
+    for name, measured in run_queries(queries, chosen, indexes, published, args).items():
+        if measured:
+            medians = {key: statistics.median(run[key] for run in measured) for key in measured[0]}
+            result[name].update(medians)
+            if name != "published":
+                result[name]["mAP"] = float(np.mean([run["precision"] for run in measured]))
+    report(result)
+    return result
+
+
+def run_queries(
+    queries: Sequence[Features],
+    buildings: Sequence[int],
+    indexes: dict[str, Index],
+    published: Published | None,
+    args: argparse.Namespace,
+) -> dict[str, list[dict[str, float]]]:
+    """Return the figures of each query and round, of all kinds in turn."""
     runs: dict[str, list[dict[str, float]]] = {name: [] for name in (*KINDS, "published")}
     settings = RetrievalSettings()
     for round_number in range(args.rounds):
-        for query, building in zip(queries, chosen):
+        for query, building in zip(queries, buildings):
             for name, index in indexes.items():
                 wall, cpu, ranked = timed(
                     lambda index=index, query=query: rank_images(
@@ -154,14 +166,7 @@ def measure(photos: int, args: argparse.Namespace, folder: Path) -> dict[str, An
                 )
             if published and round_number < args.baseline_rounds:
                 runs["published"].append(published.query(query, args.sample, int(building)))
-    for name, measured in runs.items():
-        if measured:
-            medians = {key: statistics.median(run[key] for run in measured) for key in measured[0]}
-            result[name].update(medians)
-            if name != "published":
-                result[name]["mAP"] = float(np.mean([run["precision"] for run in measured]))
-    report(result)
-    return result
+    return runs
 
 
 def report(result: dict[str, Any]) -> None:

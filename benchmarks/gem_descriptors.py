@@ -22,38 +22,29 @@ if __name__ == "__main__":  # run as a script: from any folder, by any Python
     use_project_environment()
 
 import argparse
-import json
-import logging
 from pathlib import Path
 from typing import Callable
 
 import numpy as np
 from tqdm import tqdm
 
-from src.common.atomic_files import PathLike, write_json, write_text
+from benchmarks.yardsticks import Images, make_folder, report_map
+from src.common.atomic_files import PathLike
 from src.common.errors import run_command
 from src.dataset import read_ground_truth
 from src.delf_config import DelfConfig
-from src.evaluation.metrics import evaluate
-from src.evaluation.report import format_map_text
 from src.extract_utils_np import build_pyramid
 from src.feature_io import (
-    MANIFEST_NAME,
     Features,
     Manifest,
-    check_settings,
     feature_path,
     read_features,
     read_manifest,
     write_features,
-    write_manifest,
 )
 from src.network.weight_files import read_weights
 from src.network.weights import fingerprint, fold_batch_norm, load_weights
-from src.photos.finding import list_images
 from src.photos.reading import UnreadableImageError, read_image
-
-LOG = logging.getLogger(__name__)
 
 SCALES = (0.7071, 1.0, 1.4142)
 POWER = 3.0
@@ -124,31 +115,19 @@ def extract_gem(
         "max_level_side": max_level_side,
         "network": weights,
     }
-    if (output_path / MANIFEST_NAME).exists():
-        manifest = read_manifest(output_path)
-        check_settings(manifest.settings, settings, f"the descriptors in {output_path}")
-        LOG.info("%s is complete, %d images", output_path, len(manifest.images))
-        return manifest
-    unfinished = output_path / "unfinished.json"
-    if unfinished.exists():
-        found = json.loads(unfinished.read_text(encoding="utf-8"))
-        check_settings(found, settings, f"the unfinished descriptors in {output_path}")
-    write_json(unfinished, settings)
-    images = list_images(images_path)
-    failed = {}
-    for name, file in tqdm(images, desc="GeM", disable=None):
-        target = feature_path(output_path, name)
-        if target.exists():
-            continue
-        try:
-            write_features(target, describe(read_image(images_path / file), network, config))
-        except UnreadableImageError as error:
-            failed[name] = str(error)
-            LOG.warning("%s: %s", name, error)
-    manifest = Manifest(tuple(images), settings, failed)
-    write_manifest(output_path, manifest)
-    unfinished.unlink()
-    return manifest
+
+    def describe_all(images: Images) -> dict[str, str]:
+        failed = {}
+        for name, file in tqdm(images, desc="GeM", disable=None):
+            try:
+                features = describe(read_image(images_path / file), network, config)
+            except UnreadableImageError as error:
+                failed[name] = str(error)
+                continue
+            write_features(feature_path(output_path, name), features)
+        return failed
+
+    return make_folder(images_path, output_path, settings, "descriptors", describe_all)
 
 
 def read_descriptors(folder: PathLike) -> tuple[tuple[str, ...], np.ndarray]:
@@ -189,9 +168,8 @@ def main() -> None:
     names, descriptors = read_descriptors(folder)
     ground_truth = read_ground_truth(args.gt_path, names)
     queries = descriptors[[query.image for query in ground_truth.queries]]
-    text = format_map_text(evaluate(rank_by_similarity(queries, descriptors), ground_truth))
-    write_text(args.output_path / "mAP.txt", text)
-    print(text, end="")
+    ranks = rank_by_similarity(queries, descriptors)
+    report_map(args.output_path / "mAP.txt", ranks, ground_truth)
 
 
 if __name__ == "__main__":

@@ -20,8 +20,6 @@ if __name__ == "__main__":  # run as a script: from any folder, by any Python
     use_project_environment()
 
 import argparse
-import json
-import logging
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -30,27 +28,14 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from src.common.atomic_files import PathLike, write_json, write_text
+from benchmarks.yardsticks import Images, make_folder, report_map
+from src.common.atomic_files import PathLike
 from src.common.errors import run_command
 from src.dataset import read_ground_truth
-from src.evaluation.metrics import evaluate
-from src.evaluation.report import format_map_text
-from src.feature_io import (
-    MANIFEST_NAME,
-    Features,
-    Manifest,
-    check_settings,
-    feature_path,
-    read_manifest,
-    write_features,
-    write_manifest,
-)
+from src.feature_io import Features, Manifest, feature_path, write_features
 from src.index.build import build_index
-from src.photos.finding import list_images
 from src.photos.reading import UnreadableImageError, read_image
 from src.ranking.all_queries import retrieve
-
-LOG = logging.getLogger(__name__)
 
 
 def rootsift(image: np.ndarray, max_features: int) -> Features:
@@ -77,16 +62,13 @@ def _extract_one(
 ) -> tuple[str, str]:
     """Write the features of one photo; return its name and why that failed ("" if it did not)."""
     name, file = image
-    target = feature_path(output_path, name)
-    if target.exists():
-        return name, ""
     cv2.setNumThreads(1)
     try:
         photo = read_image(images_path / file)
     except UnreadableImageError as error:
         return name, str(error)
     grey = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)
-    write_features(target, rootsift(grey, max_features))
+    write_features(feature_path(output_path, name), rootsift(grey, max_features))
     return name, ""
 
 
@@ -99,33 +81,21 @@ def extract_rootsift(
         UserError: when there are no photos or two of a name, or the folder holds features of other
             settings.
     """
-    images_path, output_path = Path(images_path), Path(output_path)
-    settings = {"features": "RootSIFT", "max_feature_num": max_features}
-    if (output_path / MANIFEST_NAME).exists():
-        manifest = read_manifest(output_path)
-        check_settings(manifest.settings, settings, f"the features in {output_path}")
-        LOG.info("%s is complete, %d images", output_path, len(manifest.images))
-        return manifest
-    unfinished = output_path / "unfinished.json"
-    if unfinished.exists():
-        found = json.loads(unfinished.read_text(encoding="utf-8"))
-        check_settings(found, settings, f"the unfinished features in {output_path}")
-    write_json(unfinished, settings)
-    images = list_images(images_path)
     extract = partial(
-        _extract_one, images_path=images_path, output_path=output_path, max_features=max_features
+        _extract_one,
+        images_path=Path(images_path),
+        output_path=Path(output_path),
+        max_features=max_features,
     )
-    with get_context("spawn").Pool(workers) as pool:
-        results = list(
-            tqdm(pool.imap(extract, images), total=len(images), desc="RootSIFT", disable=None)
-        )
-    failed = {name: reason for name, reason in results if reason}
-    for name, reason in failed.items():
-        LOG.warning("%s: %s", name, reason)
-    manifest = Manifest(tuple(images), settings, failed)
-    write_manifest(output_path, manifest)
-    unfinished.unlink()
-    return manifest
+
+    def extract_all(images: Images) -> dict[str, str]:
+        with get_context("spawn").Pool(workers) as pool:
+            done = pool.imap(extract, images)
+            results = list(tqdm(done, total=len(images), desc="RootSIFT", disable=None))
+        return {name: reason for name, reason in results if reason}
+
+    settings = {"features": "RootSIFT", "max_feature_num": max_features}
+    return make_folder(images_path, output_path, settings, "features", extract_all)
 
 
 def main() -> None:
@@ -153,9 +123,7 @@ def main() -> None:
         args.output_path / "retrieval_dataset",
         workers=args.workers,
     )
-    text = format_map_text(evaluate(ranks, ground_truth))
-    write_text(args.output_path / "mAP.txt", text)
-    print(text, end="")
+    report_map(args.output_path / "mAP.txt", ranks, ground_truth)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ import numpy as np
 
 from src.common.atomic_files import PathLike
 from src.common.errors import UserError
+from src.common.text_files import read_lines
 
 LOG = logging.getLogger(__name__)
 
@@ -124,12 +125,7 @@ def read_ground_truth(folder: PathLike, image_names: Sequence[str]) -> GroundTru
 
 def _read_lines(path: Path) -> list[tuple[int, list[str]]]:
     """Return the lines that are not blank, split at blanks, with their numbers from 1."""
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except FileNotFoundError:
-        raise UserError(f"the ground truth file {path} is missing") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read the ground truth file {path}: {error}") from None
+    lines = read_lines(path, "ground truth file", f"the ground truth file {path} is missing")
     return [(number, line.split()) for number, line in enumerate(lines, 1) if line.strip()]
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from src.common.atomic_files import PathLike
 from src.common.errors import UserError
+from src.common.text_files import read_lines
 from src.feature_io import feature_path, read_features
 from src.pages.match_picture import draw_matches
 from src.photos.finding import EXTENSIONS, list_images
@@ -25,12 +26,8 @@ def read_image_pair(path: PathLike) -> tuple[str, str]:
         UserError: when the file is missing or does not hold two names.
     """
     path = Path(path)
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except FileNotFoundError:
-        raise UserError(f"there is no list of images {path}; write two image names in it") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read the list of images {path}: {error}") from None
+    missing = f"there is no list of images {path}; write two image names in it"
+    lines = read_lines(path, "list of images", missing)
     names = [line.strip() for line in lines if line.strip()]
     if len(names) != 2:
         raise UserError(f"{path} holds {len(names)} names; it must hold two, one a line")

@@ -13,7 +13,14 @@ from src.common.errors import UserError
 from src.feature_io import check_settings
 from src.index.choice import IndexSettings
 from src.index.draft import Draft
-from src.index.files import DESCRIPTION, DamagedError, check_files, read_description, writing
+from src.index.files import (
+    DESCRIPTION,
+    DamagedError,
+    check_files,
+    damaged_index,
+    read_description,
+    writing,
+)
 from src.index.folder import load_index
 from src.index.image_table import ImageTable
 from src.index.sources import FeatureFolders, Sources, some_of
@@ -180,9 +187,7 @@ def _keep(folder: Path, wanted: dict[str, Any]) -> None:
     try:
         check_files(folder, description)
     except (DamagedError, OSError) as error:
-        raise UserError(
-            f"the index {folder} is damaged ({error}); delete it and build it again"
-        ) from None
+        raise damaged_index(folder, error) from None
     LOG.info("the index %s is complete", folder)
 
 

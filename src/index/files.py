@@ -37,6 +37,11 @@ class DamagedError(ValueError):
     """A file of an index is missing, shortened or another one."""
 
 
+def damaged_index(folder: Path, error: Exception) -> UserError:
+    """Return what to tell a person whose index is damaged."""
+    return UserError(f"the index {folder} is damaged ({error}); delete it and build it again")
+
+
 def read_description(index_folder: PathLike) -> dict[str, Any]:
     """Return what `index.json` says: settings, numbers of images and features, kind, files.
 

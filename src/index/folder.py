@@ -17,7 +17,7 @@ import numpy as np
 
 from src.common.atomic_files import PathLike
 from src.common.errors import UserError
-from src.index.files import DamagedError, check_files, read_description
+from src.index.files import DamagedError, check_files, damaged_index, read_description
 from src.index.image_table import ImageTable
 from src.index.rows import RowArray, RowFiles, Rows
 from src.index.structure import SearchStructure
@@ -168,9 +168,7 @@ def load_index(index_folder: PathLike) -> Index:
             replaced = read_description(folder)["generation"] != description["generation"]
             if replaced and attempt + 1 < _OPENINGS:
                 continue
-            raise UserError(
-                f"the index {folder} is damaged ({error}); delete it and build it again"
-            ) from None
+            raise damaged_index(folder, error) from None
     raise AssertionError("unreachable")
 
 
