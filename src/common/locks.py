@@ -41,6 +41,7 @@ class Lock:
 
     def __init__(self, path: Path):
         self.path = path
+        self._process = os.getpid()
         # A disk without locks is to be told: filelock's substitute would outlive a killed process.
         self._file = _FileLock(path, thread_local=False, fallback_to_soft=False)
 
@@ -60,19 +61,16 @@ class Lock:
                 raise
             if getattr(error, "filename", None) is not None:  # it was opening that went wrong
                 raise UserError(f"cannot write in {self.path.parent} ({_reason(error)})") from error
-            self._remove()
             raise NoLocksError(f"cannot lock {self.path} ({_reason(error)})") from error
         return True
 
     def release(self, remove: bool = False) -> None:
-        """Let go of the lock, where it is held; with `remove` its file goes, too."""
-        if remove and self._file.is_locked:
-            self._remove()  # before others may have it
+        """Let go of the lock; with `remove` its file goes, too. In a forked process: do nothing."""
+        if remove and os.getpid() == self._process:
+            # Before others may have it. Windows keeps open files; there filelock removes it.
+            with contextlib.suppress(OSError):
+                self.path.unlink()
         self._file.release()
-
-    def _remove(self) -> None:
-        with contextlib.suppress(OSError):  # Windows keeps open files; there filelock removes it
-            self.path.unlink()
 
 
 @contextlib.contextmanager
