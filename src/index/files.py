@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from src.common.atomic_files import PathLike, write_json
-from src.common.errors import UserError, naming_file
+from src.common.atomic_files import PathLike, write_json, write_npz
+from src.common.errors import UserError
 from src.common.locks import claim
 
 FORMAT = 2
@@ -30,7 +30,7 @@ DESCRIPTION = "index.json"
 _LOCK = "index.lock"
 _OURS = re.compile(
     r"(descriptors|locations)-\d+\.bin|images-\d+\.npz|trained-\d+\.faiss|lists-\d+-\d+\.bin"
-    r"|\.index\.\d+\.tmp\.json|" + re.escape(_LOCK)
+    r"|\.(index\.\d+\.tmp\.json|images-\d+\.\d+\.tmp\.npz)|" + re.escape(_LOCK)
 )
 # What a checksum looks at: reading gigabytes at every opening would take longer than the search.
 _SAMPLES = 16
@@ -106,16 +106,14 @@ class ImageTable:
 
     def write(self, path: Path) -> None:
         """Write the table; equal tables give equal bytes."""
-        names = np.frombuffer(json.dumps(self.names).encode(), dtype=np.uint8)
-        with path.open("wb") as file, naming_file(path):
-            np.savez(
-                file,
-                names=names,
-                starts=self.starts,
-                counts=self.counts,
-                extents=self.extents,
-                checksums=np.array(self.checksums, dtype="S64"),
-            )
+        arrays = {
+            "names": np.frombuffer(json.dumps(self.names).encode(), dtype=np.uint8),
+            "starts": self.starts,
+            "counts": self.counts,
+            "extents": self.extents,
+            "checksums": np.array(self.checksums, dtype="S64"),
+        }
+        write_npz(path, arrays)
 
     @classmethod
     def read(cls, path: Path) -> ImageTable:

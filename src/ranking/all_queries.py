@@ -23,7 +23,7 @@ import faiss
 import numpy as np
 from tqdm import tqdm
 
-from src.common.atomic_files import PathLike, atomic_path, write_json
+from src.common.atomic_files import PathLike, write_json, write_npy, write_npz
 from src.common.errors import LOG_FORMAT, UserError
 from src.feature_io import (
     MANIFEST_NAME,
@@ -41,6 +41,7 @@ LOG = logging.getLogger(__name__)
 
 OUTPUT_FOLDER = Path("retrieval_dataset")
 SETTINGS_NAME = "retrieval.json"
+_KEPT = ("ranks", "scores", "inliers", "votes")  # of a query's result
 
 
 def retrieve(
@@ -115,16 +116,14 @@ def retrieve(
             progress.update()
     ordered = [results[label] for label in queries]
     ranks = np.stack([result.ranks for result in ordered])
-    with atomic_path(output / "scores.npz") as temporary:
-        np.savez(
-            temporary,
-            queries=np.array(list(queries)),
-            scores=np.stack([result.scores for result in ordered]),
-            inliers=np.stack([result.inliers for result in ordered]),
-            votes=np.stack([result.votes for result in ordered]),
-        )
-    with atomic_path(output / "ranks.npy") as temporary:
-        np.save(temporary, ranks)
+    scores = {
+        "queries": np.array(list(queries)),
+        "scores": np.stack([result.scores for result in ordered]),
+        "inliers": np.stack([result.inliers for result in ordered]),
+        "votes": np.stack([result.votes for result in ordered]),
+    }
+    write_npz(output / "scores.npz", scores)
+    write_npy(output / "ranks.npy", ranks)
     return ranks
 
 
@@ -178,9 +177,7 @@ class _Job:
             with np.load(self.result, allow_pickle=False) as arrays:
                 if str(arrays["fingerprint"]) != self.fingerprint():
                     return None
-                return RankedQuery(
-                    *(arrays[name] for name in ("ranks", "scores", "inliers", "votes"))
-                )
+                return RankedQuery(*(arrays[name] for name in _KEPT))
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
@@ -189,15 +186,8 @@ class _Job:
 
     def write(self, result: RankedQuery) -> None:
         """Keep a result."""
-        with atomic_path(self.result) as temporary:
-            np.savez(
-                temporary,
-                fingerprint=self.fingerprint(),
-                ranks=result.ranks,
-                scores=result.scores,
-                inliers=result.inliers,
-                votes=result.votes,
-            )
+        arrays = {name: getattr(result, name) for name in _KEPT}
+        write_npz(self.result, {"fingerprint": np.array(self.fingerprint()), **arrays})
 
 
 def _run(
