@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import io
 import json
 import zipfile
 from collections.abc import Mapping
@@ -20,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from src.common.atomic_files import PathLike, atomic_path, write_json
-from src.common.errors import UserError, naming_file
+from src.common.atomic_files import PathLike, write_json, write_npz
+from src.common.errors import UserError
 
 FORMAT = 1
 MANIFEST_NAME = "features.json"
@@ -108,11 +107,7 @@ def feature_path(folder: PathLike, name: str) -> Path:
 
 def write_features(path: PathLike, features: Features) -> None:
     """Write features in one step; equal features give equal bytes (npz, not compressed)."""
-    # By way of memory: on a full disk NumPy would leave a half-closed archive that complains later.
-    content = io.BytesIO()
-    np.savez(content, **{name: getattr(features, name) for name in _ARRAYS})
-    with atomic_path(path) as temporary, naming_file(Path(path)):
-        temporary.write_bytes(content.getbuffer())
+    write_npz(path, {name: getattr(features, name) for name in _ARRAYS})
 
 
 def read_features(path: PathLike) -> Features:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from src.common.atomic_files import PathLike, atomic_path, write_json
+from src.common.atomic_files import PathLike, write_json, write_npy
 from src.common.errors import UserError
 from src.extract_utils_np import unit_length
 
@@ -175,6 +175,5 @@ def write_pca(folder: PathLike, pca: Pca) -> None:
     folder = Path(folder)
     arrays = ((MEAN_NAME, pca.mean), (PROJECTION_NAME, pca.projection))
     for name, array in (*arrays, (VARIANCES_NAME, pca.variances)):
-        with atomic_path(folder / name) as temporary:
-            np.save(temporary, array)
+        write_npy(folder / name, array)
     write_json(folder / ABOUT_NAME, {**pca.about, "fingerprint": pca.fingerprint})

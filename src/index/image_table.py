@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from src.common.errors import naming_file
+from src.common.atomic_files import write_npz
 from src.index.files import DamagedError
 
 
@@ -97,16 +97,14 @@ class ImageTable:
 
     def write(self, path: Path) -> None:
         """Write the table; equal tables give equal bytes."""
-        names = np.frombuffer(json.dumps(self.names).encode(), dtype=np.uint8)
-        with path.open("wb") as file, naming_file(path):
-            np.savez(
-                file,
-                names=names,
-                starts=self.starts,
-                counts=self.counts,
-                extents=self.extents,
-                checksums=np.array(self.checksums, dtype="S64"),
-            )
+        arrays = {
+            "names": np.frombuffer(json.dumps(self.names).encode(), dtype=np.uint8),
+            "starts": self.starts,
+            "counts": self.counts,
+            "extents": self.extents,
+            "checksums": np.array(self.checksums, dtype="S64"),
+        }
+        write_npz(path, arrays)
 
     @classmethod
     def read(cls, path: Path) -> ImageTable:

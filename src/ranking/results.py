@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from src.common.atomic_files import atomic_path, write_json
+from src.common.atomic_files import write_json, write_npy, write_npz
 from src.common.errors import UserError
 from src.feature_io import check_settings, features_checksum
 from src.ranking.one_query import RankedQuery
@@ -48,16 +48,11 @@ def result_path(output: Path, label: str) -> Path:
 def write_results(output: Path, results: Mapping[str, RankedQuery]) -> np.ndarray:
     """Write the results of all queries, label → result, in this order; return the ranks."""
     ranks = np.stack([result.ranks for result in results.values()])
-    with atomic_path(output / "scores.npz") as temporary:
-        np.savez(
-            temporary,
-            queries=np.array(list(results)),
-            scores=np.stack([result.scores for result in results.values()]),
-            inliers=np.stack([result.inliers for result in results.values()]),
-            votes=np.stack([result.votes for result in results.values()]),
-        )
-    with atomic_path(output / "ranks.npy") as temporary:
-        np.save(temporary, ranks)
+    arrays = {"queries": np.array(list(results))}
+    for name in ("scores", "inliers", "votes"):
+        arrays[name] = np.stack([getattr(result, name) for result in results.values()])
+    write_npz(output / "scores.npz", arrays)
+    write_npy(output / "ranks.npy", ranks)
     return ranks
 
 
@@ -96,12 +91,5 @@ class QueryTask:
 
     def write(self, result: RankedQuery) -> None:
         """Keep a result."""
-        with atomic_path(self.result) as temporary:
-            np.savez(
-                temporary,
-                fingerprint=self.fingerprint(),
-                ranks=result.ranks,
-                scores=result.scores,
-                inliers=result.inliers,
-                votes=result.votes,
-            )
+        kept = {name: getattr(result, name) for name in ("ranks", "scores", "inliers", "votes")}
+        write_npz(self.result, {"fingerprint": np.array(self.fingerprint()), **kept})
