@@ -76,8 +76,35 @@ class Job:
         ]
 
 
-def _read_words(arguments: Sequence[str]) -> tuple[str, str | None, list[str]]:
-    """Return the stage, the rank table where one is given, and the options of train.py."""
+def plan_job(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) -> Job:
+    """Make a job of a command line and the environment.
+
+    Raises `UserError` for wrong arguments, a rank table that does not fit, or numbers that do not.
+    """
+    log_root = Path(environment.get("DELF_LOG_ROOT") or PROJECT_ROOT).absolute()
+    table, stage, options = _read_command_line(arguments)
+    # What is wrong with the settings is said here, before anything is started.
+    if _has_default_folder(load_config(options).save_ckpt, options):
+        options.append(f"--save_ckpt={log_root / 'train_parallel0' / 'ckpt'}")
+    servers = read_rank_table(table) if table else []
+    workers, local, node_rank = _count_workers(servers, table, environment)
+    address = servers[0].address if servers else "127.0.0.1"
+    return Job(
+        stage=stage,
+        options=tuple(options),
+        workers=workers,
+        local_workers=local,
+        node_rank=node_rank,
+        master_addr=environment.get("DELF_MASTER_ADDR") or address,
+        master_port=environment_number(environment, "DELF_MASTER_PORT", _PORT, *_PORTS),
+        start_seconds=environment_number(environment, "DELF_START_SECONDS", 600, 1),
+        rank_table=str(Path(table).absolute()) if table else None,
+        log_root=log_root,
+    )
+
+
+def _read_command_line(arguments: Sequence[str]) -> tuple[str | None, str, list[str]]:
+    """Return the rank table, if one is given, the stage, and the options for train.py."""
     words = list(arguments)
     table = None
     if words and words[0] not in STAGES and not words[0].startswith("--"):
@@ -98,21 +125,22 @@ def _read_words(arguments: Sequence[str]) -> tuple[str, str | None, list[str]]:
             raise UserError(f"{word} is not of the form --name=value; {USAGE}")
         if word.startswith("--train_state="):
             raise UserError(f"{word}: the stage is said before the settings; {USAGE}")
-    return stage, table, options + words
+    return table, stage, options + words
 
 
-def plan_job(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) -> Job:
-    """Make a job of a command line and the environment.
+def _count_workers(
+    servers: Sequence[Server], table: str | None, environment: Mapping[str, str]
+) -> tuple[int, int, int]:
+    """Return how many workers there are, how many on this host, and which host this is.
 
-    Raises `UserError` for wrong arguments, a rank table that does not fit, or numbers that do not.
+    Args:
+        servers: the hosts of the rank table; none without one.
+        table: its path, for messages.
+        environment: see `plan_job`.
+
+    Raises:
+        UserError: the numbers do not fit each other, or msrun cannot number the workers so.
     """
-    stage, table, options = _read_words(arguments)
-    log_root = Path(environment.get("DELF_LOG_ROOT") or PROJECT_ROOT).absolute()
-    # What is wrong with the settings is said here, before anything is started.
-    if _has_default_folder(load_config(options).save_ckpt, options):
-        options.append(f"--save_ckpt={log_root / 'train_parallel0' / 'ckpt'}")
-
-    servers = read_rank_table(table) if table else []
     default = sum(len(server.devices) for server in servers) or _default_workers()
     workers = environment_number(environment, "DELF_WORKERS", default, 1)
     if servers and workers != default:
@@ -137,19 +165,7 @@ def plan_job(arguments: Sequence[str], environment: Mapping[str, str] = os.envir
             f"the ranks of {servers[node_rank].address} in {table} are not {node_rank * local} to "
             f"{(node_rank + 1) * local - 1}: each host holds the same number, one after the other"
         )
-    address = servers[0].address if servers else "127.0.0.1"
-    return Job(
-        stage=stage,
-        options=tuple(options),
-        workers=workers,
-        local_workers=local,
-        node_rank=node_rank,
-        master_addr=environment.get("DELF_MASTER_ADDR") or address,
-        master_port=environment_number(environment, "DELF_MASTER_PORT", _PORT, *_PORTS),
-        start_seconds=environment_number(environment, "DELF_START_SECONDS", 600, 1),
-        rank_table=str(Path(table).absolute()) if table else None,
-        log_root=log_root,
-    )
+    return workers, local, node_rank
 
 
 def _default_workers() -> int:

@@ -26,9 +26,10 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, Callable
 
+from src.common.archives import Damaged, unpack_tar
 from src.common.digests import md5_of
 from src.common.errors import UserError, run_command
-from src.downloads.archives import PHOTOS, Damaged, is_unpacked, note_unpacked, unpack
+from src.downloads.archives import PHOTOS, is_unpacked, note_unpacked
 from src.downloads.http_fetch import AGAIN, Network, NotServed, fetch, part_path, remote_size
 from src.downloads.records import is_recorded, only_process, read_record, write_record
 
@@ -167,7 +168,7 @@ def _have_gldv2_archive(
         _have_verified(tar, base_url, network, summary)
         unpacked = is_unpacked(tar, folder)
     if unpack_archives and not unpacked:
-        names = unpack(tar, folder)
+        names = unpack_tar(tar, folder, PHOTOS)
         note_unpacked(tar, folder, names)
         summary.unpacked.append(tar.name)
         LOG.info("%s: %d photos", tar.name, len(names))
@@ -322,7 +323,7 @@ def _have_archive(
             fetch(url, path, network)
             write_record(path, url=url)
         try:
-            names = unpack(path, folder, archive.suffixes, flat=True)
+            names = unpack_tar(path, folder, archive.suffixes, flat=True)
         except Damaged as error:
             if was_there and not is_recorded(path):
                 raise Damaged(f"{error}; delete it, then {AGAIN}") from error

@@ -70,7 +70,7 @@ def test_the_second_run_does_not_read_the_archives_again(server, tmp_path, monke
         raise AssertionError("an archive was read again")
 
     monkeypatch.setattr(download, "md5_of", must_not_run)
-    monkeypatch.setattr(download, "unpack", must_not_run)
+    monkeypatch.setattr(download, "unpack_tar", must_not_run)
     gldv2(server, tmp_path, last=1)
 
 
