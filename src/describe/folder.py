@@ -26,7 +26,8 @@ import numpy as np
 from tqdm import tqdm
 
 from src.common.atomic_files import PathLike, write_json
-from src.common.errors import UserError, interruptible, one_line
+from src.common.errors import UserError, one_line
+from src.common.signals import interruptible
 from src.delf_config import DelfConfig
 from src.describe.engines.lite_program import InferProgram, describe_by_program
 from src.describe.pca import Pca

@@ -17,7 +17,7 @@ from model_utils.config import Config
 from model_utils.device import set_up_device
 from model_utils.worker_group import WorkerGroup, join_group, launched_device, noticing_lost_workers
 from src.common.errors import UserError
-from src.common.stop_request import StopRequest
+from src.common.signals import StopRequest
 from src.data_augmentation_parallel import PhotoBatches, count_classes, find_shards
 from src.network.weights import read_checkpoint
 from src.shards.inventory import count_labels

@@ -22,7 +22,7 @@ from model_utils.environment import PROJECT_ROOT
 from model_utils.launch import plan_job, run_job
 from model_utils.worker_group import WAITED_IN_VAIN
 from src.common.errors import UserError
-from src.common.stop_request import CountedSignals
+from src.common.signals import CountedSignals
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,8 @@ import pytest
 
 from model_utils.config import load_config
 from model_utils.environment import PROJECT_ROOT
-from src.common.errors import UserError, interruptible
+from src.common.errors import UserError
+from src.common.signals import interruptible
 from src.network.weights import read_checkpoint
 from src.shards.build import build_image_dataset
 from src.shards.inventory import count_labels

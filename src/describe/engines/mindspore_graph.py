@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from model_utils.device import set_up_device
-from src.common.errors import uninterrupted
+from src.common.signals import uninterrupted
 from src.network.keras_h5 import read_weights
 from src.network.weights import Weights, fingerprint, fold_batch_norm, load_weights
 
