@@ -29,7 +29,6 @@ def in_processes(function: Callable[[T], R], tasks: Iterable[T], workers: int) -
         workers,
         mp_context=multiprocessing.get_context("fork"),
         initializer=_start_worker,
-        initargs=(os.getpid(),),
     )
     pending: deque = deque()
     try:
@@ -50,13 +49,21 @@ def in_processes(function: Callable[[T], R], tasks: Iterable[T], workers: int) -
         pool.shutdown()
 
 
-def _start_worker(parent: int) -> None:
-    """Leave Ctrl-C to the parent, and end when the parent is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def end_with_parent() -> None:
+    """End this process soon after the one that started it: nobody would fetch its results."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
 
     def watch() -> None:
-        while os.getppid() == parent:
+        # Not by the pipe that `parent` has: other processes may have inherited its far end.
+        while os.getppid() == parent.pid:
             time.sleep(1.0)
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def _start_worker() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent
+    end_with_parent()
