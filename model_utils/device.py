@@ -7,7 +7,8 @@ import os
 from functools import cache
 from pathlib import Path
 
-from src.common.errors import UserError, first_line, uninterrupted
+from src.common.errors import UserError, first_line
+from src.common.signals import uninterrupted
 
 LOG = logging.getLogger(__name__)
 DEVICE_TARGETS = ("auto", "Ascend", "CPU")

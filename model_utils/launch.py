@@ -36,7 +36,7 @@ from model_utils.launch_plan import Job, plan_job
 from model_utils.worker_group import WAITED_IN_VAIN
 from src.common.atomic_files import write_text
 from src.common.errors import EXIT_INTERRUPTED, EXIT_USER_ERROR, run_command
-from src.common.stop_request import CountedSignals
+from src.common.signals import CountedSignals
 
 LOG = logging.getLogger(__name__)
 _LOOK_SECONDS = 0.5

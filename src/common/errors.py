@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
-import signal
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Callable, NoReturn
+
+from src.common.signals import interruptible
 
 EXIT_USER_ERROR = 2
 LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
@@ -48,44 +48,6 @@ def naming_file(path: Path) -> Iterator[None]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT) and error.filename is None:
             error.filename = str(path)
         raise
-
-
-@contextlib.contextmanager
-def interruptible() -> Iterator[None]:
-    """Let Ctrl-C raise KeyboardInterrupt in a block that runs MindSpore here.
-
-    While it computes, MindSpore turns Ctrl-C into a SIGTERM to its own process, which would end
-    without a word.
-    """
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    in_main_thread = threading.current_thread() is threading.main_thread()
-    if not in_main_thread or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
-        yield
-        return
-    signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-@contextlib.contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Hold Ctrl-C back until the end of a block: an import of MindSpore cut in two is a crash."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    seen = []
-    before = signal.signal(signal.SIGINT, lambda *_: seen.append(True))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before or signal.SIG_DFL)
-    if seen:
-        signal.raise_signal(signal.SIGINT)
 
 
 def run_command(main: Callable[[], int | None]) -> NoReturn:

@@ -17,7 +17,8 @@ from typing import Any, Callable
 
 import cv2
 
-from src.common.errors import UserError, interruptible, one_line
+from src.common.errors import UserError, one_line
+from src.common.signals import interruptible
 from src.delf_config import DelfConfig
 from src.describe.claim import claim_folder
 from src.describe.engines.interface import Engine

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from src.common.errors import uninterrupted
+from src.common.signals import uninterrupted
 from src.network.weight_files import read_weights
 from src.network.weights import Weights, fold_batch_norm
 

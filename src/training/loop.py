@@ -14,7 +14,7 @@ import numpy as np
 from model_utils.device import set_up_device
 from model_utils.worker_group import WorkerGroup, join_group, launched_device, noticing_lost_workers
 from src.common.errors import UserError
-from src.common.stop_request import StopRequest
+from src.common.signals import StopRequest
 from src.data_augmentation_parallel import PhotoBatches, count_classes
 from src.network.weight_files import read_checkpoint
 from src.training.checkpoints import CheckpointFolder, claimed

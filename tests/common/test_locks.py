@@ -148,7 +148,7 @@ def test_files_that_their_holders_remove_let_nobody_in_beside_them(path):
     """Counting up in turns: a count is lost where two are in at once."""
     program = """
         import time
-        from src.common.errors import UserError
+        from src.common.errors import (UserError)
         from src.common.locks import claim
         path = Path(sys.argv[1])
         count = path.with_name('count')

@@ -57,7 +57,7 @@ def _children_of(pid):
 _SLOW_RUN = """
 import sys
 sys.path.insert(0, sys.argv[1])
-from src.common.errors import run_command
+from src.common.errors import (run_command)
 from src.describe.folder import extract_folder
 from tests.helpers.toy_engine import CONFIG, PCA, FakeEngine
 

@@ -158,7 +158,7 @@ def test_an_impossible_model_is_one_line(tmp_path, photos, pca, any_size_mindir,
 SCRIPT = """
 import sys
 sys.path[:0] = [{root!r}, {tests!r}]
-from src.common.errors import run_command
+from src.common.errors import (run_command)
 from src.describe.folder import extract_folder
 from tests.describe.test_infer_chain import CONFIG, program
 import dataclasses

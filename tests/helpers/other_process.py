@@ -50,8 +50,12 @@ class OtherProcess:
 
     def says(self, line: str) -> None:
         """Wait for the next line of its output, which must be this one."""
-        said = self._process.stdout.readline()
-        assert said == f"{line}\n", said or self._process.stderr.read()
+        said = self.line()
+        assert said == line, said or self._process.stderr.read()
+
+    def line(self) -> str:
+        """Wait for the next line of its output and return it."""
+        return self._process.stdout.readline().rstrip("\n")
 
     def finish(self) -> tuple[int, str]:
         """Close its input, wait for its end, and return its exit code and error output."""

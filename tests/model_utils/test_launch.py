@@ -19,7 +19,7 @@ import pytest
 from model_utils import launch
 from model_utils.environment import PROJECT_ROOT
 from model_utils.launch import run_job
-from src.common.stop_request import CountedSignals
+from src.common.signals import CountedSignals
 from tests.helpers.launch import plan
 from tests.helpers.processes import is_alive, wait_until
 

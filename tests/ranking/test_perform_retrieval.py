@@ -182,7 +182,7 @@ def fault(*arguments):
 if __name__ == "__mp_main__":
     module.rank_images = fault
 if __name__ == "__main__":
-    from src.common.errors import run_command
+    from src.common.errors import (run_command)
     from src.perform_retrieval import main
     run_command(lambda: main({arguments!r}))
 """

@@ -5,7 +5,7 @@ import re
 import signal
 from pathlib import Path
 
-from src.common.errors import interruptible
+from src.common.signals import interruptible
 from src.training.mindinsight import Summary
 
 

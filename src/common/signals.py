@@ -1,14 +1,58 @@
-"""Ctrl-C and SIGTERM as a wish that a loop grants when it is safe."""
+"""Ctrl-C and SIGTERM: held back, let through, counted, or a wish granted when it is safe."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import signal
 import threading
+from collections.abc import Iterator
 from types import FrameType
+from typing import Any
 
 LOG = logging.getLogger(__name__)
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextlib.contextmanager
+def handled(number: int, handler: Any) -> Iterator[None]:
+    """Handle a signal in another way until the end of a block; not outside the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        signal.signal(number, signal.SIG_DFL if before is None else before)
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Let Ctrl-C raise KeyboardInterrupt in a block that runs MindSpore here.
+
+    While it computes, MindSpore turns Ctrl-C into a SIGTERM to its own process, which would end
+    without a word.
+    """
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    if signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield
+        return
+    with handled(signal.SIGTERM, interrupt):
+        yield
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Hold Ctrl-C back until the end of a block: an import of MindSpore cut in two is a crash."""
+    seen = []
+    with handled(signal.SIGINT, lambda *_: seen.append(True)):
+        yield
+    if seen:
+        signal.raise_signal(signal.SIGINT)
 
 
 class CountedSignals:

@@ -1,12 +1,10 @@
-"""The first Ctrl-C or SIGTERM is a wish, the second interrupts."""
-
 import logging
 import signal
 import threading
 
 import pytest
 
-from src.common.stop_request import StopRequest
+from src.common.signals import StopRequest, handled, interruptible, uninterrupted
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -57,3 +55,23 @@ def test_a_thread_leaves_the_signals_alone(handlers):
     thread.start()
     thread.join()
     assert seen == [False, handlers, handlers]
+
+
+def test_ctrl_c_waits_for_the_end_of_what_must_be_whole():
+    steps = []
+    with handled(signal.SIGINT, signal.default_int_handler):
+        with pytest.raises(KeyboardInterrupt), uninterrupted():
+            signal.raise_signal(signal.SIGINT)
+            steps.append("whole")
+        with uninterrupted():
+            steps.append("undisturbed")
+    assert steps == ["whole", "undisturbed"]
+
+
+def test_a_termination_interrupts_where_nobody_else_takes_it(handlers):
+    with interruptible():
+        assert signal.getsignal(signal.SIGTERM) == handlers
+    with handled(signal.SIGTERM, signal.SIG_DFL):
+        with pytest.raises(KeyboardInterrupt), interruptible():
+            signal.raise_signal(signal.SIGTERM)
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
