@@ -37,7 +37,7 @@ from PIL import Image
 from benchmarks.photo_like import write_photo_like
 from src.common.errors import UserError, run_command
 from src.photos.finding import list_images
-from src.shards.build import build_image_dataset
+from src.shards.build import BuildSettings, build_image_dataset
 from src.shards.writer import SCHEMA
 
 CLASSES = 20
@@ -74,7 +74,7 @@ def build(images: Path, work: Path) -> None:
     lines = [f"{label},{' '.join(some)}" for label, some in enumerate(names)]
     table = work / "train_clean.csv"
     table.write_text("landmark_id,images\n" + "\n".join(lines) + "\n", encoding="utf-8")
-    build_image_dataset(table, images, work / "shards", num_workers=1)
+    build_image_dataset(BuildSettings(table, images, work / "shards", num_workers=1))
 
 
 def _measure(function_name: str, images: Path, queue: multiprocessing.Queue) -> None:

@@ -14,7 +14,8 @@ if __name__ == "__main__":  # run as a script: from any folder, by any Python
 import argparse
 
 from src.common.errors import run_command
-from src.shards.build import DEFAULT_MAX_SHARDS, IMAGES_A_SHARD, build_image_dataset
+from src.shards.build import BuildSettings, build_image_dataset
+from src.shards.plan import DEFAULT_MAX_SHARDS, IMAGES_A_SHARD
 
 
 def main() -> None:
@@ -51,7 +52,7 @@ def main() -> None:
         default=0.5,
         help="share of the listed photos that may be missing or unreadable (default: 0.5)",
     )
-    build_image_dataset(**vars(parser.parse_args()))
+    build_image_dataset(BuildSettings(**vars(parser.parse_args())))
 
 
 if __name__ == "__main__":

@@ -58,6 +58,16 @@ class PhotoFiles:
         name = photo_id.decode() + self.endings[self.ending_of[row]]
         return os.path.join(self.folders[self.folder_of[row]], name)
 
+    def fingerprint(self, table: CleanTable) -> str:
+        """Identify which photos of a table there are, wherever they lie."""
+        digest = hashlib.sha256()
+        present = self.folder_of >= 0
+        digest.update(present.tobytes())
+        for number, ending in enumerate(self.endings):
+            ids = table.ids[present & (self.ending_of == number)]
+            digest.update(ending.encode() + ids.tobytes())
+        return digest.hexdigest()
+
 
 def read_clean_table(path: PathLike) -> CleanTable:
     """Read `train_clean.csv` (columns `landmark_id`, `images`: ids separated by spaces).

@@ -1,4 +1,4 @@
-"""Writing one MindRecord shard of landmark photos."""
+"""Writing MindRecord shards of landmark photos, each by one process that reads its own files."""
 
 from __future__ import annotations
 

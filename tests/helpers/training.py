@@ -13,7 +13,7 @@ import numpy as np
 
 from model_utils.config import load_config
 from model_utils.environment import PROJECT_ROOT
-from src.shards.build import build_image_dataset
+from src.shards.build import BuildSettings, build_image_dataset
 from src.training.settings import TrainingSettings
 from tests.helpers.weights import keras_resnet50, write_keras_h5
 
@@ -36,13 +36,14 @@ def make_training_data(folder: Path) -> Path:
             names.append(name)
         rows.append(f"{10 * label},{' '.join(names)}")
     (folder / "train_clean.csv").write_text("\n".join(rows) + "\n")
-    build_image_dataset(
+    settings = BuildSettings(
         folder / "train_clean.csv",
         folder / "train",
         folder / "mindrecord",
         validation_split_size=1 / 3,
         num_workers=1,
     )
+    build_image_dataset(settings)
     write_keras_h5(folder / "imagenet.h5", keras_resnet50())
     return folder
 

@@ -1,11 +1,8 @@
 from __future__ import annotations
 
-import csv
-import hashlib
 import io
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -14,106 +11,24 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from mindspore.mindrecord import FileReader
 from PIL import Image
 
 from model_utils.environment import PROJECT_ROOT
 from src.common.errors import UserError
-from src.photos.jpeg_check import BrokenPhotoError, is_plain_jpeg
 from src.shards import build as module
+from src.shards import output_folder, plan, selection
 from src.shards import writer as shard_writer
-from src.shards.build import build_image_dataset
-from src.shards.tables import choose_validation, hash_keys, shuffled
+from src.shards.build import BuildSettings, build_image_dataset
+from tests.helpers.files import digests
+from tests.helpers.landmarks import Landmarks, encoded, picture
+from tests.helpers.other_process import OtherProcess
 
 SCRIPT = PROJECT_ROOT / "src" / "build_image_dataset.py"
 
 
-def picture(seed: int, width: int = 64, height: int = 48) -> Image.Image:
-    small = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), np.uint8)
-    return Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC)
-
-
-def encoded(image: Image.Image, format: str = "JPEG", **options) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, format, **options)
-    return buffer.getvalue()
-
-
-class World:
-    """A small Google Landmarks v2: landmark ids 7, 30, 31, …, photos in a/b/c/."""
-
-    def __init__(self, root: Path, sizes=(6, 5, 1)):
-        self.root = root
-        self.photos = root / "train"
-        self.classes: dict[int, list[str]] = {}
-        self.train_rows: dict[str, int] = {}
-        number = 0
-        for index, size in enumerate(sizes):
-            landmark = 7 if index == 0 else 29 + index
-            for _ in range(size):
-                name = hashlib.md5(str(number).encode()).hexdigest()[:16]
-                self.add(landmark, name, encoded(picture(number), quality=85))
-                number += 1
-
-    def add(self, landmark: int, name: str, data: bytes | None, ending: str = ".jpg") -> None:
-        self.classes.setdefault(landmark, []).append(name)
-        self.train_rows[name] = landmark
-        if data is not None:
-            path = self.path(name, ending)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(data)
-
-    def path(self, name: str, ending: str = ".jpg") -> Path:
-        return self.photos / name[0] / name[1] / name[2] / (name + ending)
-
-    def write_tables(self) -> None:
-        lines = ["landmark_id,images"]
-        lines += [f"{landmark},{' '.join(names)}" for landmark, names in self.classes.items()]
-        (self.root / "train_clean.csv").write_text("\n".join(lines) + "\n")
-        lines = ["id,url,landmark_id", "ffffffffffffffff,http://x/y.jpg,99"]
-        lines += [f"{name},,{landmark}" for name, landmark in self.train_rows.items()]
-        (self.root / "train.csv").write_text("\n".join(lines) + "\n")
-
-    def build(self, output: str = "out", **options) -> dict:
-        self.write_tables()
-        options = {"num_workers": 2, "train_csv_path": self.root / "train.csv", **options}
-        where = options.pop("where", self.photos)
-        return build_image_dataset(
-            self.root / "train_clean.csv", where, self.root / output, **options
-        )
-
-    def rows(self, split: str, output: str = "out") -> dict[str, tuple[int, bytes]]:
-        """Read shards with MindSpore's own reader: file_id → (old label, bytes)."""
-        folder = self.root / output
-        with open(folder / "relabeling.csv", newline="") as file:
-            old = {int(row["new_label"]): int(row["old_label"]) for row in csv.DictReader(file)}
-        found = {}
-        for shard in sorted(folder.glob(f"{split}.mindrecord???")):
-            reader = FileReader(str(shard))
-            for row in reader.get_next():
-                assert row["file_id"] not in found
-                found[row["file_id"]] = old[int(row["label"])], bytes(row["data"])
-            reader.close()
-        return found
-
-    def skipped(self, output: str = "out") -> dict[str, str]:
-        with open(self.root / output / "skipped_images.csv", newline="") as file:
-            return {row["file_id"]: row["reason"] for row in csv.DictReader(file)}
-
-
-def digests(folder: Path) -> dict[str, str]:
-    return {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
-
-
 @pytest.fixture
-def world(tmp_path) -> World:
-    return World(tmp_path)
+def world(tmp_path) -> Landmarks:
+    return Landmarks(tmp_path)
 
 
 def test_every_photo_arrives_once_unchanged_and_nothing_of_the_users_changes(world):
@@ -335,7 +250,7 @@ def test_a_build_killed_while_moving_is_finished(world, monkeypatch, moves):
         real(source, target)
 
     if moves < 6:
-        monkeypatch.setattr(module.os, "replace", replace)
+        monkeypatch.setattr(output_folder.os, "replace", replace)
         with pytest.raises(RuntimeError, match="killed"):
             world.build()
         monkeypatch.undo()
@@ -360,22 +275,31 @@ def test_remains_of_other_settings_are_not_used(world, monkeypatch):
 
 
 def test_a_worker_that_dies_ends_the_build_with_one_line(world, monkeypatch):
-    monkeypatch.setattr(module, "_check_photo", lambda _: os.kill(os.getpid(), signal.SIGKILL))
+    monkeypatch.setattr(selection, "_check_photo", lambda _: os.kill(os.getpid(), signal.SIGKILL))
     with pytest.raises(UserError, match="a worker process died"):
         world.build()
 
 
 def test_a_full_disk_is_told_beforehand(world, monkeypatch):
     usage = type("Usage", (), {"free": 1000})
-    monkeypatch.setattr(module.shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(plan.shutil, "disk_usage", lambda _: usage)
     with pytest.raises(UserError, match="free some space"):
         world.build()
 
 
 def test_two_builds_do_not_mix(world):
-    output = world.root / "out"
-    with module._work_folder(output), pytest.raises(UserError, match="another build"):
-        world.build()
+    """The one that is killed leaves the folder to the next."""
+    lock = """
+from src.shards.output_folder import work_folder
+work_folder(Path(sys.argv[1]))
+"""
+    with OtherProcess.holding(lock, world.root / "out") as other:
+        with pytest.raises(UserError, match="another build is writing"):
+            world.build()
+        other.kill()
+    world.build()
+    world.build("whole")
+    assert digests(world.root / "out") == digests(world.root / "whole")
 
 
 @pytest.mark.parametrize(
@@ -410,7 +334,7 @@ def test_wrong_tables(world, text, message):
     table = world.root / "wrong.csv"
     table.write_text(text)
     with pytest.raises(UserError, match=message):
-        build_image_dataset(table, world.photos, world.root / "out")
+        build_image_dataset(BuildSettings(table, world.photos, world.root / "out"))
 
 
 def run_script(*arguments: str, cwd: Path) -> subprocess.CompletedProcess:
@@ -445,90 +369,3 @@ def test_command_line_from_any_folder_with_a_literal_pattern(world):
     file.write_text("")
     done = run_script(*arguments[:3], f"--output_directory={file}", cwd=world.root)
     assert done.returncode == 2 and "cannot write" in done.stderr and "Trace" not in done.stderr
-
-
-@given(
-    sizes=st.lists(st.integers(1, 40), min_size=1, max_size=12),
-    fraction=st.floats(0, 0.99),
-    seed=st.integers(0, 5),
-)
-@settings(deadline=None, max_examples=60)
-def test_split_takes_each_landmarks_share(sizes, fraction, seed):
-    landmarks = np.repeat(np.arange(len(sizes)) * 3 - 5, sizes)
-    ids = np.array([f"{number:04x}" for number in range(len(landmarks))], "S")
-    mixed = np.random.default_rng(0).permutation(len(ids))
-    ids, landmarks = ids[mixed], landmarks[mixed]
-    chosen = choose_validation(ids, landmarks, fraction, seed)
-    for landmark, size in zip(np.unique(landmarks), sizes):
-        count = chosen[landmarks == landmark].sum()
-        assert count <= size - 1
-        assert min(size - 1, np.floor(size * fraction)) <= count <= np.ceil(size * fraction + 1e-6)
-    # The choice belongs to the photos, not to the order of the rows.
-    back = np.argsort(mixed)
-    again = choose_validation(ids[back], landmarks[back], fraction, seed)
-    assert (chosen[back] == again).all()
-
-
-def test_shuffle_is_a_permutation_and_follows_the_seed():
-    ids = np.array([f"{number:05x}" for number in range(2000)], "S")
-    rows = np.arange(2000)
-    first = shuffled(ids, rows, 0)
-    assert sorted(first) == list(rows)
-    assert (first == shuffled(ids, rows, 0)).all()
-    assert (first != shuffled(ids, rows, 1)).mean() > 0.99
-    assert abs(np.corrcoef(rows, first)[0, 1]) < 0.1
-    keys = hash_keys(ids, 0, "shuffle") / 2.0**64
-    assert abs(keys.mean() - 0.5) < 0.03
-
-
-def test_whatever_damage_passes_the_check_a_decoder_can_read():
-    generator = random.Random(0)
-    sources = [
-        encoded(picture(number, 90, 70), quality=90, progressive=number % 2 == 1)
-        for number in range(4)
-    ]
-    accepted = refused = 0
-    for _ in range(1500):
-        data = bytearray(generator.choice(sources))
-        headers = bytes(data).index(b"\xff\xda") + 14
-        for _ in range(generator.randint(1, 3)):
-            end = headers if generator.random() < 0.7 else len(data)
-            place = min(generator.randrange(end), len(data) - 1)
-            kind = generator.randrange(4)
-            if kind == 0:
-                data[place] = generator.randrange(256)
-            elif kind == 1:
-                del data[place : place + generator.randint(1, 20)]
-            elif kind == 2:
-                data[place:place] = generator.randbytes(4)
-            elif generator.random() < 0.2:
-                del data[max(1, place) :]
-        try:
-            plain = is_plain_jpeg(bytes(data))
-        except BrokenPhotoError:
-            refused += 1
-            continue
-        accepted += plain
-        if plain:
-            pixels = cv2.imdecode(np.frombuffer(bytes(data), np.uint8), cv2.IMREAD_COLOR)
-            assert pixels is not None
-    assert accepted > 200 and refused > 200
-
-
-def test_every_truncation_is_found():
-    data = encoded(picture(1, 40, 30), quality=60)
-    assert is_plain_jpeg(data)
-    for length in range(len(data)):
-        with pytest.raises(BrokenPhotoError):
-            is_plain_jpeg(data[:length])
-
-
-def test_whole_photos_are_not_decoded(monkeypatch):
-    """What makes the build fast."""
-
-    def refuse(_):
-        raise AssertionError("decoded to the end")
-
-    monkeypatch.setattr("src.photos.jpeg_check._mode_after_decoding", refuse)
-    for options in ({}, {"progressive": True}, {"optimize": True}, {"subsampling": 0}):
-        assert is_plain_jpeg(encoded(picture(0, 200, 150), **options))

@@ -8,7 +8,7 @@ import pytest
 
 from src.common.errors import UserError
 from src.network.weight_files import read_checkpoint
-from src.shards.build import build_image_dataset
+from src.shards.build import BuildSettings, build_image_dataset
 from src.shards.inventory import count_labels
 from src.training.loop import train
 from src.training.metrics_log import read_metrics
@@ -101,13 +101,14 @@ def test_a_class_of_one_photo_and_no_validation_split(training_data, tmp_path):
     rows[3] = f"{lonely[0]},{lonely[1].split()[0]}"
     (tmp_path / "clean.csv").write_text("\n".join(rows) + "\n")
     for share, name in ((0.4, "split"), (0.0, "whole")):
-        build_image_dataset(
+        settings = BuildSettings(
             tmp_path / "clean.csv",
             training_data / "train",
             tmp_path / name,
             validation_split_size=share,
             num_workers=1,
         )
+        build_image_dataset(settings)
     assert count_labels(tmp_path / "split" / "train.mindrecord000") == {0: 4, 1: 4, 2: 1}
     assert count_labels(tmp_path / "split" / "validation.mindrecord000") == {0: 2, 1: 2}
     changes = {"traindata_path": tmp_path / "whole", "max_iters": 2, "log_step": 1}

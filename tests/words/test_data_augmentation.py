@@ -24,7 +24,7 @@ from src.data_augmentation_parallel import (
     find_shards,
     random_crop,
 )
-from src.shards.build import build_image_dataset
+from src.shards.build import BuildSettings, build_image_dataset
 from src.shards.inventory import count_labels
 from src.shards.writer import SCHEMA
 
@@ -370,7 +370,8 @@ def test_what_is_built_can_be_trained_on(tmp_path):
     (tmp_path / "clean.csv").write_text(
         "landmark_id,images\n500,00 01 02 03 04\n9,05 06 07 08 09 10 11\n"
     )
-    build_image_dataset(tmp_path / "clean.csv", tmp_path / "photos", tmp_path / "out", num_shards=2)
+    where = tmp_path / "clean.csv", tmp_path / "photos", tmp_path / "out"
+    build_image_dataset(BuildSettings(*where, num_shards=2))
     first = tmp_path / "out" / "train.mindrecord000"
     assert count_classes(first) == 2
     train = create_dataset(first, image_size=32, batch_size=9)

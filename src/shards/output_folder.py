@@ -1,0 +1,156 @@
+"""The folder of a data set: who writes to it, what it was built from, when it is whole.
+
+`dataset.json` is written last, so that it marks a whole set. What a build has written so far lies
+in a sub-folder of its own, with the plan it was written by; the next build goes on from there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import logging
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from src.common.atomic_files import write_json
+from src.common.errors import UserError
+from src.common.locks import claim
+from src.shards.inventory import RELABELING, SPLITS
+
+LOG = logging.getLogger(__name__)
+
+MANIFEST = "dataset.json"
+FORMAT = 1
+
+_WORK = ".building"  # sub-folder of the output folder while a build is under way
+_LOCK = "lock"
+_PLAN = "plan.json"
+
+
+@contextlib.contextmanager
+def work_folder(output: Path) -> Iterator[Path]:
+    """Make the folder a build works in, and hold its lock; remove it where nothing is left.
+
+    Raises:
+        UserError: another build works there, or the folder cannot be written to.
+    """
+    work = output / _WORK
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+        if not os.access(work, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise UserError(f"cannot write to {output}: {error.strerror}") from error
+    try:
+        refusal = f"another build is writing to {output}; wait for it"
+        with claim(work / _LOCK, refusal, "choose an --output_directory on a disk that has locks"):
+            yield work
+    finally:
+        with contextlib.suppress(OSError):  # what is unfinished stays for the next build
+            work.rmdir()
+
+
+def clear_remains(work: Path, plan: dict[str, Any]) -> None:
+    """Remove what an interrupted build has left in the work folder and this one cannot use.
+
+    Args:
+        work: the work folder.
+        plan: identifies what is to be written; what was written by the same plan is kept.
+    """
+    path = work / _PLAN
+    same = path.exists() and path.read_text(encoding="utf-8") == json.dumps(plan)
+    for old in sorted(work.iterdir()):
+        if old.is_dir():  # a shard that was being written
+            shutil.rmtree(old)
+        elif not same and ".mindrecord" in old.name:
+            LOG.info("removing %s: an interrupted build with other settings left it", old)
+            old.unlink()
+    if not same:
+        path.write_text(json.dumps(plan), encoding="utf-8")
+
+
+def write_manifest(
+    work: Path, settings: dict[str, Any], counts: dict[str, int], shards: dict[str, int]
+) -> dict[str, Any]:
+    """Write the manifest into the work folder: all shards are there now.
+
+    Args:
+        work: the work folder.
+        settings: what the shards were built from.
+        counts: numbers of photos and classes.
+        shards: number of photos in each shard.
+
+    Returns:
+        What the manifest holds.
+    """
+    manifest = {"format": FORMAT, "settings": settings, "counts": counts, "shards": shards}
+    write_json(work / MANIFEST, manifest)
+    return manifest
+
+
+def finish_moving(work: Path, output: Path) -> None:
+    """Move a whole data set from the work folder to its place, the manifest last."""
+    if not (work / MANIFEST).exists():
+        return
+    manifest = json.loads((work / MANIFEST).read_text(encoding="utf-8"))
+    _refuse_foreign(output, manifest["shards"])
+    for name in (*manifest["shards"], RELABELING):
+        for file in (f"{name}.db", name):
+            if (work / file).exists():
+                os.replace(work / file, output / file)
+    with contextlib.suppress(FileNotFoundError):
+        (work / _PLAN).unlink()
+    os.replace(work / MANIFEST, output / MANIFEST)
+
+
+def read_complete(output: Path, settings: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the manifest of a whole data set with the same settings, None where there is none.
+
+    Raises:
+        UserError: the folder holds another data set, or one that is no longer whole.
+    """
+    path = output / MANIFEST
+    if not path.exists():
+        _refuse_foreign(output)
+        return None
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        found, shards = manifest["settings"], manifest["shards"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{path} was not written by this program; choose another --output_directory"
+        ) from error
+    changed = [
+        f"{key} was {found.get(key)!r}, now {value!r}"
+        for key, value in settings.items()
+        if found.get(key) != value
+    ]
+    if changed:
+        raise UserError(
+            f"{output} holds a data set built with other settings ({'; '.join(changed)}); choose "
+            "another --output_directory, or move the old files away"
+        )
+    for name in (*(file for shard in shards for file in (shard, f"{shard}.db")), RELABELING):
+        if not (output / name).exists():
+            raise UserError(
+                f"{name} is missing from {output}; move the rest and {MANIFEST} away to build again"
+            )
+    return manifest
+
+
+def _refuse_foreign(output: Path, ours: Iterable[str] = ()) -> None:
+    """Refuse an output folder that holds shards this program has not written or not finished."""
+    ours = set(ours)
+    for split in SPLITS:
+        for path in sorted(output.glob(f"{split}.mindrecord*")):
+            if path.name not in ours and path.name[: -len(".db")] not in ours:
+                raise UserError(
+                    f"{output} holds {path.name}, and no {MANIFEST} that says what built it; "
+                    "choose another --output_directory, or move the old files away"
+                )
