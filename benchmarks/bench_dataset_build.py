@@ -23,32 +23,22 @@ if __name__ == "__main__":  # run as a script: from any folder, by any Python
 import argparse
 import io
 import logging
-import multiprocessing
 import resource
-import statistics
 import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import NamedTuple
 
 from PIL import Image
 
-from benchmarks.photo_like import write_photo_like
-from src.common.errors import UserError, run_command
+from benchmarks.photo_like import add_photo_arguments, given_photos
+from benchmarks.runs import Run, in_own_process, print_speeds, take_turns
+from src.common.errors import run_command
 from src.photos.finding import list_images
 from src.shards.build import BuildSettings, build_image_dataset
 from src.shards.writer import SCHEMA
 
 CLASSES = 20
-
-
-class Measured(NamedTuple):
-    """One run: processor seconds, seconds by the clock, peak memory of the largest process."""
-
-    processor: float
-    clock: float
-    peak_bytes: int
 
 
 def encode_again(images: Path, work: Path) -> None:
@@ -77,65 +67,41 @@ def build(images: Path, work: Path) -> None:
     build_image_dataset(BuildSettings(table, images, work / "shards", num_workers=1))
 
 
-def _measure(function_name: str, images: Path, queue: multiprocessing.Queue) -> None:
+def measure(name: str, images: Path) -> Run:
+    """Run one of the two functions above."""
     import mindspore.mindrecord  # noqa: F401  so that its import is not counted
 
+    function = {"encode_again": encode_again, "build": build}[name]
     both = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     with tempfile.TemporaryDirectory() as work:
         start, before = time.perf_counter(), [resource.getrusage(who) for who in both]
-        globals()[function_name](images, Path(work))
+        function(images, Path(work))
         clock, after = time.perf_counter() - start, [resource.getrusage(who) for who in both]
     processor = sum(
         b.ru_utime + b.ru_stime - a.ru_utime - a.ru_stime for a, b in zip(before, after)
     )
-    queue.put(Measured(processor, clock, max(usage.ru_maxrss for usage in after) * 1024))
-
-
-def measure(function_name: str, images: Path) -> Measured:
-    """Run a function of this file in a fresh process."""
-    context = multiprocessing.get_context("spawn")
-    queue = context.Queue()
-    process = context.Process(target=_measure, args=(function_name, images, queue))
-    process.start()
-    process.join()
-    if process.exitcode:
-        raise UserError(f"{function_name} failed, see above")
-    return queue.get()
+    peak = max(usage.ru_maxrss for usage in after) * 1024
+    return Run(len(list_images(images)), processor, clock, peak)
 
 
 def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--images", type=Path, help="folder of photos (default: photo-like ones)")
+    add_photo_arguments(parser)
     parser.add_argument("--rounds", type=int, default=5, help="runs of each (default: 5)")
-    parser.add_argument("--photos", type=int, default=300, help="photo-like ones (default: 300)")
-    parser.add_argument("--width", type=int, default=1024, help="of the photo-like ones")
-    parser.add_argument("--height", type=int, default=768, help="of the photo-like ones")
     arguments = parser.parse_args()
     logging.getLogger().setLevel(logging.WARNING)
-    with tempfile.TemporaryDirectory() as folder:
-        images = arguments.images
-        if images is None:
-            images = Path(folder)
-            write_photo_like(images, arguments.photos, arguments.width, arguments.height)
+    with tempfile.TemporaryDirectory() as work:
+        images = given_photos(arguments, Path(work))
+        runs = take_turns(
+            ("encode_again", "build"),
+            arguments.rounds,
+            lambda name: in_own_process(measure, name, images),
+        )
         count = len(list_images(images))
-        runs: dict[str, list[Measured]] = {"encode_again": [], "build": []}
-        for _ in range(arguments.rounds):
-            for name, some in runs.items():
-                some.append(measure(name, images))
     print("python", *sys.argv)
     print(f"{count} photos, {arguments.rounds} runs each, medians")
-    for name, some in runs.items():
-        processor = statistics.median(run.processor for run in some)
-        clock = statistics.median(run.clock for run in some)
-        peak = max(run.peak_bytes for run in some)
-        print(
-            f"{name:13} {count / processor:6.0f} photos/s of processor time, "
-            f"{count / clock:6.0f} by the clock, peak memory {peak / 1e6:.0f} MB"
-        )
-    pairs = list(zip(runs["encode_again"], runs["build"]))
-    ratio = statistics.median(a.processor / b.processor for a, b in pairs)
-    print(f"build / encode_again: {ratio:.1f}×")
+    print_speeds(runs)
 
 
 if __name__ == "__main__":

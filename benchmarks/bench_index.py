@@ -26,18 +26,17 @@ if __name__ == "__main__":  # run as a script: from any folder, by any Python
 import argparse
 import gc
 import logging
-import multiprocessing
 import tempfile
 import threading
 import time
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 import faiss
 import numpy as np
 import psutil
 
+from benchmarks.runs import in_own_process
 from benchmarks.synthetic_features import FeatureWorld
 from src.common.atomic_files import write_json
 from src.common.errors import run_command
@@ -53,13 +52,6 @@ _HEADER = (
     "     rows kind      lists probes  build s    cpu s  peak MB  query s    cpu s   RSS MB"
     "  file MB  recall"
 )
-
-
-def in_own_process(function: Callable, *arguments: Any) -> Any:
-    """Return `function(*arguments)` of a fresh process."""
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, context) as pool:
-        return pool.submit(function, *arguments).result()
 
 
 def build(features: str, folder: str, settings: IndexSettings, threads: int) -> dict[str, Any]:

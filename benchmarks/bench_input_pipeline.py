@@ -23,9 +23,7 @@ if __name__ == "__main__":  # run as a script: from any folder, by any Python
 
 import argparse
 import logging
-import multiprocessing
 import resource
-import statistics
 import sys
 import tempfile
 import time
@@ -35,9 +33,10 @@ import mindspore as ms
 import mindspore.dataset as ds
 from mindspore.dataset import transforms, vision
 
-from benchmarks.bench_dataset_build import Measured, build
-from benchmarks.photo_like import write_photo_like
-from src.common.errors import UserError, run_command
+from benchmarks.bench_dataset_build import build
+from benchmarks.photo_like import add_photo_arguments, given_photos
+from benchmarks.runs import Run, in_own_process, print_speeds, take_turns
+from src.common.errors import run_command
 from src.data_augmentation_parallel import CROP_AREA, CROP_ASPECT, create_dataset
 from src.photos.finding import list_images
 from src.shards.inventory import find_shards
@@ -73,68 +72,42 @@ def pipeline(name: str, shards: list[str], image_size: int, batch_size: int) -> 
     return rows.batch(batch_size, drop_remainder=True, num_parallel_workers=1)
 
 
-def _measure(
-    name: str, shards: list[str], size: int, batch: int, queue: multiprocessing.Queue
-) -> None:
-    data = pipeline(name, shards, size, batch)
+def measure(name: str, shards: list[str], image_size: int, batch_size: int) -> Run:
+    """Run an epoch of a pipeline."""
+    data = pipeline(name, shards, image_size, batch_size)
     photos, start, processor = 0, time.perf_counter(), time.process_time()
     for columns in data.create_tuple_iterator(num_epochs=1, output_numpy=True):
         photos += len(columns[0])
     used = time.process_time() - processor, time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    queue.put((Measured(*used, peak), photos))
-
-
-def measure(name: str, shards: list[str], image_size: int, batch_size: int) -> tuple[Measured, int]:
-    """Run an epoch of a pipeline in a fresh process; also return how many photos it gave."""
-    context = multiprocessing.get_context("spawn")
-    queue = context.Queue()
-    process = context.Process(target=_measure, args=(name, shards, image_size, batch_size, queue))
-    process.start()
-    process.join()
-    if process.exitcode:
-        raise UserError(f"pipeline {name} failed, see above")
-    return queue.get()
+    return Run(photos, *used, peak)
 
 
 def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--images", type=Path, help="folder of photos (default: photo-like ones)")
+    add_photo_arguments(parser)
     parser.add_argument("--rounds", type=int, default=5, help="runs of each (default: 5)")
-    parser.add_argument("--photos", type=int, default=300, help="photo-like ones (default: 300)")
-    parser.add_argument("--width", type=int, default=1024, help="of the photo-like ones")
-    parser.add_argument("--height", type=int, default=768, help="of the photo-like ones")
     parser.add_argument("--image_size", type=int, default=321, help="(default: 321)")
     parser.add_argument("--batch_size", type=int, default=32, help="(default: 32)")
     arguments = parser.parse_args()
     logging.getLogger().setLevel(logging.WARNING)
+    sizes = arguments.image_size, arguments.batch_size
     with tempfile.TemporaryDirectory() as work:
-        images = arguments.images
-        if images is None:
-            images = Path(work, "photos")
-            images.mkdir()
-            write_photo_like(images, arguments.photos, arguments.width, arguments.height)
+        images = given_photos(arguments, Path(work))
         build(images, Path(work))
-        count = len(list_images(images))
         shards = find_shards(Path(work, "shards"))
-        runs: dict[str, list[tuple[Measured, int]]] = {name: [] for name in PIPELINES}
-        for _ in range(arguments.rounds):
-            for name, some in runs.items():
-                some.append(measure(name, shards, arguments.image_size, arguments.batch_size))
+        runs = take_turns(
+            PIPELINES,
+            arguments.rounds,
+            lambda name: in_own_process(measure, name, shards, *sizes),
+        )
+        count = len(list_images(images))
     print("python", *sys.argv)
     print(
         f"{count} photos, four fifths of them for training; {arguments.rounds} runs each, medians"
     )
-    for name, some in runs.items():
-        print(
-            f"{name:9} {statistics.median(n / run.processor for run, n in some):6.0f} photos/s of "
-            f"processor time, {statistics.median(n / run.clock for run, n in some):6.0f} by the "
-            f"clock, peak memory {max(run.peak_bytes for run, _ in some) / 1e6:.0f} MB"
-        )
-    pairs = list(zip(runs["baseline"], runs["ours"]))
-    ratio = statistics.median((a.processor / n) / (b.processor / m) for (a, n), (b, m) in pairs)
-    print(f"ours / baseline: {ratio:.1f}×")
+    print_speeds(runs)
 
 
 if __name__ == "__main__":

@@ -200,6 +200,7 @@ def pipeline_speed(image_size: int, batch_size: int) -> tuple[float, float]:
     from benchmarks.bench_dataset_build import build
     from benchmarks.bench_input_pipeline import measure
     from benchmarks.photo_like import write_photo_like
+    from benchmarks.runs import in_own_process
     from src.shards.inventory import find_shards
 
     with tempfile.TemporaryDirectory() as work:
@@ -208,10 +209,13 @@ def pipeline_speed(image_size: int, batch_size: int) -> tuple[float, float]:
         write_photo_like(images, PHOTOS, PHOTO_WIDTH, PHOTO_HEIGHT)
         build(images, Path(work))
         shards = find_shards(Path(work, "shards"))
-        runs = [measure("ours", shards, image_size, batch_size) for _ in range(PIPELINE_RUNS)]
+        runs = [
+            in_own_process(measure, "ours", shards, image_size, batch_size)
+            for _ in range(PIPELINE_RUNS)
+        ]
     return (
-        statistics.median(count / run.clock for run, count in runs),
-        statistics.median(run.processor / count for run, count in runs),
+        statistics.median(run.photos / run.clock for run in runs),
+        statistics.median(run.processor / run.photos for run in runs),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 import cv2
@@ -37,3 +38,21 @@ def write_photo_like(folder: Path, count: int, width: int, height: int) -> None:
         size = (width, height) if number % 2 else (height, width)
         path = str(folder / f"{number:016x}.jpg")
         cv2.imwrite(path, photo_like(*size, rng), [cv2.IMWRITE_JPEG_QUALITY, 90])
+
+
+def add_photo_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add options for a folder of photos, or for how many photo-like ones are written instead."""
+    parser.add_argument("--images", type=Path, help="folder of photos (default: photo-like ones)")
+    parser.add_argument("--photos", type=int, default=300, help="photo-like ones (default: 300)")
+    parser.add_argument("--width", type=int, default=1024, help="of the photo-like ones")
+    parser.add_argument("--height", type=int, default=768, help="of the photo-like ones")
+
+
+def given_photos(arguments: argparse.Namespace, work: Path) -> Path:
+    """Return the folder that those options name, or one in `work` with photo-like pictures."""
+    if arguments.images is not None:
+        return arguments.images
+    folder = work / "photos"
+    folder.mkdir()
+    write_photo_like(folder, arguments.photos, arguments.width, arguments.height)
+    return folder
