@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from src.common.atomic_files import PathLike
@@ -73,17 +73,29 @@ def _image_files(folder: Path) -> Iterator[str]:
     if not folder.is_dir():
         what = "is a file" if folder.exists() else "does not exist"
         raise UserError(f"image folder {folder} {what}; give a folder of photos")
-    seen = set()
-    for parent, folders, files in os.walk(folder, followlinks=True):
-        status = os.stat(parent)
-        if (status.st_dev, status.st_ino) in seen:  # a link that leads back to where it lies
-            folders.clear()
-            continue
-        seen.add((status.st_dev, status.st_ino))
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+    for parent, folders, files in walk([folder]):
+        folders[:] = [name for name in folders if not name.startswith(".")]
         for file in sorted(files):
             if not file.startswith(".") and Path(file).suffix.lower() in EXTENSIONS:
                 yield Path(parent, file).relative_to(folder).as_posix()
+
+
+def walk(tops: Iterable[PathLike]) -> Iterator[tuple[str, list[str], list[str]]]:
+    """Walk through folders and their sub-folders by name, over links too, each real folder once.
+
+    Yields:
+        (folder, its sub-folders, its files); what is taken out of the sub-folders is passed over.
+    """
+    seen: set[tuple[int, int]] = set()
+    for top in tops:
+        for folder, children, names in os.walk(top, followlinks=True):
+            status = os.stat(folder)
+            if (status.st_dev, status.st_ino) in seen:  # a link that leads back to where it lies
+                children.clear()
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            children.sort()
+            yield folder, children, names
 
 
 def _no_image(folder: PathLike) -> UserError:

@@ -18,7 +18,7 @@ import pandas as pd
 
 from src.common.atomic_files import PathLike
 from src.common.errors import UserError, one_line
-from src.photos.finding import EXTENSIONS
+from src.photos.finding import EXTENSIONS, walk
 
 # Formats that are converted anyway may be anything Pillow reads.
 PHOTO_EXTENSIONS = EXTENSIONS | {".gif", ".jpe", ".jfif"}
@@ -124,7 +124,7 @@ def find_photo_files(where: Iterable[str], table: CleanTable) -> PhotoFiles:
     ending_of = np.zeros(len(table.ids), np.int16)
     duplicates = 0
     where = [os.fspath(item) for item in where]
-    for folder, names in _walk(_expand(where)):
+    for folder, _, names in walk(_expand(where)):
         stems, numbers = [], []
         for name in sorted(names):
             stem, ending = os.path.splitext(name)
@@ -226,17 +226,3 @@ def _expand(where: Sequence[str]) -> list[str]:
             raise UserError(f"no folder {item}; look at --train_directory")
         folders.update(matches)
     return sorted(folders)
-
-
-def _walk(tops: Sequence[str]) -> Iterable[tuple[str, list[str]]]:
-    """Yield (folder, file names) of folders and their sub-folders, each real folder once."""
-    seen: set[tuple[int, int]] = set()
-    for top in tops:
-        for folder, children, names in os.walk(top, followlinks=True):
-            status = os.stat(folder)
-            if (status.st_dev, status.st_ino) in seen:
-                children.clear()
-                continue
-            seen.add((status.st_dev, status.st_ino))
-            children.sort()
-            yield folder, names

@@ -1,7 +1,9 @@
+from pathlib import Path
+
 import pytest
 
 from src.common.errors import UserError
-from src.photos.finding import list_images
+from src.photos.finding import list_images, walk
 
 
 def test_listing_sorts_by_name_and_ignores_what_is_no_image(tmp_path):
@@ -42,3 +44,17 @@ def test_names_that_cannot_stand_in_a_list_are_refused(tmp_path, name):
         pass
     with pytest.raises(UserError, match="rename"):
         list_images(tmp_path)
+
+
+def test_each_folder_is_walked_once_whatever_links_lead_to_it(tmp_path):
+    for folder in ("b", "a", "a/.hidden", "elsewhere"):
+        (tmp_path / "top" / folder).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "top" / folder / "photo.jpg").touch()
+    (tmp_path / "top" / "a" / "round").symlink_to(tmp_path / "top")
+    (tmp_path / "top" / "elsewhere").rename(tmp_path / "elsewhere")
+    (tmp_path / "top" / "z").symlink_to(tmp_path / "elsewhere")
+    found = []
+    for folder, children, names in walk([tmp_path / "top", tmp_path / "top" / "b"]):
+        children[:] = [name for name in children if name != ".hidden"]
+        found += [str(Path(folder, name).relative_to(tmp_path)) for name in names]
+    assert found == ["top/a/photo.jpg", "top/b/photo.jpg", "top/z/photo.jpg"]
