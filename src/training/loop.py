@@ -78,7 +78,7 @@ def _train_in_group(settings: TrainingSettings, device: str, group: WorkerGroup)
     parts = build_parts(settings, group, device, num_classes)
     facts = {"classes": num_classes, "photos": photos.photos}
     record = TrainingRecord(
-        settings.descent.start_iter - 1, {**settings.identity(group.size, device), **facts}
+        settings.descent.start_iter - 1, settings.identity(group.size, device) | facts
     )
     run = _Run(settings, group, parts, photos, record)
     folder, stage = settings.outputs.save_ckpt, settings.stage.train_state
@@ -87,30 +87,25 @@ def _train_in_group(settings: TrainingSettings, device: str, group: WorkerGroup)
         return run.finish()
 
 
+@dataclass
 class _Run:
     """A training from the step it begins with, or goes on at, to its end."""
 
-    def __init__(
-        self,
-        settings: TrainingSettings,
-        group: WorkerGroup,
-        parts: TrainingParts,
-        photos: PhotoBatches,
-        record: TrainingRecord,
-    ):
-        self.settings = settings
-        self.group = group
-        self.parts = parts
-        self.photos = photos
-        self.record = record
-        self.photos_a_step = settings.photos.photos_a_step(group.size)
-        outputs, stage = settings.outputs, settings.stage.train_state
+    settings: TrainingSettings
+    group: WorkerGroup
+    parts: TrainingParts
+    photos: PhotoBatches
+    record: TrainingRecord
+    saved: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Name the files it leaves behind, and open the validation photos."""
+        outputs, stage = self.settings.outputs, self.settings.stage.train_state
         self.checkpoints = CheckpointFolder(outputs.save_ckpt, stage, outputs.keep_checkpoint_max)
         self.metrics_path = Path(outputs.save_ckpt) / f"train_{stage}.jsonl"
-        self.saved: Path | None = None
         self.validation = None
         if outputs.validate_step:
-            self.validation = open_validation(settings.photos, settings.seed, group)
+            self.validation = open_validation(self.settings.photos, self.settings.seed, self.group)
 
     def begin(self) -> None:
         """Set the weights, and the state of an earlier run of the same training."""
@@ -156,8 +151,8 @@ class _Run:
         writes = self.group.is_first
         with open_progress(
             self.settings.descent,
-            self.photos_a_step,
-            first,
+            self.settings.photos.photos_a_step(self.group.size),
+            self.record.step,
             summary_folder=outputs.save_summary if outputs.need_summary and writes else None,
             metrics_path=self.metrics_path if writes else None,
         ) as progress:

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from tqdm import tqdm
@@ -18,33 +19,29 @@ from src.training.step import learning_rate
 LOG = logging.getLogger(__name__)
 
 
+@dataclass
 class Progress:
-    """Tells of the steps from `first` on, and how fast they are.
+    """Tells of the steps that come after `done`, and how fast they are.
 
-    Args:
+    Attributes:
         descent: which steps there are, and their learning rate.
         photos_a_step: on all devices together.
-        first: number of the first step.
+        done: how many steps were done before.
         summary: where the figures are shown by MindInsight.
         metrics: where they are written as JSON lines, if anywhere.
         bar: the progress bar.
     """
 
-    def __init__(
-        self,
-        descent: DescentSettings,
-        photos_a_step: int,
-        first: int,
-        summary: Summary,
-        metrics: MetricsLog | None,
-        bar: tqdm,
-    ):
-        self._descent = descent
-        self._photos_a_step = photos_a_step
-        self._summary = summary
-        self._metrics = metrics
-        self._bar = bar
-        self._since, self._since_step, self._waited = time.monotonic(), first - 1, 0.0
+    descent: DescentSettings
+    photos_a_step: int
+    done: int
+    summary: Summary
+    metrics: MetricsLog | None
+    bar: tqdm
+
+    def __post_init__(self) -> None:
+        """Start the clock."""
+        self._since, self._since_step, self._waited = time.monotonic(), self.done, 0.0
 
     @contextlib.contextmanager
     def waiting_for_data(self) -> Iterator[None]:
@@ -62,7 +59,7 @@ class Progress:
 
     def step_is_done(self) -> None:
         """Move the bar."""
-        self._bar.update()
+        self.bar.update()
 
     def log(self, number: int, position: tuple[int, int], loss: float) -> None:
         """Tell the loss of a step, at `position` (epoch, step in it), and the speed since before.
@@ -77,33 +74,31 @@ class Progress:
         self._say(position, f"loss is {loss:.7g}")
         values = {
             "loss": loss,
-            "learning_rate": learning_rate(
-                self._descent.initial_lr, self._descent.max_iters, number
-            ),
-            "photos_per_second": steps * self._photos_a_step / seconds,
+            "learning_rate": learning_rate(self.descent.initial_lr, self.descent.max_iters, number),
+            "photos_per_second": steps * self.photos_a_step / seconds,
             "data_wait": self._waited / seconds,
         }
-        self._summary.add(number, **values)
-        if self._metrics is not None:
-            self._metrics.add(number, epoch=position[0], **values, seconds_per_step=seconds / steps)
+        self.summary.add(number, **values)
+        if self.metrics is not None:
+            self.metrics.add(number, epoch=position[0], **values, seconds_per_step=seconds / steps)
         self._since, self._since_step, self._waited = now, number, 0.0
 
     def log_accuracy(self, number: int, position: tuple[int, int], accuracy: float) -> None:
         """Tell the validation accuracy after a step; the arguments are those of `log`."""
         self._say(position, f"validation accuracy is {accuracy:.4f}")
-        self._summary.add(number, validation_accuracy=accuracy)
-        if self._metrics is not None:
-            self._metrics.add(number, epoch=position[0], validation_accuracy=accuracy)
+        self.summary.add(number, validation_accuracy=accuracy)
+        if self.metrics is not None:
+            self.metrics.add(number, epoch=position[0], validation_accuracy=accuracy)
 
     def log_saved(self, checkpoint: Path) -> None:
         """Tell that a checkpoint was written."""
-        with self._bar.external_write_mode():
+        with self.bar.external_write_mode():
             LOG.info("saved %s", checkpoint)
 
     def _say(self, position: tuple[int, int], what: str) -> None:
         """Print a line of the log above the bar."""
         epoch, step = position
-        with self._bar.external_write_mode():
+        with self.bar.external_write_mode():
             print(f"epoch: {epoch} step: {step}, {what}", flush=True)
 
 
@@ -111,16 +106,16 @@ class Progress:
 def open_progress(
     descent: DescentSettings,
     photos_a_step: int,
-    first: int,
+    done: int,
     summary_folder: str | None,
     metrics_path: Path | None,
 ) -> Iterator[Progress]:
-    """Open the log of a training that begins with, or goes on at, step `first`.
+    """Open the log of a training that begins, or goes on, after `done` steps.
 
     Args:
         descent: which steps there are.
         photos_a_step: on all devices together.
-        first: number of the first step; `metrics_path` keeps what was recorded before it.
+        done: how many steps were done before; what `metrics_path` holds of them is kept.
         summary_folder: where MindInsight finds the figures; None: nowhere.
         metrics_path: the file of JSON lines; None: of a worker that writes nothing.
     """
@@ -128,10 +123,10 @@ def open_progress(
         summary = stack.enter_context(Summary(summary_folder))
         metrics = None
         if metrics_path is not None:
-            metrics = MetricsLog(metrics_path, last_step=first - 1)
+            metrics = MetricsLog(metrics_path, last_step=done)
             stack.callback(metrics.close)
         total = descent.max_iters
         bar = stack.enter_context(
-            tqdm(total=total, initial=first - 1, unit="step", disable=None, smoothing=0.05)
+            tqdm(total=total, initial=done, unit="step", disable=None, smoothing=0.05)
         )
-        yield Progress(descent, photos_a_step, first, summary, metrics, bar)
+        yield Progress(descent, photos_a_step, done, summary, metrics, bar)
