@@ -33,7 +33,6 @@ class MeshBuilder:
     maps: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
     normals: list[np.ndarray] = field(default_factory=list)
     numbers: list[int] = field(default_factory=list)
-    tints: list[tuple[float, float, float]] = field(default_factory=list)
     sides: list[bool] = field(default_factory=list)
     glows: list[float] = field(default_factory=list)
     textures: list[Texture] = field(default_factory=list)
@@ -43,9 +42,7 @@ class MeshBuilder:
         points: np.ndarray,
         texture: Texture,
         coordinates: np.ndarray,
-        tint: tuple[float, float, float] = (1.0, 1.0, 1.0),
         two_sided: bool = False,
-        glow: float = 0.0,
     ) -> None:
         """Add a flat convex polygon [n, 3], anticlockwise from outside.
 
@@ -82,16 +79,14 @@ class MeshBuilder:
         else:
             self.numbers.append(len(self.textures))
             self.textures.append(texture)
-        self.tints.append(tint)
         self.sides.append(two_sided)
-        self.glows.append(glow)
+        self.glows.append(0.0)
 
     def tiled(
         self,
         points: np.ndarray,
         texture: Texture,
         size: tuple[float, float],
-        tint: tuple[float, float, float] = (1.0, 1.0, 1.0),
         two_sided: bool = False,
     ) -> None:
         """Add a polygon under a repeating texture of `size` metres; its first edge is level."""
@@ -103,7 +98,7 @@ class MeshBuilder:
         up = np.cross(normal, along)
         relative = points - points[0]
         coordinates = np.stack([relative @ along / size[0], relative @ up / size[1]], 1)
-        self.face(points, texture, coordinates[:3], tint, two_sided)
+        self.face(points, texture, coordinates[:3], two_sided)
 
     def wall(
         self,
@@ -113,14 +108,12 @@ class MeshBuilder:
         z1: float,
         texture: Texture,
         span: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0),
-        tint: tuple[float, float, float] = (1.0, 1.0, 1.0),
         two_sided: bool = False,
-        glow: float = 0.0,
     ) -> None:
         """Add an upright rectangle over a line on the ground, seen with `start` at the left."""
         u0, v0, u1, v1 = span
         points = np.array([[*start, z0], [*end, z0], [*end, z1], [*start, z1]])
-        self.face(points, texture, [[u0, v0], [u1, v0], [u1, v1]], tint, two_sided, glow)
+        self.face(points, texture, [[u0, v0], [u1, v0], [u1, v1]], two_sided)
 
     def mapped(
         self,
@@ -128,7 +121,6 @@ class MeshBuilder:
         texture: Texture,
         known: np.ndarray,
         coordinates: list[list[float]],
-        tint: tuple[float, float, float],
     ) -> None:
         """Add a face whose mapping is given at three points of its plane."""
         normal = np.cross(known[1] - known[0], known[2] - known[0])
@@ -137,7 +129,7 @@ class MeshBuilder:
         rises[:2] = np.array(coordinates[1:]) - np.array(coordinates[0])
         gradient = np.linalg.solve(basis, rises)
         first = np.array(coordinates[0]) + (points - known[0]) @ gradient
-        self.face(points, texture, first[:3], tint)
+        self.face(points, texture, first[:3])
 
     def build(self) -> Mesh:
         """Return the mesh of all faces so far."""
@@ -150,7 +142,7 @@ class MeshBuilder:
             np.array([m[0] for m in self.maps]),
             np.array([m[1] for m in self.maps]),
             np.array(self.numbers, np.int32),
-            np.array(self.tints, np.float64),
+            np.ones((len(counts), 3)),
             np.full(len(counts), self.owner, np.int32),
             np.array(self.sides, bool),
             np.array(self.glows, np.float64),

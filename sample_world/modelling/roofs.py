@@ -21,7 +21,6 @@ def gable(
     ends: Texture | None = None,
     along: str = "y",
     over: float = 0.4,
-    tint: tuple[float, float, float] = (1.0, 1.0, 1.0),
 ) -> None:
     """Add a pitched roof whose ridge runs along x or y; `ends` fills the gable triangles."""
     if along == "y":
@@ -47,10 +46,10 @@ def gable(
             [[x0, y1, z], [x0, y0, z], [x0, middle, z + rise]],
         )
     for slope in (left, right):
-        builder.tiled(slope, roof, size, tint, two_sided=True)
+        builder.tiled(slope, roof, size, two_sided=True)
     if ends is not None:
         for triangle in triangles:
-            builder.face(np.array(triangle), ends, [[0, 0], [1, 0], [0.5, 1]], tint)
+            builder.face(np.array(triangle), ends, [[0, 0], [1, 0], [0.5, 1]])
 
 
 def hip(
@@ -65,7 +64,6 @@ def hip(
     size: tuple[float, float],
     over: float = 0.4,
     flat: float = 0.0,
-    tint: tuple[float, float, float] = (1.0, 1.0, 1.0),
 ) -> None:
     """Add a hipped roof; `flat` > 0 cuts it off (mansard) at that share of the half width."""
     x0, y0, x1, y1 = x0 - over, y0 - over, x1 + over, y1 + over
@@ -84,6 +82,6 @@ def hip(
         points = [[*p, z], [*q, z], [*r, top], [*s, top]]
         if np.hypot(r[0] - s[0], r[1] - s[1]) < 1e-6:
             points = points[:3]
-        builder.tiled(points, roof, size, tint)
+        builder.tiled(points, roof, size)
     if flat > 0:
-        builder.tiled([[*p, top] for p in upper], roof, size, tint)
+        builder.tiled([[*p, top] for p in upper], roof, size)
