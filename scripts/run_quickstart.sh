@@ -37,7 +37,7 @@ evaluate() {
 newest() { find "$folder/ckpt" -name "checkpoint_delf_$1-*.ckpt" 2>/dev/null | sort -V | tail -n 1; }
 
 step "ImageNet weights" bash "$PROJECT_ROOT/scripts/download_pretrained.sh" --weights_only
-step "A small world of landmarks" "$PYTHON" "$PROJECT_ROOT/sample_world/build.py" \
+step "A small world of landmarks" "$PYTHON" "$PROJECT_ROOT/sample_world/__main__.py" \
     --output_directory="$world" --train_photos=16 --retrieval_photos=8 --distractors=30
 step "Training shards" "$PYTHON" "$PROJECT_ROOT/src/build_image_dataset.py" \
     --train_csv_path="$world/gldv2/train/train.csv" \

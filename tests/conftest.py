@@ -46,7 +46,8 @@ def attention_checkpoint(cpu, tmp_path_factory):
 @pytest.fixture(scope="session")
 def world(tmp_path_factory):
     """Rendered photos of two landmarks, with ground truth."""
-    from sample_world.build import WorldOptions, build_sample_world
+    from sample_world.build import build_sample_world
+    from sample_world.options import WorldOptions
 
     folder = tmp_path_factory.mktemp("world")
     options = WorldOptions(

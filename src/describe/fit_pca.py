@@ -27,7 +27,9 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from sample_world.build import GLDV2_FOLDER, WorldOptions, build_sample_world
+from sample_world.build import build_sample_world
+from sample_world.options import WorldOptions
+from sample_world.plan import GLDV2_FOLDER
 from src.common.atomic_files import PathLike
 from src.common.errors import UserError, run_command
 from src.delf_config import DelfConfig, add_config_arguments, config_from_arguments

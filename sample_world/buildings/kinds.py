@@ -6,11 +6,20 @@ from typing import Callable
 
 import numpy as np
 
-from sample_world.civic import clocktower, palace, skyscraper, townhall
-from sample_world.mesh import Mesh
-from sample_world.monumental import castle, gate, monument, rotunda
-from sample_world.sacred import cathedral, mosque, pagoda, temple
-from sample_world.style import Style, choose_style
+from sample_world.buildings.castle import castle
+from sample_world.buildings.cathedral import cathedral
+from sample_world.buildings.clocktower import clocktower
+from sample_world.buildings.gate import gate
+from sample_world.buildings.monument import monument
+from sample_world.buildings.mosque import mosque
+from sample_world.buildings.pagoda import pagoda
+from sample_world.buildings.palace import palace
+from sample_world.buildings.rotunda import rotunda
+from sample_world.buildings.skyscraper import skyscraper
+from sample_world.buildings.style import Style, choose_style
+from sample_world.buildings.temple import temple
+from sample_world.buildings.townhall import townhall
+from sample_world.modelling.mesh import Mesh
 
 KINDS: dict[str, Callable[[np.random.Generator, Style], Mesh]] = {
     "clocktower": clocktower,

@@ -1,0 +1,1 @@
+"""Buildings: twelve kinds of landmark, ordinary houses, and the parts they share."""

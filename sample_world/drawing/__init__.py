@@ -1,0 +1,1 @@
+"""Textures drawn in metres: canvas, surfaces, windows, doors, ornaments."""

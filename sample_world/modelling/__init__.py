@@ -1,0 +1,1 @@
+"""Meshes, and the bodies and roofs they are made of."""

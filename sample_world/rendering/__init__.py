@@ -1,0 +1,1 @@
+"""From meshes and light to a picture: camera, z-buffer, shadows, shading, sky, film."""

@@ -1,0 +1,1 @@
+"""Composing a photo: place, camera, what stands in the way, and what is seen of the landmark."""

@@ -1,0 +1,1 @@
+"""What stands around landmarks: plants, people, vehicles, street furniture, houses, ground."""

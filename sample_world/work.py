@@ -1,0 +1,125 @@
+"""Taking the photos of a plan in several processes, and noting which groups are finished."""
+
+from __future__ import annotations
+
+import functools
+import json
+import multiprocessing
+import os
+import threading
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+import cv2
+from tqdm import tqdm
+
+from sample_world.buildings.kinds import KINDS, build_landmark
+from sample_world.jpeg import write_jpeg
+from sample_world.modelling.mesh import Mesh
+from sample_world.options import WorldOptions
+from sample_world.plan import DISTRACTOR, Group
+from sample_world.scenes.photo import take_photo, take_view
+from sample_world.street.props import Props, build_props
+from src.common.atomic_files import write_json
+from src.common.errors import UserError
+
+
+def finished(output: Path, group: Group) -> list[dict] | None:
+    """Return the records of a group that is complete on disk, else None."""
+    try:
+        records = json.loads(_part_file(output, group).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    if [record["file"] for record in records] != [shot.file for shot in group.shots]:
+        return None
+    return records if all((output / record["file"]).is_file() for record in records) else None
+
+
+def _part_file(output: Path, group: Group) -> Path:
+    return output / ".parts" / f"{group.name}.json"
+
+
+def worker_count(num_workers: int | None, groups: int) -> int:
+    """Return how many processes to use: as asked, or one a processor; one a group at most."""
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, min(num_workers or available or 1, groups))
+
+
+def run_groups(output: Path, options: WorldOptions, groups: list[Group], workers: int) -> None:
+    """Take all photos, several groups at once; notes each finished group beside the photos."""
+    progress = tqdm(total=sum(len(g.shots) for g in groups), unit="photo", disable=None)
+
+    def finish(group: Group, records: list[dict]) -> None:
+        write_json(_part_file(output, group), records)
+        progress.update(len(group.shots))
+
+    with progress:
+        if workers == 1:
+            threads = cv2.getNumThreads()
+            cv2.setNumThreads(1)
+            try:
+                for group in groups:
+                    finish(group, run_group(str(output), options, group))
+            finally:
+                cv2.setNumThreads(threads)
+            return
+        # The largest first, so that no process is left alone with a long one at the end.
+        ordered = sorted(groups, key=lambda group: -len(group.shots))
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(workers, context, _set_up_worker) as pool:
+            jobs = {pool.submit(run_group, str(output), options, g): g for g in ordered}
+            try:
+                for job in as_completed(jobs):
+                    finish(jobs[job], job.result())
+            except BrokenProcessPool:
+                raise UserError(
+                    f"a process that renders for {output} was killed (out of memory?): run the "
+                    "same command again, perhaps with fewer --num_workers; what is done is kept"
+                ) from None
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+
+def _set_up_worker() -> None:
+    """Use one thread of OpenCV in each process, and end when the run itself has been killed."""
+    cv2.setNumThreads(1)
+
+    def watch() -> None:
+        parent = multiprocessing.parent_process()
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+@functools.lru_cache(maxsize=1)
+def _props(seed: int) -> Props:
+    return build_props(seed)
+
+
+def run_group(output: str, options: WorldOptions, group: Group) -> list[dict]:
+    """Take the photos of a group; returns a record for each."""
+    props = _props(options.seed)
+    landmark: Mesh | None = None
+    if group.kind in KINDS:
+        landmark = build_landmark(group.kind, list(group.seed))
+    records = []
+    for shot in group.shots:
+        size = (options.width, options.height)
+        if shot.portrait != (options.height > options.width):
+            size = size[::-1]
+        record = {"file": shot.file, "name": shot.name, "group": group.name}
+        if landmark is None:
+            picture = take_view(props, size, group.kind, list(shot.seed))
+        else:
+            photo = take_photo(landmark, props, size, shot.wanted, list(shot.seed))
+            picture = photo.picture
+            if group.part != DISTRACTOR:
+                record["visible"] = round(photo.visible, 4)
+                record["box"] = photo.box
+        write_jpeg(Path(output) / shot.file, picture)
+        records.append(record)
+    return records
