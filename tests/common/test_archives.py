@@ -6,7 +6,7 @@ import tarfile
 
 import pytest
 
-from src.downloads.archives import Damaged, unpack
+from src.common.archives import Damaged, unpack
 from tests.helpers.download import files_below, make_tar, noise
 
 
@@ -81,7 +81,7 @@ def test_only_photos_are_taken_and_no_hidden_file(tmp_path):
     archive = tmp_path / "a.tar"
     files = {"x/a.JPG": b"1", "x/run.sh": b"2", "x/._a.jpg": b"3", ".download/b.jpg": b"4"}
     archive.write_bytes(make_tar(files))
-    assert unpack(archive, tmp_path / "into") == ["x/a.JPG"]
+    assert unpack(archive, tmp_path / "into", (".jpg",)) == ["x/a.JPG"]
     assert files_below(tmp_path / "into") == {"x/a.JPG": b"1"}
 
 
