@@ -11,6 +11,7 @@ from src.downloads.http_fetch import Network
 from src.downloads.records import RECORDS
 
 IMPATIENT = Network(timeout=5, retries=3, backoff=0.01)
+NOWHERE = "http://nowhere.invalid/delf"
 
 
 def noise(size: int, seed: int = 0) -> bytes:
@@ -27,6 +28,11 @@ def make_tar(files: dict[str, bytes], mode: str = "w") -> bytes:
             member.size = len(content)
             tar.addfile(member, io.BytesIO(content))
     return buffer.getvalue()
+
+
+def make_tgz(files: dict[str, bytes]) -> bytes:
+    """Return these files as a tar archive, packed by gzip."""
+    return make_tar(files, "w:gz")
 
 
 def files_below(folder: Path) -> dict[str, bytes]:

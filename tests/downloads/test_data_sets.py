@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 
 from src.common.errors import UserError
-from src.downloads import data_sets as download
+from src.downloads import gldv2 as program
+from src.downloads import summary as shared
+from src.downloads.gldv2 import MD5_ATTEMPTS, TABLES, download_gldv2
+from src.downloads.oxford_paris import download_oxford, download_paris
 from tests.helpers.download import IMPATIENT, files_below, make_tar, noise
 from tests.helpers.loopback_server import LoopbackServer
 
@@ -20,7 +23,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 
 # --- Google Landmarks v2 --------------------------------------------------------------------------
 
-TABLES = {name: f"{name}\n1,2\n".encode() for name in download.GLDV2_TABLES}
+TABLE_FILES = {name: f"{name}\n1,2\n".encode() for name in TABLES}
 
 
 def photos(number: int) -> dict[str, bytes]:
@@ -28,7 +31,7 @@ def photos(number: int) -> dict[str, bytes]:
 
 
 def serve_gldv2(server: LoopbackServer, count: int) -> dict[int, bytes]:
-    for name, content in TABLES.items():
+    for name, content in TABLE_FILES.items():
         server.add(f"/metadata/{name}", content)
     tars = {number: make_tar(photos(number)) for number in range(count)}
     for number, content in tars.items():
@@ -39,7 +42,7 @@ def serve_gldv2(server: LoopbackServer, count: int) -> dict[int, bytes]:
 
 
 def expected_gldv2(tars: dict[int, bytes]) -> dict[str, bytes]:
-    expected = dict(TABLES)
+    expected = dict(TABLE_FILES)
     for number, content in tars.items():
         expected |= photos(number)
         expected[f"images_{number:03d}.tar"] = content
@@ -49,7 +52,7 @@ def expected_gldv2(tars: dict[int, bytes]) -> dict[str, bytes]:
 
 
 def gldv2(server, path, first=0, last=2, **how):
-    return download.download_gldv2(first, last, path, server.url, IMPATIENT, **how)
+    return download_gldv2(first, last, path, server.url, IMPATIENT, **how)
 
 
 def test_gldv2_has_its_layout_and_the_second_run_asks_for_nothing(server, tmp_path):
@@ -69,8 +72,8 @@ def test_the_second_run_does_not_read_the_archives_again(server, tmp_path, monke
     def must_not_run(*_):
         raise AssertionError("an archive was read again")
 
-    monkeypatch.setattr(download, "md5_of", must_not_run)
-    monkeypatch.setattr(download, "unpack_tar", must_not_run)
+    monkeypatch.setattr(program, "md5_of", must_not_run)
+    monkeypatch.setattr(program, "unpack", must_not_run)
     gldv2(server, tmp_path, last=1)
 
 
@@ -99,7 +102,7 @@ def test_an_archive_that_stays_bad_is_named_and_the_others_are_complete(server, 
     server.files["/train/images_001.tar"].bodies = [tars[2]]
     with pytest.raises(UserError, match=r"1 files could not be had.*images_001\.tar.*md5"):
         gldv2(server, tmp_path)
-    assert len(server.asked("/train/images_001.tar")) == download.MD5_ATTEMPTS
+    assert len(server.asked("/train/images_001.tar")) == MD5_ATTEMPTS
     there = files_below(tmp_path / "train")
     assert there.items() >= (photos(0) | photos(2)).items()
     assert not photos(1).keys() & there.keys() and "images_001.tar" not in there
@@ -183,7 +186,7 @@ def test_too_little_space_is_said_before_the_start(server, tmp_path, caplog, mon
     caplog.set_level("INFO")
     serve_gldv2(server, 2)
     usage = type("Usage", (), {"free": 3_000_000_000})  # two archives, packed and unpacked: 4.3 GB
-    monkeypatch.setattr(download.shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(shared.shutil, "disk_usage", lambda _: usage)
     gldv2(server, tmp_path, last=1)
     assert caplog.text.index("4.3 GB are needed") < caplog.text.index("images_000.tar: 5 photos")
     caplog.clear()
@@ -194,7 +197,7 @@ def test_too_little_space_is_said_before_the_start(server, tmp_path, caplog, mon
 @pytest.mark.parametrize("first, last", [(5, 1), (-1, 3), (0, 500)])
 def test_numbers_out_of_range_are_refused(first, last, tmp_path):
     with pytest.raises(UserError, match=r"0 … 499"):
-        download.download_gldv2(first, last, tmp_path)
+        download_gldv2(first, last, tmp_path)
     assert not list(tmp_path.iterdir())
 
 
@@ -206,12 +209,12 @@ def test_oxford_has_its_layout(server, tmp_path):
     truth = {"all_souls_1_query.txt": b"oxc1_all_souls_000000 1 2 3 4\n", "README2.txt": b"read me"}
     server.add("/oxbuild_images-v1.tgz", make_tar(images, "w:gz"))
     server.add("/gt_files_170407.tgz", make_tar(truth, "w:gz"))
-    download.download_oxford(tmp_path, server.url, IMPATIENT, keep_archives=False)
+    download_oxford(tmp_path, server.url, IMPATIENT, keep_archives=False)
     expected = {f"oxbuild_images/{name}": content for name, content in images.items()}
     expected |= {f"gt_files_170407/{name}": content for name, content in truth.items()}
     assert files_below(tmp_path) == expected
     server.requests.clear()
-    download.download_oxford(tmp_path, server.url, IMPATIENT)
+    download_oxford(tmp_path, server.url, IMPATIENT)
     assert server.requests == []
 
 
@@ -222,7 +225,7 @@ def test_paris_is_one_flat_folder_and_damaged_photos_are_reported(server, tmp_pa
     server.add("/paris_2-v1.tgz", make_tar(second, "w:gz"))
     server.add("/paris_120310.tgz", make_tar({"louvre_1_good.txt": b""}, "w:gz"))
     server.add("/corrupt.txt", b"louvre/paris_louvre_000001.jpg\nlouvre/paris_louvre_000099.jpg\n")
-    download.download_paris(tmp_path, server.url, IMPATIENT, keep_archives=False)
+    download_paris(tmp_path, server.url, IMPATIENT, keep_archives=False)
     expected = {
         f"paris6k_images/{name.split('/')[-1]}": content
         for name, content in (first | second).items()
@@ -232,7 +235,7 @@ def test_paris_is_one_flat_folder_and_damaged_photos_are_reported(server, tmp_pa
     assert files_below(tmp_path) == expected
     assert "1 photos are damaged" in caplog.text and "paris_louvre_000001.jpg" in caplog.text
     server.requests.clear()
-    download.download_paris(tmp_path, server.url, IMPATIENT)
+    download_paris(tmp_path, server.url, IMPATIENT)
     assert server.requests == []
 
 
@@ -242,10 +245,10 @@ def test_an_archive_brought_by_hand_is_used_and_never_deleted_when_damaged(serve
     mine = tmp_path / "oxbuild_images-v1.tgz"
     mine.write_bytes(good[:-20])
     with pytest.raises(UserError, match=r"damaged.*delete it"):
-        download.download_oxford(tmp_path, server.url, IMPATIENT)
+        download_oxford(tmp_path, server.url, IMPATIENT)
     assert mine.read_bytes() == good[:-20]
     mine.write_bytes(good)
-    download.download_oxford(tmp_path, server.url, IMPATIENT)
+    download_oxford(tmp_path, server.url, IMPATIENT)
     assert (tmp_path / "oxbuild_images" / "a.jpg").read_bytes() == b"1"
     assert not server.asked("/oxbuild_images-v1.tgz")
 
@@ -255,9 +258,9 @@ def test_a_download_that_cannot_be_unpacked_does_not_block_the_next_run(server, 
     good = make_tar({"a.jpg": b"1"}, "w:gz")
     resource = server.add("/oxbuild_images-v1.tgz", good[:-20])
     with pytest.raises(UserError, match=r"damaged.*removed"):
-        download.download_oxford(tmp_path, server.url, IMPATIENT)
+        download_oxford(tmp_path, server.url, IMPATIENT)
     resource.bodies = [good]
-    download.download_oxford(tmp_path, server.url, IMPATIENT)
+    download_oxford(tmp_path, server.url, IMPATIENT)
     assert (tmp_path / "oxbuild_images" / "a.jpg").read_bytes() == b"1"
 
 

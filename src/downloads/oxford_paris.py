@@ -1,0 +1,155 @@
+"""Oxford5k and Paris6k: archives of photos and ground truth, each set in its own layout."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from src.common.archives import Damaged, unpack
+from src.downloads.http_fetch import AGAIN, Network, NotServed, fetch
+from src.downloads.records import is_recorded, is_unpacked, note_unpacked, write_record
+from src.downloads.summary import PHOTOS, Summary, make_folder, warn_of_space
+
+LOG = logging.getLogger(__name__)
+
+OXFORD_URL = "https://www.robots.ox.ac.uk/~vgg/data/oxbuildings"
+PARIS_URL = "https://www.robots.ox.ac.uk/~vgg/data/parisbuildings"
+
+
+@dataclass(frozen=True)
+class Archive:
+    """An archive of a data set: its name at the source, the folder it fills, what to take."""
+
+    name: str
+    folder: str
+    suffixes: tuple[str, ...]
+
+
+OXFORD = (
+    Archive("oxbuild_images-v1.tgz", "oxbuild_images", PHOTOS),
+    Archive("gt_files_170407.tgz", "gt_files_170407", (".txt",)),
+)
+PARIS = (
+    Archive("paris_1-v1.tgz", "paris6k_images", PHOTOS),
+    Archive("paris_2-v1.tgz", "paris6k_images", PHOTOS),
+    Archive("paris_120310.tgz", "paris_120310", (".txt",)),
+)
+OXFORD_BYTES, PARIS_BYTES = 2.0e9, 2.6e9
+
+
+def download_oxford(
+    dataset_path: Path,
+    base_url: str = OXFORD_URL,
+    network: Network | None = None,
+    keep_archives: bool = True,
+) -> Summary:
+    """Download Oxford5k: `oxbuild_images` and `gt_files_170407` in `dataset_path`.
+
+    Raises:
+        UserError: the server is out of reach, or files could not be had.
+    """
+    summary = _have_archives(
+        OXFORD, dataset_path, base_url, network or Network(), keep_archives, OXFORD_BYTES
+    )
+    summary.finish()
+    return summary
+
+
+def download_paris(
+    dataset_path: Path,
+    base_url: str = PARIS_URL,
+    network: Network | None = None,
+    keep_archives: bool = True,
+) -> Summary:
+    """Download Paris6k: `paris6k_images` (one flat folder) and `paris_120310` in `dataset_path`.
+
+    The photos that are damaged at the source stay with the others, so that the set is the one all
+    published figures are about; their list is kept as `paris_corrupt.txt` and reported.
+
+    Raises:
+        UserError: the server is out of reach, or files could not be had.
+    """
+    network = network or Network()
+    summary = _have_archives(PARIS, dataset_path, base_url, network, keep_archives, PARIS_BYTES)
+    _report_damaged_photos(dataset_path, base_url.rstrip("/"), network, summary)
+    summary.finish()
+    return summary
+
+
+def _have_archives(
+    archives: Sequence[Archive],
+    dataset_path: Path,
+    base_url: str,
+    network: Network,
+    keep_archives: bool,
+    size: float,
+) -> Summary:
+    """Fetch and unpack what is not there yet."""
+    dataset_path = make_folder(dataset_path)
+    base_url = base_url.rstrip("/")
+    summary = Summary()
+    if not all(is_unpacked(dataset_path / a.name, dataset_path / a.folder) for a in archives):
+        warn_of_space(dataset_path, 2 * size)
+    for archive in archives:
+        summary.attempt(
+            dataset_path / archive.name, _have_archive, archive, base_url, network, keep_archives
+        )
+    return summary
+
+
+def _have_archive(
+    path: Path,
+    archive: Archive,
+    base_url: str,
+    network: Network,
+    keep_archives: bool,
+    summary: Summary,
+) -> None:
+    """Fetch and unpack one archive. One that a person put there is used as it is."""
+    folder, url = path.parent / archive.folder, f"{base_url}/{archive.name}"
+    if is_unpacked(path, folder):
+        summary.complete.append(path.name)
+    else:
+        was_there = path.exists()
+        if not was_there:
+            fetch(url, path, network)
+            write_record(path, url=url)
+        try:
+            names = unpack(path, folder, archive.suffixes, flat=True)
+        except Damaged as error:
+            if was_there and not is_recorded(path):
+                raise Damaged(f"{error}; delete it, then {AGAIN}") from error
+            path.unlink()  # our own download: do not trip over it again
+            raise Damaged(f"{error}; it was removed, {AGAIN}") from error
+        note_unpacked(path, folder, names)
+        (summary.complete if was_there else summary.fetched).append(path.name)
+        summary.unpacked.append(path.name)
+        LOG.info("%s: %d files in %s", path.name, len(names), folder)
+    if not keep_archives and path.exists():
+        path.unlink()
+
+
+def _report_damaged_photos(
+    dataset_path: Path, base_url: str, network: Network, summary: Summary
+) -> None:
+    """Fetch the list of photos known to be damaged at the source and say which are here."""
+    path = dataset_path / "paris_corrupt.txt"
+    try:
+        if not path.exists():
+            fetch(f"{base_url}/corrupt.txt", path, network)
+            summary.fetched.append(path.name)
+    except NotServed as error:
+        LOG.warning("no list of damaged photos: %s", error)
+        return
+    listed = path.read_text(encoding="utf-8", errors="replace").split()
+    photos = [PurePosixPath(name).name for name in listed]
+    here = [name for name in photos if (dataset_path / "paris6k_images" / name).exists()]
+    if here:
+        LOG.warning(
+            "%d photos are damaged at the source (listed in %s): %s",
+            len(here),
+            path,
+            ", ".join(here),
+        )
