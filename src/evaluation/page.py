@@ -22,7 +22,7 @@ from src.evaluation.protocols import Benchmark
 from src.evaluation.report import summary_line
 from src.feature_io import features_checksum, read_features, read_manifest
 from src.index.folder import load_index
-from src.pages.html import Entry, Page, flat_settings, write_page
+from src.pages.document import Entry, Page, flat_settings, write_page
 from src.pages.query_sheet import Matcher, Result, Sheet, verdicts, write_sheet
 from src.ranking.query_matches import QueryMatches
 from src.ranking.results import SETTINGS_NAME

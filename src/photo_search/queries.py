@@ -22,7 +22,7 @@ from src.feature_io import (
     write_features,
 )
 from src.index.folder import Index, load_index
-from src.pages.html import Entry, Page, flat_settings, write_page
+from src.pages.document import Entry, Page, flat_settings, write_page
 from src.pages.query_sheet import Result, Sheet, write_sheet
 from src.photo_search.collection import Collection
 from src.ranking.one_query import rank_images

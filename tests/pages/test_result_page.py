@@ -12,7 +12,7 @@ from PIL import Image
 from src.dataset import EASY_MEDIUM_HARD, GroundTruth, Query
 from src.evaluation.metrics import evaluate
 from src.evaluation.page import JudgedQuery, write_evaluation_page
-from src.pages.html import Entry, Page, write_page
+from src.pages.document import Entry, Page, write_page
 from src.ranking.pair import PairMatch
 from tests.helpers.browser import CHROMIUM, open_page
 

@@ -78,15 +78,13 @@ def test_same_bytes_on_any_number_of_workers_and_wherever_the_photos_lie(world):
     assert all(one[name] != other[name] for name in shards if name.startswith("train"))
 
 
-def test_other_formats_are_converted_and_bad_photos_are_listed(world):
-    plain = picture(100)
+def photos_to_convert(plain):
+    """Photos of other formats: what they are, bytes, suffix, and the pixels wanted."""
     few = plain.quantize(64)
     grey = Image.fromarray(np.full((9, 9), 32768, np.uint16))
     alpha = plain.convert("RGBA")
     alpha.putalpha(0)
-    turned = Image.Exif()
-    turned[0x0112] = 6
-    good = {
+    return {
         "aa00": ("RGB", encoded(plain, "PNG"), ".png", plain),
         "aa01": ("alpha", encoded(alpha, "PNG"), ".PNG", Image.new("RGB", plain.size, "white")),
         "aa02": ("palette", encoded(few, "PNG"), ".png", few.convert("RGB")),
@@ -96,7 +94,13 @@ def test_other_formats_are_converted_and_bad_photos_are_listed(world):
         "aa06": ("misnamed", encoded(plain, "PNG"), ".jpg", plain),
         "aa07": ("16 bit", encoded(grey, "PNG"), ".png", Image.new("RGB", (9, 9), (127,) * 3)),
     }
-    kept = {
+
+
+def photos_to_keep(plain):
+    """JPEG files that go in byte by byte."""
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    return {
         "bb00": encoded(plain.convert("L")),
         "bb01": encoded(plain, progressive=True),
         "bb02": encoded(picture(1, 20, 20)),
@@ -106,11 +110,15 @@ def test_other_formats_are_converted_and_bad_photos_are_listed(world):
         "bb06": encoded(plain, restart_marker_rows=1),
         "bb07": encoded(picture(3, 1, 1)),
     }
+
+
+def photos_to_refuse(plain):
+    """Files that cannot be read whole."""
     whole = encoded(plain, quality=95)
     tables = bytearray(whole)
     start = whole.index(b"\xff\xc4") + 5
     tables[start : start + 16] = b"\xff" * 16  # libjpeg aborts on it, and MindSpore crashes
-    bad = {
+    return {
         "cc00": whole[: len(whole) * 9 // 10],
         "cc01": b"",
         "cc02": b"<html>not found</html>",
@@ -120,6 +128,22 @@ def test_other_formats_are_converted_and_bad_photos_are_listed(world):
         "cc06": whole[:-2],
         "cc07": encoded(plain, progressive=True)[:-60],
     }
+
+
+def check_converted(rows, photos):
+    for name, (what, data, _, wanted) in photos.items():
+        stored = rows[name][1]
+        assert stored != data, what
+        read = Image.open(io.BytesIO(stored))
+        assert read.format == "JPEG" and read.mode == "RGB", what
+        difference = np.abs(np.asarray(read, float) - np.asarray(wanted, float))
+        assert difference.mean() < 9, what  # GIF and palettes are dithered
+
+
+def test_other_formats_are_converted_and_bad_photos_are_listed(world):
+    plain = picture(100)
+    good, kept = photos_to_convert(plain), photos_to_keep(plain)
+    bad = photos_to_refuse(plain)
     for name, (_, data, ending, _) in good.items():
         world.add(7, name, data, ending)
     for name, data in {**kept, **bad}.items():
@@ -132,13 +156,7 @@ def test_other_formats_are_converted_and_bad_photos_are_listed(world):
     manifest = world.build(validation_split_size=0.0)
     rows = world.rows("train")
     assert not list((world.root / "out").glob("validation*"))
-    for name, (what, data, _, wanted) in good.items():
-        stored = rows[name][1]
-        assert stored != data, what
-        read = Image.open(io.BytesIO(stored))
-        assert read.format == "JPEG" and read.mode == "RGB", what
-        difference = np.abs(np.asarray(read, float) - np.asarray(wanted, float))
-        assert difference.mean() < 9, what  # GIF and palettes are dithered
+    check_converted(rows, good)
     for name, data in kept.items():
         assert rows[name][1] == data, name
         assert cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) is not None
