@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from src.common.errors import run_command
-from src.dataset import read_ground_truth
+from src.dataset import read_ground_truth, refuse_missing
 from src.index.folder import load_index
 from src.ranking.all_queries import OUTPUT_FOLDER, retrieve
 from src.ranking.settings import RetrievalSettings
@@ -45,6 +45,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help="votes of a query descriptor (%(default)s)",
     )
     parser.add_argument(
+        "--missing_images",
+        choices=("refuse", "ignore"),
+        default="refuse",
+        help="images of the ground truth that do not exist, more than a tenth (%(default)s)",
+    )
+    parser.add_argument(
         "--plain",
         action="store_true",
         help="rank as published: by inliers alone, of any map and of all matches",
@@ -56,6 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     settings = RetrievalSettings.plain() if args.plain else defaults
     settings = replace(settings, neighbours=args.num_neighbors)
     ground_truth = read_ground_truth(args.gt_path, load_index(args.index_path).names)
+    refuse_missing(ground_truth, args.gt_path, args.missing_images)
     retrieve(
         args.index_path,
         args.features_path,

@@ -24,6 +24,7 @@ class EvaluationSettings:
         distractors_path: folders of distractors, with commas between them.
         protocol: a name, or "auto".
         crop_queries: None for what the protocol says.
+        missing_images: "refuse" or "ignore" listed images that do not exist.
         work_path: where features, indexes and ranks are kept.
         map_output: the table.
         result_page: whether a page is made beside it.
@@ -38,6 +39,7 @@ class EvaluationSettings:
     distractors_path: str
     protocol: str
     crop_queries: bool | None
+    missing_images: str
     work_path: Path
     map_output: str
     result_page: bool
@@ -60,6 +62,7 @@ class EvaluationSettings:
             config.distractors_path,
             config.protocol,
             {"auto": None, "True": True, "False": False}[config.crop_queries],
+            config.missing_images,
             Path(config.work_path),
             config.map_output,
             config.result_page,
