@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from model_utils.bounds import check_fields
 from src.common.errors import UserError
 from src.describe.engines.lite_program import TIME_FILE
 from src.describe.recipe import DescribeSettings
@@ -32,6 +33,9 @@ class EvaluationSettings:
         describe: how photos are described.
         index: kind of index.
         retrieval: how images are ranked.
+
+    Raises:
+        UserError: a number is out of its bounds.
     """
 
     images_path: str
@@ -47,6 +51,9 @@ class EvaluationSettings:
     describe: DescribeSettings
     index: IndexSettings
     retrieval: RetrievalSettings
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     @classmethod
     def from_config(cls, config: Any) -> EvaluationSettings:
