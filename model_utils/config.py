@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from model_utils.bounds import DEFAULT_CONFIG, Bounds
+from model_utils.bounds import DEFAULT_CONFIG, YAML_LOADER, Bounds
 from src.common.errors import UserError
 
 
@@ -122,7 +122,7 @@ def _parse(path: Path) -> tuple[dict[str, Any], dict[str, str], dict[str, Any]]:
     if not path.is_file():
         raise UserError(f"configuration {path} does not exist")
     try:
-        documents = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
+        documents = list(yaml.load_all(path.read_text(encoding="utf-8"), YAML_LOADER))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"configuration {path} is not valid YAML: {error}") from error
     documents += [{}] * (3 - len(documents))
