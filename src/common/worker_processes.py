@@ -28,7 +28,8 @@ def in_processes(function: Callable[[T], R], tasks: Iterable[T], workers: int) -
     pool = ProcessPoolExecutor(
         workers,
         mp_context=multiprocessing.get_context("fork"),
-        initializer=_start_worker,
+        initializer=guard_worker,
+        initargs=(os.getpid(),),
     )
     pending: deque = deque()
     try:
@@ -49,21 +50,16 @@ def in_processes(function: Callable[[T], R], tasks: Iterable[T], workers: int) -
         pool.shutdown()
 
 
-def end_with_parent() -> None:
-    """End this process soon after the one that started it: nobody would fetch its results."""
-    parent = multiprocessing.parent_process()
-    if parent is None:
-        return
+def guard_worker(parent: int) -> None:
+    """Leave Ctrl-C to the parent, and end when it is gone: nobody would fetch the results.
+
+    Called once in each worker process, by the process id of its parent.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def watch() -> None:
-        # Not by the pipe that `parent` has: other processes may have inherited its far end.
-        while os.getppid() == parent.pid:
+        while os.getppid() == parent:
             time.sleep(1.0)
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-def _start_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent
-    end_with_parent()
