@@ -16,8 +16,6 @@ from src.downloads.records import only_process
 
 LOG = logging.getLogger(__name__)
 
-PHOTOS = (".jpg", ".jpeg", ".png")  # what the data sets hold
-
 
 @dataclasses.dataclass
 class Summary:
