@@ -26,7 +26,7 @@ DESCRIPTION = "index.json"
 _LOCK = "index.lock"
 _OURS = re.compile(
     r"(descriptors|locations)-\d+\.bin|images-\d+\.npz|trained-\d+\.faiss|lists-\d+-\d+\.bin"
-    r"|\.index\.\d+\.tmp\.json|" + re.escape(_LOCK)
+    r"|\.(index\.\d+\.tmp\.json|images-\d+\.\d+\.tmp\.npz)|" + re.escape(_LOCK)
 )
 # What a checksum looks at: reading gigabytes at every opening would take longer than the search.
 _SAMPLES = 16
