@@ -14,6 +14,7 @@ from typing import Any, Union
 import numpy as np
 
 from src.common.errors import naming_file
+from src.common.file_names import file_name_for
 
 PathLike = Union[str, os.PathLike]
 
@@ -23,12 +24,13 @@ def atomic_path(path: PathLike) -> Iterator[Path]:
     """Yield a temporary path beside `path` that takes its place when the block ends well.
 
     The temporary name keeps the suffix of `path` (libraries choose formats by it) and carries the
-    process id, so that two processes never write to one file. Folders on the way are made. On an
-    error the temporary file is removed and `path` stays as it was; a full disk's error names it.
+    process id, so that two processes never write to one file; it is no longer than a file's name
+    may be, however long `path` is. Folders on the way are made. On an error the temporary file is
+    removed and `path` stays as it was; a full disk's error names it.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    temporary = path.with_name(f".{file_name_for(path.stem)}.{os.getpid()}.tmp{path.suffix}")
     try:
         with naming_file(path):
             yield temporary
