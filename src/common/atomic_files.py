@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import csv
 import errno
-import hashlib
 import io
 import json
 import os
@@ -22,11 +21,11 @@ from typing import Any, Union
 import numpy as np
 
 from src.common.errors import naming_file
+from src.common.file_names import file_name_for
 
 PathLike = Union[str, os.PathLike]
 
 
-_LONGEST_NAME = 255  # bytes that a file name may have
 # What file systems without such a thing say to a flush of a file or folder.
 _NO_FLUSH = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF)
 
@@ -36,8 +35,9 @@ def atomic_path(path: PathLike, durable: bool = True) -> Iterator[Path]:
     """Yield a temporary path beside `path` that takes its place when the block ends well.
 
     The temporary name keeps the suffix of `path` (libraries choose formats by it) and carries the
-    process id, so that two processes never write to one file. Folders on the way are made. On an
-    error the temporary file is removed and `path` stays as it was; a full disk's error names it.
+    process id, so that two processes never write to one file; it is no longer than a file's name
+    may be, however long `path` is. Folders on the way are made. On an error the temporary file is
+    removed and `path` stays as it was; a full disk's error names it.
 
     Args:
         path: the file.
@@ -46,7 +46,7 @@ def atomic_path(path: PathLike, durable: bool = True) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _temporary(path)
+    temporary = path.with_name(f".{file_name_for(path.stem)}.{os.getpid()}.tmp{path.suffix}")
     try:
         with naming_file(path):
             yield temporary
@@ -88,15 +88,6 @@ def _flush(path: Path) -> None:
             raise
     finally:
         os.close(opened)
-
-
-def _temporary(path: Path) -> Path:
-    """Return a name beside a file that fits wherever the file's own name does."""
-    ending = f".{os.getpid()}.tmp{path.suffix}"
-    name = f".{path.stem}{ending}"
-    if len(os.fsencode(name)) > _LONGEST_NAME:
-        name = f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]}{ending}"
-    return path.with_name(name)
 
 
 def write_text(path: PathLike, text: str) -> None:
