@@ -32,6 +32,10 @@ class NoLocksError(UserError):
     """The disk does not keep processes apart."""
 
 
+class HeldError(UserError):
+    """Somebody else has what was claimed."""
+
+
 class Lock:
     """A file that one `Lock` at a time holds, here or in another process.
 
@@ -105,11 +109,12 @@ def claim(path: Path, refusal: str, no_locks: str | None = ELSEWHERE) -> Iterato
         no_locks: as in `wait_for`.
 
     Raises:
-        UserError: `refusal`; or the file cannot be written, or the disk has no locks.
+        HeldError: `refusal`.
+        UserError: the file cannot be written, or the disk has no locks.
     """
     lock = Lock(path)
     if not _taken(lock, no_locks, _MOMENT):
-        raise UserError(refusal)
+        raise HeldError(refusal)
     try:
         yield
     finally:

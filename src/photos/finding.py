@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 from src.common.atomic_files import PathLike
 from src.common.errors import UserError
@@ -88,7 +89,7 @@ def walk(tops: Iterable[PathLike]) -> Iterator[tuple[str, list[str], list[str]]]
     """
     seen: set[tuple[int, int]] = set()
     for top in tops:
-        for folder, children, names in os.walk(top, followlinks=True):
+        for folder, children, names in os.walk(top, onerror=_unreadable, followlinks=True):
             status = os.stat(folder)
             if (status.st_dev, status.st_ino) in seen:  # a link that leads back to where it lies
                 children.clear()
@@ -96,6 +97,14 @@ def walk(tops: Iterable[PathLike]) -> Iterator[tuple[str, list[str], list[str]]]
             seen.add((status.st_dev, status.st_ino))
             children.sort()
             yield folder, children, names
+
+
+def _unreadable(error: OSError) -> NoReturn:
+    """End a walk at a folder that cannot be read: what it holds is not gone."""
+    raise UserError(
+        f"cannot read the folder {error.filename} ({error.strerror}); make it readable, or move it "
+        "out of the folder of photos"
+    ) from None
 
 
 def _no_image(folder: PathLike) -> UserError:
