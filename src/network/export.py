@@ -17,7 +17,7 @@ from model_utils.device import set_up_device
 from src.common.errors import UserError, naming_file
 from src.delf_config import DelfConfig
 from src.network.feature_weights import has_attention, read_feature_weights
-from src.network.mindir import read_proto
+from src.network.mindir import read_proto, sign
 from src.network.mindir_version1 import OLD_VERSION, to_version1
 from src.network.weights import Weights, load_weights
 
@@ -164,11 +164,19 @@ def _exported(
         ms.export(network, inputs, file_name=str(temporary), file_format="MINDIR")
         # MindSpore makes files that their owner can only read.
         written.chmod(0o644)
+        _sign(written)
         if version == OLD_VERSION:
             _rewrite(written, dims)
         yield written
     finally:
         written.unlink(missing_ok=True)
+
+
+def _sign(path: Path) -> None:
+    model = read_proto(path)
+    sign(model)
+    with naming_file(path):
+        path.write_bytes(model.SerializeToString())
 
 
 def _rewrite(path: Path, dims: list[int | None]) -> None:

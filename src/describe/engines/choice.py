@@ -13,7 +13,7 @@ from src.describe.engines.lite_program import LiteProgram, build_program
 from src.describe.engines.mindspore_graph import STATIC_BATCH, MindSporeEngine
 from src.network.export import NATIVE_VERSION, ExportSettings, export_weights
 from src.network.feature_weights import has_attention, read_feature_weights
-from src.network.mindir import read_mindir
+from src.network.mindir import is_whole, read_mindir
 from src.network.mindir_version1 import OLD_VERSION
 from src.network.weights import fingerprint
 
@@ -131,7 +131,7 @@ def _lite(settings: EngineSettings, known: KnownWeights) -> Engine:
     side = 0 if on_cpu else settings.max_level_side
     shape = (1, 3, 0, 0) if on_cpu else (STATIC_BATCH, 3, side, side)
     path = settings.models_path / f"{known.fingerprint}-{'x'.join(map(str, shape))}.mindir"
-    if not path.exists():
+    if not is_whole(path):
         weights = read_feature_weights(settings.checkpoint)
         version = OLD_VERSION if on_cpu else NATIVE_VERSION
         export = ExportSettings(shape, "CPU", version=version)
