@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Union
+from typing import Any
 
 import numpy as np
 
@@ -138,4 +138,4 @@ class Rows:
 
 
 #: What rows are read from: a memory map, or `Rows` after an update.
-RowArray = Union[np.ndarray, Rows]
+RowArray = np.ndarray | Rows

@@ -9,7 +9,6 @@ import sqlite3
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Union
 
 import pandas as pd
 
@@ -18,7 +17,7 @@ from src.common.errors import UserError, one_line
 
 RELABELING = "relabeling.csv"
 SPLITS = ("train", "validation")
-Shards = Union[PathLike, Sequence[PathLike]]
+Shards = PathLike | Sequence[PathLike]
 
 _NAME = re.compile(r"(?P<split>.*?)(?P<kind>\.mindrecord)(?P<number>\d*)")
 
