@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from src.common.atomic_files import PathLike
 from src.common.errors import UserError
-from src.network.weights import fingerprint
+from src.network.weights import Weights, fingerprint
 
 if TYPE_CHECKING:
     from mindspore.train.mind_ir_pb2 import ModelProto
@@ -24,11 +24,13 @@ class MindIr:
         version: of the format.
         input_shape: [N, 3, H, W]; -1 for any.
         fingerprint: of its weights, the same as that of the checkpoint it was exported from.
+        weights: by the names of the checkpoint.
     """
 
     version: int
     input_shape: tuple[int, ...]
     fingerprint: str
+    weights: Weights = field(repr=False, compare=False)
 
 
 def read_proto(path: PathLike) -> ModelProto:
@@ -72,4 +74,4 @@ def read_mindir(path: PathLike) -> MindIr:
         name: np.frombuffer(tensor.raw_data, np.float32).reshape(tuple(tensor.dims))
         for name, tensor in zip(names, model.graph.parameter)
     }
-    return MindIr(model.mind_ir_version, shapes[0], fingerprint(weights))
+    return MindIr(model.mind_ir_version, shapes[0], fingerprint(weights), weights)
