@@ -122,7 +122,7 @@ def test_a_build_killed_while_it_writes_the_table_is_done_again(folder):
     )
     killed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    assert list(index.glob(".images-*.tmp.npz")) and not (index / "index.json").exists()
+    assert list(index.glob("images-*.npz")) and not (index / "index.json").exists()
     build_index(features, index)
     build_index(features, folder / "fresh")
     assert contents(index) == contents(folder / "fresh")
