@@ -31,7 +31,7 @@ DESCRIPTION = "index.json"
 _LOCK = "index.lock"
 _OURS = re.compile(
     r"(descriptors|locations)-\d+\.bin|images-\d+\.npz|trained-\d+\.faiss|lists-\d+-\d+\.bin"
-    r"|\.index\.\d+\.tmp\.json|" + re.escape(_LOCK)
+    r"|\.(index\.\d+\.tmp\.json|images-\d+\.\d+\.tmp\.npz)|" + re.escape(_LOCK)
 )
 _SAMPLES = 16
 _SAMPLE_BYTES = 4096
