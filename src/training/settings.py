@@ -23,6 +23,7 @@ _LEAST = {
     "save_ckpt_step": 1,
     "log_step": 1,
     "validate_step": 0,
+    "validate_photos": 0,
     "num_parallel_workers": 0,
     "loss_scale": 1,
 }
@@ -92,6 +93,7 @@ class OutputSettings:
     keep_checkpoint_max: int
     log_step: int
     validate_step: int
+    validate_photos: int
     need_summary: bool
     save_summary: str
     need_profile: bool
