@@ -16,14 +16,14 @@ import os
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Union
+from typing import Any
 
 import numpy as np
 
 from src.common.errors import naming_file
 from src.common.file_names import file_name_for
 
-PathLike = Union[str, os.PathLike]
+PathLike = str | os.PathLike
 
 
 # What file systems without such a thing say to a flush of a file or folder.

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Callable
 
 from src.common.locks import claim
-
-LOG = logging.getLogger(__name__)
 
 
 class CheckpointFolder:
