@@ -7,7 +7,7 @@ import os
 import shutil
 from pathlib import Path
 
-from src.common.errors import UserError
+from src.common.errors import UserError, first_clause
 from src.describe.pca import Pca, read_pca, write_pca
 
 LOG = logging.getLogger(__name__)
@@ -32,12 +32,14 @@ def read_kept_pca(folder: Path) -> Pca | None:
             read[place] = read_pca(place)
         except UserError as error:
             if os.path.exists(place):
-                LOG.warning("the PCA in %s is damaged and is made again: %s", place, error)
+                LOG.warning("%s; it is made again", first_clause(error))
     if not read:
         return None
     pca = next(iter(read.values()))
     for place in (folder, _copy(folder)):
         if place not in read or read[place].fingerprint != pca.fingerprint:
+            if place == folder:
+                LOG.info("%s is taken from its copy", folder)
             _write_whole(place, pca)
     return pca
 
@@ -50,6 +52,8 @@ def _write_whole(folder: Path, pca: Pca) -> None:
     """Write a PCA so that the folder is one at any moment, or none."""
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     write_pca(temporary, pca)
-    if os.path.exists(folder):
+    if folder.is_dir():
         shutil.rmtree(folder)
+    else:
+        folder.unlink(missing_ok=True)
     os.replace(temporary, folder)

@@ -35,6 +35,8 @@ class FakeNetwork:
     def __call__(self, images):
         self.calls.append(images.shape)
         self._meet_trouble()
+        if self.trouble == "not a number" and images.mean() > 0.5:  # of bright photos
+            images = np.full_like(images, np.nan)
         if self.static_shape is None:
             features = self._features(images[0])
         else:
