@@ -87,6 +87,26 @@ class FakeEngine(InProcessEngine):
         return FakeNetwork(device_id, **self.options)
 
 
+class ActingEngine(FakeEngine):
+    """Does something when the network is called for the n-th time in a process."""
+
+    def __init__(self, at, action, **options):
+        super().__init__(**options)
+        self.at = at
+        self.action = action
+
+    def open(self, device_id):
+        network = super().open(device_id)
+
+        def call(images):
+            if len(network.calls) == self.at:
+                self.action()
+            return network(images)
+
+        call.static_shape = None
+        return call
+
+
 def extract_image(network, image, config, pca=None):
     """The features of pixels by a network."""
     return select_features(network_outputs(network, image, config), *image.shape[:2], config, pca)
