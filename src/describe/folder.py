@@ -212,8 +212,8 @@ def _tell(stock: Stock, images_path: Path, feature_folder: Path) -> None:
     """Say what was found."""
     if stock.damaged:
         LOG.warning(
-            "%d feature files of %s are missing or damaged and are made again (the first: %s)",
-            *(len(stock.damaged), feature_folder, stock.damaged[0]),
+            "%s: %d feature files missing, damaged or replaced (the first: %s); made again",
+            *(feature_folder, len(stock.damaged), stock.damaged[0]),
         )
     if stock.failed:
         LOG.warning(

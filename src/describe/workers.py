@@ -152,7 +152,7 @@ def keep_features(
     They are on the disk for certain only when the record has been written.
     """
     path = feature_path(feature_folder, name)
-    write_features(path, features, origin, durable=False)
+    write_features(path, features, origin, False)
     size, changed = (state.size, state.changed) if state else (-1, -1)
     return Noted(size, changed, origin.photo, features_checksum(path))
 

@@ -38,8 +38,6 @@ SKIPPED_FOLDERS = frozenset(
 )
 # Suffixes and folders that are named in the line about what was left out.
 _TOLD = 8
-# Of 255 bytes a file name may have, what is left beside the ending of a temporary feature file.
-_LONGEST_NAME = 230
 
 
 def list_images(folder: PathLike) -> list[tuple[str, str]]:
@@ -85,10 +83,10 @@ def list_photos(folder: PathLike) -> list[tuple[str, str]]:
     """
     found = []
     for path in _image_files(Path(folder)):
-        if _is_one_line_of_text(path) and len(Path(path).name.encode()) <= _LONGEST_NAME:
+        if _is_one_line_of_text(path):
             found.append(path)
         else:
-            LOG.warning("skipped: the name of %r is too long or no text; rename it", path)
+            LOG.warning("skipped: the name of %r is no text of one line; rename it", path)
     if not found:
         raise _no_image(folder)
     return [(path, path) for path in sorted(found)]
@@ -144,7 +142,11 @@ def is_photo(name: str) -> bool:
 
 def _image_files(folder: Path) -> Iterator[str]:
     """Yield the image files below a folder, relative to it, each folder once."""
-    if not folder.is_dir():
+    try:
+        is_folder = folder.is_dir()
+    except OSError as error:  # whoever may not look is told so
+        _unreadable(error)
+    if not is_folder:
         what = "is a file" if folder.exists() else "does not exist"
         raise UserError(f"image folder {folder} {what}; give a folder of photos")
     left_out = LeftOut()
