@@ -21,6 +21,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from model_utils.bounds import number
 from model_utils.config import load_config
 from model_utils.environment import PROJECT_ROOT
 from model_utils.host_lock import exclusive, make_folder
@@ -104,15 +105,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("photos", help="folder of photos")
     parser.add_argument("queries", nargs="*", help="photos to look for; none: describe the folder")
-    parser.add_argument("--top", type=int, default=10, help="results to show (%(default)s)")
+    top = number(int, "top", min=1)
+    parser.add_argument("--top", type=top, default=10, help="results to show (%(default)s)")
     parser.add_argument(
         "--forget",
         action="store_true",
         help="drop the features of photos that are gone; they are kept in case they come back",
     )
     given, others = parser.parse_known_intermixed_args(arguments)
-    if given.top < 1:
-        parser.error("--top must be at least 1")
     config = load_config(others, description=parser.description, config_path=str(SETTINGS))
     settings = SearchSettings.from_config(config)
     found = search(settings, given.photos, given.queries, given.top, given.forget)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from src.common.errors import UserError
@@ -19,6 +20,8 @@ from src.training.state import (
     read_record,
     without_state,
 )
+
+LOG = logging.getLogger(__name__)
 
 
 class CheckpointFolder:

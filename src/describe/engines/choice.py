@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from model_utils.bounds import check_fields
 from model_utils.device import find_device_target
 from src.common.errors import UserError
 from src.describe.engines.interface import Engine
@@ -41,6 +42,9 @@ class EngineSettings:
         lite_precision: Ascend's precision mode; "" for the runtime's default.
         lite_threads: of the C++ program on CPU; 0 for all cores.
         time_file: where the C++ program writes the mean time a photo took; "" for nowhere.
+
+    Raises:
+        UserError: a number is out of its bounds.
     """
 
     name: str = "mindspore"
@@ -53,6 +57,9 @@ class EngineSettings:
     lite_precision: str = ""
     lite_threads: int = 0
     time_file: str = ""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     @classmethod
     def from_config(cls, config: Any, time_file: str = "") -> EngineSettings:
