@@ -17,7 +17,7 @@ from model_utils.environment import PROJECT_ROOT
 from src.common.errors import UserError
 from src.describe.engines import choice
 from src.feature_io import read_features, read_manifest
-from src.photo_search.__main__ import SETTINGS, main, report, search
+from src.photo_search.__main__ import SETTINGS, main, report, search, sort_arguments
 from src.photo_search.collection import STAMPS_NAME
 from src.photo_search.settings import SearchSettings
 from src.photo_search.weights import WEIGHTS_NAME
@@ -378,3 +378,20 @@ def test_the_script_with_the_real_network(tmp_path, attention_checkpoint):
     mistake = run("my photos", "my photos/9.jpg")
     assert mistake.returncode == 2
     assert mistake.stderr.startswith("error: ")
+
+
+@pytest.mark.parametrize(
+    ("typed", "own", "settings"),
+    [
+        (["p", "--work_path=../my work/w", "q 1.jpg"], ["--", "p", "q 1.jpg"], [1]),
+        (["--top", "3", "p", "--seed=1", "q"], ["--top", "3", "--", "p", "q"], [3]),
+        (
+            ["--top=3", "--a=-b c", "--", "-p", "--q=1.jpg"],
+            ["--top=3", "--", "-p", "--q=1.jpg"],
+            [1],
+        ),
+        (["p", "-q.jpg", "--help"], ["-q.jpg", "--help", "--", "p"], []),
+    ],
+)
+def test_settings_and_photos_stand_in_any_order(typed, own, settings):
+    assert sort_arguments(typed) == (own, [typed[place] for place in settings])
