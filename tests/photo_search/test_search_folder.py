@@ -14,7 +14,7 @@ from model_utils.environment import PROJECT_ROOT
 from src.common.errors import UserError
 from src.describe.record import RECORD_NAME
 from src.feature_io import read_features, read_manifest
-from src.photo_search.__main__ import main, report, search
+from src.photo_search.__main__ import main, report, search, sort_arguments
 from src.photos.finding import list_photos
 from tests.helpers.browser import CHROMIUM, open_page
 from tests.helpers.search import (
@@ -274,3 +274,20 @@ def test_the_script_with_the_real_network(tmp_path, attention_checkpoint):
     mistake = run("my photos", "my photos/9.jpg")
     assert mistake.returncode == 2
     assert mistake.stderr.startswith("error: ")
+
+
+@pytest.mark.parametrize(
+    ("typed", "own", "settings"),
+    [
+        (["p", "--work_path=../my work/w", "q 1.jpg"], ["--", "p", "q 1.jpg"], [1]),
+        (["--top", "3", "p", "--seed=1", "q"], ["--top", "3", "--", "p", "q"], [3]),
+        (
+            ["--top=3", "--a=-b c", "--", "-p", "--q=1.jpg"],
+            ["--top=3", "--", "-p", "--q=1.jpg"],
+            [1],
+        ),
+        (["p", "-q.jpg", "--help"], ["-q.jpg", "--help", "--", "p"], []),
+    ],
+)
+def test_settings_and_photos_stand_in_any_order(typed, own, settings):
+    assert sort_arguments(typed) == (own, [typed[place] for place in settings])

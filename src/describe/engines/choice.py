@@ -180,7 +180,7 @@ def _readable(
     """Return a model that the program's runtime reads, with its input: this one or a copy.
 
     On a CPU the copy takes photos of any size whatever this one takes: levels padded to 2048×2048
-    need 7.3 GB there, and 29 s a photo of 1024×768 instead of 8. Elsewhere it takes the same.
+    need 7.3 GB there, and 29 s a photo of 1024×768 instead of 7. Elsewhere it takes the same.
     """
     build_program()
     if newest_readable(model.version, PROGRAM) >= model.version:
