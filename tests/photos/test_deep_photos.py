@@ -1,7 +1,6 @@
 """Photos of more than 8 bits a sample, and of kinds that Pillow misreads.
 
-The truth is a picture of 8 bits; each file holds it in other numbers. The TIFFs are written tag by
-tag (`helpers.tiff`), so that what is read depends on the tags alone.
+The truth has 8 bits; each file holds it in other numbers. TIFFs are written tag by tag.
 """
 
 from __future__ import annotations
