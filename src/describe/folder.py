@@ -8,6 +8,7 @@ all that it lists is there.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import logging
@@ -41,6 +42,8 @@ from src.feature_io import (
 from src.postprocess import blamed_weights
 
 LOG = logging.getLogger(__name__)
+
+_READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 @dataclass(frozen=True)
@@ -214,9 +217,11 @@ def _tell(stock: Stock, images_path: Path, feature_folder: Path) -> None:
     """Say what was found."""
     if stock.damaged:
         LOG.warning(
-            "%s: %d feature files missing, damaged or replaced (the first: %s); made again",
+            "feature files missing, damaged or replaced in %s, made again: %d (the first: %s)",
             *(feature_folder, len(stock.damaged), stock.damaged[0]),
         )
+    if not stock.pending:
+        LOG.info("all %d photos of %s have been described before", len(stock.kept), images_path)
     if stock.failed:
         LOG.warning(
             "%d photos of %s could not be described before and are as they were (the first: %s)",
@@ -259,7 +264,11 @@ def _complete(
     if stock.pending:
         _check_presence(feature_folder, {**stock.kept, **progress.done})
     if stock.pending or stock.doubted:
-        write_record(feature_folder, noted, stock.record.photos)
+        try:
+            write_record(feature_folder, noted, stock.record.photos)
+        except OSError as error:
+            if stock.pending or error.errno not in _READ_ONLY:
+                raise  # else what is in doubt is looked at every time
     manifest = Manifest(tuple((task.name, task.file) for task in tasks), settings, failed)
     if not _is_written(feature_folder, manifest):
         write_manifest(feature_folder, manifest)

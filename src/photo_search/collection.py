@@ -85,8 +85,6 @@ class Collection:
         if not is_whole and self._pending():
             self._make_pca()
         summary = self._describe()
-        if not summary.extracted:
-            LOG.info("all %d photos have been described before", summary.skipped)
         if summary.absent:
             LOG.info(
                 "%d photos that were described are not there (%s…); should they come back, their "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -147,6 +148,21 @@ def test_the_older_record_of_a_search_is_read(photos, out):
     (out / RECORD_NAME).write_text(json.dumps(noted))
     os.utime(out / "photo_4.npz", (1e8, 1e8))  # it was the photos' stamps that counted
     assert counts(extract(photos, out)) == (1, 6)
+
+
+def test_features_on_a_disk_that_can_only_be_read(photos, out, monkeypatch):
+    as_older_ones(out)
+    before = digests(out)
+
+    def refuse(*_):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(os, "replace", refuse)
+    assert counts(extract(photos, out)) == (0, 7)
+    assert digests(out) == before
+    (out / "photo_3.npz").unlink()
+    with pytest.raises(OSError, match="Read-only"):
+        extract(photos, out)
 
 
 # --- damage
