@@ -27,7 +27,7 @@ from src.delf_config import DelfConfig
 from src.describe.claim import UNFINISHED_NAME, check_claim, is_claimed
 from src.describe.engines.interface import Engine
 from src.describe.pca import Pca
-from src.describe.record import Noted, write_record
+from src.describe.record import RECORD_NAME, Noted, write_record
 from src.describe.stock import Stock, take_stock
 from src.describe.tasks import PhotoTask, list_tasks
 from src.describe.workers import Job, run_jobs
@@ -37,6 +37,7 @@ from src.feature_io import (
     feature_path,
     features_checksum,
     read_manifest,
+    settings_digest,
     write_manifest,
 )
 from src.postprocess import blamed_weights
@@ -287,6 +288,8 @@ def _check_presence(feature_folder: Path, noted: dict[str, Noted]) -> None:
         if not is_there:
             gone.append(name)
     if gone:
+        # Should the record be wrong, the next run asks the files themselves.
+        (feature_folder / RECORD_NAME).unlink(missing_ok=True)
         raise UserError(
             f"{len(gone)} of {len(noted)} feature files have gone from {feature_folder} while "
             f"photos were described (the first: {gone[0]}): was it moved or cleaned up? Run the "
@@ -299,8 +302,8 @@ def _is_written(feature_folder: Path, manifest: Manifest) -> bool:
         there = read_manifest(feature_folder)
     except UserError:
         return False
-    # As JSON knows it: no tuples.
-    return (there.images, there.failed) == (manifest.images, manifest.failed)
+    same_settings = settings_digest(there.settings) == settings_digest(manifest.settings)
+    return same_settings and (there.images, there.failed) == (manifest.images, manifest.failed)
 
 
 def _share(whole: Job, devices: Sequence[int]) -> list[Job]:

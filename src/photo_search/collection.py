@@ -171,6 +171,8 @@ class Collection:
         """Remove what killed searches have left half written; only one at a time is here."""
         for path in self.features.rglob(".*.tmp.*"):
             path.unlink()
+        for folder in self.folder.glob(".pca*.tmp"):
+            shutil.rmtree(folder)
 
     def _update_index(self) -> None:
         """Bring the index up to date: the cost is that of what has changed."""
