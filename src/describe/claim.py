@@ -48,11 +48,10 @@ def check_claim(
     what = f"feature folder {feature_folder}"
     wanted = settings_digest(settings)
     for path, found in _claims(feature_folder):
-        is_other = found is not None and settings_digest(found) != wanted
-        # What says other settings than the files it is about has been damaged as well.
-        if found is not None and not (
-            is_other and is_cache and _a_file_says(feature_folder, wanted)
-        ):
+        is_right = found is not None and settings_digest(found) == wanted
+        # In a cache, what says other settings than the files it is about has been damaged as well.
+        is_wrong = not is_right and is_cache and _a_file_says(feature_folder, wanted)
+        if found is not None and not is_wrong:
             check_settings(found, settings, what)
             return True
         LOG.warning("%s is damaged and is made again", path)
