@@ -85,8 +85,6 @@ class Collection:
         if not is_whole and self._pending():
             self._make_pca()
         summary = self._describe()
-        if not summary.extracted:
-            LOG.info("all %d photos have been described before", summary.skipped)
         if summary.absent:
             LOG.info(
                 "%d photos that were described are not there (%s…); should they come back, their "
@@ -173,6 +171,8 @@ class Collection:
         """Remove what killed searches have left half written; only one at a time is here."""
         for path in self.features.rglob(".*.tmp.*"):
             path.unlink()
+        for folder in self.folder.glob(".pca*.tmp"):
+            shutil.rmtree(folder)
 
     def _update_index(self) -> None:
         """Bring the index up to date: the cost is that of what has changed."""
