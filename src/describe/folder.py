@@ -44,6 +44,8 @@ from src.postprocess import blamed_weights
 
 LOG = logging.getLogger(__name__)
 
+# Photos without one finite output before that, and none with one, after which a line says so.
+_SUSPICIOUS = 16
 _READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
@@ -112,6 +114,8 @@ class _Progress:
             LOG.warning("skipped: %s", reason)
             self.failed[name] = reason
             self.not_finite += not finite
+            if not finite and not self.done and self.not_finite == _SUSPICIOUS:
+                LOG.warning("%s", blamed_weights(_SUSPICIOUS, "in use"))  # or all of them are bad
             if noted is not None:
                 self.failures[name] = noted
         else:
