@@ -6,7 +6,6 @@ import functools
 import json
 import multiprocessing
 import os
-import threading
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -23,6 +22,7 @@ from sample_world.scenes.photo import take_photo, take_view
 from sample_world.street.props import Props, build_props
 from src.common.atomic_files import write_json
 from src.common.errors import UserError
+from src.common.worker_processes import guard_worker
 
 
 def finished(output: Path, group: Group) -> list[dict] | None:
@@ -67,7 +67,7 @@ def run_groups(output: Path, options: WorldOptions, groups: list[Group], workers
         # The largest first, so that no process is left alone with a long one at the end.
         ordered = sorted(groups, key=lambda group: -len(group.shots))
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(workers, context, _set_up_worker) as pool:
+        with ProcessPoolExecutor(workers, context, _set_up_worker, (os.getpid(),)) as pool:
             jobs = {pool.submit(run_group, str(output), options, g): g for g in ordered}
             try:
                 for job in as_completed(jobs):
@@ -82,17 +82,10 @@ def run_groups(output: Path, options: WorldOptions, groups: list[Group], workers
                 raise
 
 
-def _set_up_worker() -> None:
+def _set_up_worker(parent: int) -> None:
     """Use one thread of OpenCV in each process, and end when the run itself has been killed."""
     cv2.setNumThreads(1)
-
-    def watch() -> None:
-        parent = multiprocessing.parent_process()
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+    guard_worker(parent)
 
 
 @functools.lru_cache(maxsize=1)

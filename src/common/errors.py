@@ -6,9 +6,9 @@ import contextlib
 import errno
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Callable, NoReturn
+from typing import NoReturn
 
 from src.common.signals import interruptible
 
@@ -31,6 +31,11 @@ def set_up_logging() -> None:
 def one_line(error: BaseException) -> str:
     """Return the message of an error on a single line, or its type where it has none."""
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def first_clause(error: UserError) -> str:
+    """Return what has happened, without what a person is to do about it."""
+    return one_line(error).split("; ")[0]
 
 
 def first_line(error: BaseException) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from src.common.file_names import file_name_for
 from src.describe.pca_choice import find_pca
 from src.describe.recipe import choose_describer
 from src.describe.tasks import chosen_tasks
@@ -28,7 +29,7 @@ def match_two_photos(settings: MatchTaskSettings) -> PairMatch:
         if pca is None:
             describer = describer.without_pca()
         key = describer.folder_name(settings.images_path)
-        folder = settings.work_path / f"{key}-{'-'.join(pair)}" / "features"
+        folder = settings.work_path / file_name_for(f"{key}-{'-'.join(pair)}", 143) / "features"
         tasks = chosen_tasks(settings.images_path, {name: name for name in pair})
         describer.extract(settings.images_path, folder, pca, tasks, max_bad_fraction=0.0)
     with stage_log("match_images.log"):

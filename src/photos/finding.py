@@ -12,6 +12,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 from src.common.atomic_files import PathLike
 from src.common.errors import UserError
@@ -38,8 +39,6 @@ SKIPPED_FOLDERS = frozenset(
 # Suffixes and folders that are named in the line about what was left out.
 _TOLD = 8
 _LONGEST_SUFFIX = 12
-# Of 255 bytes a file name may have, what is left beside the ending of a temporary feature file.
-_LONGEST_NAME = 230
 
 
 def list_images(folder: PathLike) -> list[tuple[str, str]]:
@@ -85,10 +84,10 @@ def list_photos(folder: PathLike) -> list[tuple[str, str]]:
     """
     found = []
     for path in _image_files(Path(folder)):
-        if _is_one_line_of_text(path) and len(Path(path).name.encode()) <= _LONGEST_NAME:
+        if _is_one_line_of_text(path):
             found.append(path)
         else:
-            LOG.warning("skipped: the name of %r is too long or no text; rename it", path)
+            LOG.warning("skipped: the name of %r is no text of one line; rename it", path)
     if not found:
         raise _no_image(folder)
     return [(path, path) for path in sorted(found)]
@@ -154,7 +153,11 @@ def is_skipped(name: str) -> bool:
 
 def _image_files(folder: Path) -> Iterator[str]:
     """Yield the image files below a folder, relative to it, each folder once."""
-    if not folder.is_dir():
+    try:
+        is_folder = folder.is_dir()
+    except OSError as error:  # whoever may not look is told so
+        _unreadable(error)
+    if not is_folder:
         what = "is a file" if folder.exists() else "does not exist"
         raise UserError(f"image folder {folder} {what}; give a folder of photos")
     left_out = LeftOut()
@@ -179,7 +182,7 @@ def walk(
     """
     seen: set[tuple[int, int]] = set()
     for top in tops:
-        for folder, children, names in os.walk(top, followlinks=True):
+        for folder, children, names in os.walk(top, onerror=_unreadable, followlinks=True):
             status = os.stat(folder)
             if (status.st_dev, status.st_ino) in seen:  # a link that leads back to where it lies
                 children.clear()
@@ -189,6 +192,14 @@ def walk(
                 left_out.note_folder(name)
             children[:] = sorted(name for name in children if not is_skipped(name))
             yield folder, children, names
+
+
+def _unreadable(error: OSError) -> NoReturn:
+    """End a walk at a folder that cannot be read: what it holds is not gone."""
+    raise UserError(
+        f"cannot read the folder {error.filename} ({error.strerror}); make it readable, or move it "
+        "out of the folder of photos"
+    ) from None
 
 
 def _no_image(folder: PathLike) -> UserError:

@@ -78,6 +78,7 @@ class OutputSettings:
     keep_checkpoint_max: int
     log_step: int
     validate_step: int
+    validate_photos: int
     need_summary: bool
     save_summary: str
     need_profile: bool
