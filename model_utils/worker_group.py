@@ -51,6 +51,33 @@ def launched_device(device_id: int, environment: Mapping[str, str] = os.environ)
     return environment_number(environment, "DEVICE_ID", device_id)
 
 
+def wait_seconds(environment: Mapping[str, str]) -> int:
+    """Return how long the workers wait for each other: DELF_WAIT_SECONDS."""
+    return environment_number(environment, "DELF_WAIT_SECONDS", 600, 1, 1 << 16)
+
+
+def waiting_times(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment by which MindSpore's workers wait long enough for each other.
+
+    By default it is half a minute, in which a worker of a busy machine need not come: the first
+    one may still be reading weights, another one photos, or none of them gets a processor. With
+    DELF_WAIT_SECONDS (600) it is as long as that. What the environment sets itself stays.
+
+    Raises `UserError` where DELF_WAIT_SECONDS is no number of seconds.
+    """
+    seconds = wait_seconds(environment)
+    times = {
+        # in a collective operation on CPU
+        "MS_CPU_COMM_OP_TIMEOUT": seconds,
+        # for a sign of life, and for an answer of the process that brings the workers together
+        "MS_NODE_TIMEOUT": seconds,
+        "MS_RECEIVE_MSG_TIMEOUT": seconds,
+        # for the first meeting on Ascend, whose collective operations wait for half an hour
+        "HCCL_CONNECT_TIMEOUT": min(max(seconds, 120), 7200),
+    }
+    return {name: str(value) for name, value in times.items() if not environment.get(name)}
+
+
 def join_group() -> WorkerGroup:
     """Join the other processes of the job; alone where there are none. The device must be set.
 
@@ -59,6 +86,7 @@ def join_group() -> WorkerGroup:
     """
     if not expects_others():
         return WorkerGroup()
+    os.environ.update(waiting_times(os.environ))
     import mindspore.communication as communication
 
     try:

@@ -12,6 +12,7 @@ from model_utils.worker_group import (
     is_scheduler,
     join_group,
     noticing_lost_workers,
+    waiting_times,
 )
 from src.common.errors import UserError
 
@@ -32,6 +33,17 @@ from src.common.errors import UserError
 def test_the_environment_says_whether_there_are_others(environment, others, scheduler):
     assert expects_others(environment) is others
     assert is_scheduler(environment) is scheduler
+
+
+def test_workers_wait_for_minutes_unless_told_otherwise():
+    cpu = ("MS_CPU_COMM_OP_TIMEOUT", "MS_NODE_TIMEOUT", "MS_RECEIVE_MSG_TIMEOUT")
+    wanted = {name: "600" for name in (*cpu, "HCCL_CONNECT_TIMEOUT")}
+    assert waiting_times({}) == wanted
+    told = waiting_times({"DELF_WAIT_SECONDS": "9", "MS_NODE_TIMEOUT": "77"})
+    assert told == {cpu[0]: "9", cpu[2]: "9", "HCCL_CONNECT_TIMEOUT": "120"}
+    for text in ("0", "-3", "nan", "1.5"):
+        with pytest.raises(UserError, match="DELF_WAIT_SECONDS"):
+            waiting_times({"DELF_WAIT_SECONDS": text})
 
 
 def test_a_process_nobody_launched_is_alone(monkeypatch):
