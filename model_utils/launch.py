@@ -81,9 +81,8 @@ def _run_once(job: Job, log_folder: Path, asked: CountedSignals, restart: int) -
     for rank in job.ranks:
         job.folder(rank).mkdir(parents=True, exist_ok=True)
         _link(job.log(rank), log_folder / f"worker_{rank}.log")
-    # The workers share the cores of this host among their input pipelines. msrun calls `python`.
+    # msrun calls `python`.
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    environment = {**os.environ, "PATH": path, "DELF_LOCAL_WORKERS": str(job.local_workers)}
     LOG.info(
         "%s: workers %d to %d of %d on this host, meeting at %s:%d; logs: %s",
         *(job.stage, first, job.ranks[-1], job.workers, job.master_addr, job.master_port + restart),
@@ -98,7 +97,7 @@ def _run_once(job: Job, log_folder: Path, asked: CountedSignals, restart: int) -
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
-            env=environment,
+            env={**os.environ, "PATH": path},
         )
     started = _Started(process)
     with open(job.log(first), "rb") as followed:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
+import platform
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 
@@ -93,9 +96,22 @@ def join_group() -> WorkerGroup:
         communication.init()
     except (RuntimeError, ValueError, TypeError) as error:
         raise UserError(f"the workers cannot join each other: {first_line(error)}") from error
-    # How many of them share this host's cores is known to the launcher only.
-    local = environment_number(os.environ, "DELF_LOCAL_WORKERS", 1)
-    return WorkerGroup(communication.get_rank(), communication.get_group_size(), local)
+    rank, size = communication.get_rank(), communication.get_group_size()
+    return WorkerGroup(rank, size, WorkerGroup(rank, size).count_same(_own_cores()))
+
+
+def _own_cores() -> int:
+    """Return a number, below 2^24, for the cores that this process shares with others.
+
+    Whoever started the workers, those of one host have the same number, unless each was given cores
+    of its own.
+    """
+    try:
+        host = Path("/proc/sys/kernel/random/boot_id").read_text()
+    except OSError:
+        host = platform.node()
+    cores = f"{host} {sorted(os.sched_getaffinity(0))}"
+    return int.from_bytes(hashlib.sha256(cores.encode()).digest()[:3], "big")
 
 
 WAITED_IN_VAIN = "waited in vain for another of the"
@@ -121,7 +137,9 @@ def noticing_lost_workers(group: WorkerGroup) -> Iterator[None]:
 
 
 class WorkerGroup:
-    """One of `size` workers. All of them must call the same methods in the same order.
+    """One of `size` workers, `local_size` of which share the cores of this host.
+
+    All of them must call the same methods in the same order.
 
     The numbers travel as float32, which every backend can add up: whole numbers are exact up to
     2^24.
@@ -166,6 +184,12 @@ class WorkerGroup:
     def wait(self) -> None:
         """Return when all workers have come here."""
         self.sum([0.0])
+
+    def count_same(self, number: int) -> int:
+        """Return how many workers give the same number, from 0 to 2^24 − 1, as this one."""
+        numbers = np.zeros(self.size, np.float32)
+        numbers[self.rank] = number
+        return int((self.sum(numbers) == number).sum())
 
     def check_same(self, what: str, value: int) -> None:
         """Raise `UserError` on every worker when a number differs between them."""

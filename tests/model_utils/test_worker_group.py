@@ -46,6 +46,27 @@ def test_workers_wait_for_minutes_unless_told_otherwise():
             waiting_times({"DELF_WAIT_SECONDS": text})
 
 
+def test_those_who_share_cores_count_each_other(monkeypatch):
+    """Whoever started them: three of five workers have the number of the first."""
+    numbers = [7, 9, 7, 1 << 23, 7]
+    group = WorkerGroup(rank=2, size=5)
+
+    def add_up(own):
+        assert own.tolist() == [0, 0, 7, 0, 0]
+        return np.float32(numbers)
+
+    monkeypatch.setattr(group, "sum", add_up)
+    assert group.count_same(7) == 3
+    assert WorkerGroup().count_same(12345678) == 1
+
+
+def test_workers_with_cores_of_their_own_share_none(monkeypatch):
+    ours = worker_group._own_cores()
+    assert ours == worker_group._own_cores() and 0 <= ours < 1 << 24
+    monkeypatch.setattr(worker_group.os, "sched_getaffinity", lambda _: {700, 701})
+    assert worker_group._own_cores() != ours
+
+
 def test_a_process_nobody_launched_is_alone(monkeypatch):
     for name in ("MS_ROLE", "RANK_TABLE_FILE"):
         monkeypatch.delenv(name, raising=False)
