@@ -10,14 +10,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from model_utils.data_archives import find_archives, unpack_beside
 from model_utils.host_lock import exclusive, make_folder, state_folder
-from src.common.archives import unpack
 from src.common.atomic_files import write_json
 from src.common.errors import UserError, one_line
 
 LOG = logging.getLogger(__name__)
-
-_ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 
 
 def copy_folder(moxing: ModuleType, source: str, target: str) -> None:
@@ -41,7 +39,7 @@ def bring(moxing: ModuleType, url: str, folder: Path, unpacked: bool) -> None:
     removed.
 
     Raises:
-        UserError: the copy fails, or an archive is damaged or unsafe (see `unpack`).
+        UserError: the copy fails, or an archive is damaged or unsafe (see `unpack_beside`).
     """
     note_path = state_folder(folder) / "copied.json"
     with exclusive(folder, f"copying {url} to {folder}"):
@@ -59,12 +57,12 @@ def bring(moxing: ModuleType, url: str, folder: Path, unpacked: bool) -> None:
             write_json(note_path, note)
             copy_folder(moxing, url, str(folder))
             note["complete"] = True
-            note["archives"] = _find_archives(folder) if unpacked else []
+            note["archives"] = find_archives(folder) if unpacked else []
             _write_note(note_path, note, folder)
         while note["archives"]:
             archive = folder / note["archives"][0]
             LOG.info("unpacking %s", archive)
-            unpack(archive, archive.parent)
+            unpack_beside(archive)
             del note["archives"][0]
             _write_note(note_path, note, folder)
 
@@ -93,16 +91,3 @@ def _remove_earlier(folder: Path, note: dict[str, Any]) -> None:
             shutil.rmtree(path)
         else:
             path.unlink()
-
-
-def _find_archives(folder: Path) -> list[str]:
-    """Return the archives below a folder, as sorted relative paths; hidden ones are left out."""
-    found = []
-    for parent, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [
-            os.path.relpath(os.path.join(parent, name), folder)
-            for name in files
-            if name.lower().endswith(_ARCHIVES) and not name.startswith(".")
-        ]
-    return sorted(found)

@@ -12,10 +12,10 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Callable, NamedTuple
+from typing import NamedTuple
 
 from model_utils.bucket import bring, copy_folder, read_note
 from model_utils.config import Config

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 if __name__ == "__main__":  # run as a script: from any folder, by any Python
+    import os
     import sys
-    from pathlib import Path
 
-    sys.path[0] = str(Path(__file__).resolve().parents[1])
+    sys.path[0] = os.path.realpath(f"{__file__}/../..")
+    from src.common.leaving import leave_on_interrupt
+
+    leave_on_interrupt()
     from model_utils.environment import use_project_environment
 
     use_project_environment()
 
 import argparse
 
+from model_utils.bounds import number
 from src.common.errors import run_command
 from src.delf_config import add_config_arguments, config_from_arguments
 from src.describe.engines.choice import EngineSettings, choose_engine
@@ -32,7 +36,12 @@ def main() -> None:
     parser.add_argument("--devices", default="0", help="03: devices 0 and 3; 0,12: 0 and 12")
     parser.add_argument("--device_target", default="auto", choices=("auto", "Ascend", "CPU"))
     parser.add_argument("--pca_path", default="pca", help="folder of the PCA")
-    parser.add_argument("--max_bad_fraction", type=float, default=0.1, help="of unreadable photos")
+    parser.add_argument(
+        "--max_bad_fraction",
+        type=number(float, "max_bad_fraction"),
+        default=0.1,
+        help="of unreadable photos",
+    )
     add_config_arguments(parser)
     arguments = parser.parse_args()
     config = config_from_arguments(arguments)
@@ -49,6 +58,7 @@ def main() -> None:
         read_pca(arguments.pca_path) if config.use_pca else None,
         devices=parse_devices(arguments.devices),
         max_bad_fraction=arguments.max_bad_fraction,
+        source=arguments.checkpoint,
     )
 
 

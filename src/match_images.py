@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 if __name__ == "__main__":  # run as a script: from any folder, by any Python
+    import os
     import sys
-    from pathlib import Path
 
-    sys.path[0] = str(Path(__file__).resolve().parents[1])
+    sys.path[0] = os.path.realpath(f"{__file__}/../..")
+    from src.common.leaving import leave_on_interrupt
+
+    leave_on_interrupt()
     from model_utils.environment import use_project_environment
 
     use_project_environment()
@@ -17,7 +20,7 @@ from pathlib import Path
 
 from src.common.errors import run_command
 from src.evaluation.pair import match_images
-from src.photos.finding import EXTENSIONS
+from src.pages.match_picture import PICTURE_SUFFIXES
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -35,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--output_image", type=Path, default=Path("eval_match.png"), help="(%(default)s)"
     )
     args = parser.parse_args(arguments)
-    if args.output_image.suffix.lower() not in EXTENSIONS:
+    if args.output_image.suffix.lower() not in PICTURE_SUFFIXES:
         parser.error(f"--output_image {args.output_image} has no suffix of an image file")
     match = match_images(
         args.list_images_path, args.images_path, args.feature_path, args.output_image

@@ -1,9 +1,8 @@
-"""Unpacking archives that come from outside: tar, plain or gzip, and zip."""
+"""Unpacking archives from outside: nothing leaves the folder, what is there already stays."""
 
 from __future__ import annotations
 
 import contextlib
-import functools
 import gzip
 import logging
 import os
@@ -13,8 +12,9 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, NamedTuple
+from typing import IO, BinaryIO, NamedTuple
 
 from tqdm import tqdm
 
@@ -22,36 +22,24 @@ from src.common.errors import UserError, naming_file
 
 LOG = logging.getLogger(__name__)
 
-_CHUNK = 1 << 20
-_UNREADABLE = (
-    *(tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error),
-    *(EOFError, NotImplementedError),
-)
+CHUNK = 1 << 20
 
 
 class Damaged(UserError):
     """A file is not what was published."""
 
 
-class _Member(NamedTuple):
-    """A file in an archive."""
-
-    name: PurePosixPath
-    size: int
-    open: Callable[[], BinaryIO]
-
-
-def unpack(
+def unpack_tar(
     archive: Path, folder: Path, suffixes: Sequence[str] | None = None, flat: bool = False
 ) -> list[str]:
-    """Unpack the files of an archive (tar, tgz, or by its name zip) into `folder`.
+    """Unpack the files of a tar or tgz archive into `folder`.
 
     Only plain files with one of the suffixes are taken, hidden ones are not. A file that is there
     already with the same size is left alone, so an interrupted unpacking goes on; one with another
     size is kept too, and counted in a warning. Each file appears whole or not at all.
 
     Args:
-        archive: the archive.
+        archive: the archive, plain or gzip.
         folder: where to.
         suffixes: endings of the files to take, in lower case; None: all files.
         flat: drop the folders inside the archive.
@@ -60,61 +48,65 @@ def unpack(
         The paths of the archive's files below `folder`, in the archive's order.
 
     Raises:
-        Damaged: the archive cannot be read to its end, is encrypted, or holds links, devices,
-            paths that lead out of `folder` or two files of one name.
+        Damaged: the archive cannot be read to its end, or holds links, devices, paths that lead
+            out of `folder` or (with `flat`) two files of one name.
     """
-    names: dict[str, None] = {}
+    names: list[str] = []
+    seen: set[str] = set()
     kept = 0
-    members = _zip_members if archive.name.lower().endswith(".zip") else _tar_members
-    bar = {"desc": f"unpacking {archive.name}", "unit": " files", "disable": None}
     try:
-        with members(archive) as found:
-            for member in tqdm(found, **bar):
-                if suffixes is not None and member.name.suffix.lower() not in suffixes:
-                    continue
-                relative = member.name.name if flat else str(member.name)
-                if relative in names:
-                    raise Damaged(f"{archive} holds two files called {relative}")
-                names[relative] = None
-                kept += _unpack_one(member, folder / relative, archive)
-    except _UNREADABLE as error:
+        with _uncompressed(archive) as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
+            progress = tqdm(desc=f"unpacking {archive.name}", unit=" files", disable=None)
+            with progress:
+                for member in tar:
+                    name = _tar_name(member, archive)
+                    if name is None:
+                        continue
+                    if suffixes is not None and name.suffix.lower() not in suffixes:
+                        continue
+                    relative = name.name if flat else str(name)
+                    if relative in seen:
+                        raise Damaged(f"{archive} holds two files called {relative}")
+                    seen.add(relative)
+                    names.append(relative)
+                    source = partial(tar.extractfile, member)
+                    file = _Member(member.name, member.size, source)
+                    kept += _unpack_one(file, folder / relative, archive)
+                    progress.update()
+            while stream.read(CHUNK):  # gzip checks its sum at the very end
+                pass
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise Damaged(f"{archive} is damaged: {error}") from error
-    if kept:
-        LOG.warning("%d files in %s differ from those in %s; kept", kept, folder, archive.name)
-    return list(names)
+    _warn_of_kept(kept, folder, archive)
+    return names
 
 
-def read_members(tarball: Path, wanted: Callable[[str], bool]) -> dict[str, bytes]:
-    """Return the plain files of a tar file that are wanted, by their path in it.
+def unpack_zip(archive: Path, folder: Path) -> list[str]:
+    """Unpack the files of a zip archive into `folder`, as `unpack_tar` does.
+
+    Every name is looked at before the first file is written.
 
     Raises:
-        UserError: the tar file cannot be read to its end.
+        Damaged: the archive cannot be read to its end, is encrypted, or holds links, devices, paths
+            that lead out of `folder` or two files of one name.
     """
-    contents: dict[str, bytes] = {}
     try:
-        with tarfile.open(tarball, "r:*") as tar:
-            for member in tar:
-                if member.isreg() and wanted(member.name):
-                    contents[member.name] = tar.extractfile(member).read()  # type: ignore[union-attr]
-    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
-        raise UserError(f"{tarball} cannot be read ({error})") from error
-    return contents
-
-
-@contextlib.contextmanager
-def _tar_members(archive: Path) -> Iterator[Iterator[_Member]]:
-    """Give the files of a tar archive, one after the other as they are read."""
-
-    def members(stream: BinaryIO, tar: tarfile.TarFile) -> Iterator[_Member]:
-        for member in tar:
-            name = _safe_name(member.name, member.isdir(), member.isreg(), archive)
-            if name is not None:
-                yield _Member(name, member.size, functools.partial(tar.extractfile, member))
-        while stream.read(_CHUNK):  # gzip checks its sum at the very end
-            pass
-
-    with _uncompressed(archive) as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
-        yield members(stream, tar)
+        with zipfile.ZipFile(archive) as opened:
+            named = [(_zip_name(member, archive), member) for member in opened.infolist()]
+            members = {str(name): member for name, member in named if name}
+            if len(members) < sum(1 for name, _ in named if name):
+                raise Damaged(f"{archive} holds two files of one name")
+            kept = 0
+            for name, member in tqdm(
+                members.items(), desc=f"unpacking {archive.name}", unit=" files", disable=None
+            ):
+                source = partial(opened.open, member)  # which checks the sum at its end
+                file = _Member(member.filename, member.file_size, source)
+                kept += _unpack_one(file, folder / name, archive)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+        raise Damaged(f"{archive} is damaged: {error}") from error
+    _warn_of_kept(kept, folder, archive)
+    return list(members)
 
 
 @contextlib.contextmanager
@@ -129,37 +121,47 @@ def _uncompressed(archive: Path) -> Iterator[BinaryIO]:
             yield raw
 
 
-@contextlib.contextmanager
-def _zip_members(archive: Path) -> Iterator[list[_Member]]:
-    """Give the files of a zip archive; every name is looked at before the first file is written."""
-    with zipfile.ZipFile(archive) as file:
-        members = []
-        for member in file.infolist():
-            kind = stat.S_IFMT(member.external_attr >> 16)
-            is_plain = kind in (0, stat.S_IFREG, stat.S_IFDIR)
-            name = _safe_name(member.filename, member.is_dir(), is_plain, archive)
-            if member.flag_bits & 1:
-                raise Damaged(f"{archive} is encrypted; pack it without a password")
-            if name is not None:
-                opened = functools.partial(file.open, member)
-                members.append(_Member(name, member.file_size, opened))
-        if len({member.name for member in members}) < len(members):
-            raise Damaged(f"{archive} holds two files of one name")
-        yield members
-
-
-def _safe_name(name: str, is_folder: bool, is_plain: bool, archive: Path) -> PurePosixPath | None:
+def _tar_name(member: tarfile.TarInfo, archive: Path) -> PurePosixPath | None:
     """Return the path of a plain file below the target folder, None for a folder or hidden file."""
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name:
-        raise Damaged(f"{archive} holds the path {name!r}, which leads out of its folder")
-    if is_folder:
+    name = _safe_name(member.name, archive)
+    if member.isdir():
         return None
+    _check_plain(member.isreg(), member.name, archive)
+    return None if _is_hidden(name) else name
+
+
+def _zip_name(member: zipfile.ZipInfo, archive: Path) -> PurePosixPath | None:
+    """Return the path of a plain file below the target folder, None for a folder or hidden file."""
+    name = _safe_name(member.filename, archive)
+    kind = stat.S_IFMT(member.external_attr >> 16)
+    _check_plain(kind in (0, stat.S_IFREG, stat.S_IFDIR), member.filename, archive)
+    if member.flag_bits & 1:
+        raise Damaged(f"{archive} is encrypted; pack it without a password")
+    return None if member.is_dir() or _is_hidden(name) else name
+
+
+def _safe_name(text: str, archive: Path) -> PurePosixPath:
+    name = PurePosixPath(text)
+    if name.is_absolute() or ".." in name.parts or "\\" in text or "\0" in text:
+        raise Damaged(f"{archive} holds the path {text!r}, which leads out of its folder")
+    return name
+
+
+def _check_plain(is_plain: bool, name: str, archive: Path) -> None:
     if not is_plain:
         raise Damaged(f"{archive} holds {name!r}, which is no plain file; it is not unpacked")
-    if any(part.startswith(".") for part in path.parts):
-        return None
-    return path
+
+
+def _is_hidden(name: PurePosixPath) -> bool:
+    return any(part.startswith(".") for part in name.parts)
+
+
+class _Member(NamedTuple):
+    """A file in an archive."""
+
+    name: str
+    size: int
+    open: Callable[[], IO[bytes]]
 
 
 def _unpack_one(member: _Member, target: Path, archive: Path) -> bool:
@@ -172,9 +174,14 @@ def _unpack_one(member: _Member, target: Path, archive: Path) -> bool:
     # One name for the archive: what a killed run leaves behind is overwritten by the next one.
     temporary = target.parent / f".{archive.name}.part"
     with naming_file(target), member.open() as source, open(temporary, "wb") as file:
-        shutil.copyfileobj(source, file, _CHUNK)  # of a zip this checks the file's sum at its end
+        shutil.copyfileobj(source, file, CHUNK)
         file.flush()
         if file.tell() != member.size:
             raise EOFError(f"{member.name} is cut off")
     os.replace(temporary, target)
     return False
+
+
+def _warn_of_kept(kept: int, folder: Path, archive: Path) -> None:
+    if kept:
+        LOG.warning("%d files in %s differ from those in %s; kept", kept, folder, archive.name)

@@ -5,16 +5,18 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
+import os
+import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Callable, NoReturn
+from typing import NoReturn
 
+from src.common.leaving import EXIT_INTERRUPTED, INTERRUPTED, leave
 from src.common.signals import interruptible
 
 EXIT_USER_ERROR = 2
 LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
-EXIT_INTERRUPTED = 130
 
 
 class UserError(Exception):
@@ -31,6 +33,11 @@ def set_up_logging() -> None:
 def one_line(error: BaseException) -> str:
     """Return the message of an error on a single line, or its type where it has none."""
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def first_clause(error: UserError) -> str:
+    """Return what has happened, without what a person is to do about it."""
+    return one_line(error).split("; ")[0]
 
 
 def first_line(error: BaseException) -> str:
@@ -65,7 +72,7 @@ def run_command(main: Callable[[], int | None]) -> NoReturn:
         print(f"error: {one_line(error)}", file=sys.stderr)
         code = EXIT_USER_ERROR
     except KeyboardInterrupt:
-        print("interrupted; what was complete is kept, run the same command again", file=sys.stderr)
+        print(INTERRUPTED, file=sys.stderr)
         code = EXIT_INTERRUPTED
     except BrokenPipeError:
         code = 1
@@ -79,4 +86,6 @@ def run_command(main: Callable[[], int | None]) -> NoReturn:
             file=sys.stderr,
         )
         code = EXIT_USER_ERROR
+    if signal.getsignal(signal.SIGINT) is leave:  # all is said; Python may take a while to end
+        signal.signal(signal.SIGINT, lambda *_: os._exit(code))
     sys.exit(code)

@@ -7,10 +7,13 @@ one's own, a small rendered world of buildings serves.
 from __future__ import annotations
 
 if __name__ == "__main__":  # run as a script: from any folder, by any Python
+    import os
     import sys
-    from pathlib import Path
 
-    sys.path[0] = str(Path(__file__).resolve().parents[2])
+    sys.path[0] = os.path.realpath(f"{__file__}/../../..")
+    from src.common.leaving import leave_on_interrupt
+
+    leave_on_interrupt()
     from model_utils.environment import use_project_environment
 
     use_project_environment()
@@ -27,11 +30,12 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from model_utils.bounds import number
 from sample_world.build import build_sample_world
 from sample_world.options import WorldOptions
 from sample_world.plan import GLDV2_FOLDER
 from src.common.atomic_files import PathLike
-from src.common.errors import UserError, run_command
+from src.common.errors import run_command
 from src.delf_config import DelfConfig, add_config_arguments, config_from_arguments
 from src.describe.engines.choice import EngineSettings, choose_engine
 from src.describe.engines.interface import Engine
@@ -39,6 +43,7 @@ from src.describe.one_photo import described
 from src.describe.pca import Pca, fit_pca, write_pca
 from src.describe.tasks import PhotoTask
 from src.photos.finding import list_images
+from src.postprocess import blamed_weights
 
 LOG = logging.getLogger(__name__)
 
@@ -52,6 +57,7 @@ def fit_pca_on_photos(
     config: DelfConfig,
     dimension: int = DIMENSIONS,
     device_id: int = 0,
+    source: str = "",
 ) -> Pca:
     """Fit a PCA to the features of photos, chosen just as they are in extraction.
 
@@ -62,23 +68,29 @@ def fit_pca_on_photos(
         config: pyramid and choice of features; its PCA settings do not matter.
         dimension: components to keep.
         device_id: which device.
+        source: where the engine's weights come from, for messages.
 
     Raises:
-        UserError: the photos have too few features.
+        UserError: the photos have too few features, or the network's output is finite for none.
     """
     plain = dataclasses.replace(config, use_pca=False)
     tasks = [PhotoTask(file, file) for file in files]
     about = {"images": 0, "descriptors": 0, "network": engine.fingerprint}
+    not_finite = 0
 
     def descriptors() -> Iterator[np.ndarray]:
+        nonlocal not_finite
         photos = described(engine, images_path, tasks, plain, device_id=device_id)
         for photo in tqdm(photos, total=len(tasks), unit="photo", disable=None):
             if photo.features is None:
                 LOG.warning("skipped: %s", photo.reason)
+                not_finite += not photo.finite
                 continue
             about["images"] += 1
             about["descriptors"] += len(photo.features)
             yield photo.features.descriptors
+        if not_finite and not about["images"]:
+            raise blamed_weights(not_finite, source or f"({engine.fingerprint})")
 
     pca = fit_pca(descriptors(), dimension)
     return dataclasses.replace(pca, about=about)
@@ -118,16 +130,17 @@ def main() -> None:
     parser.add_argument("--checkpoint", required=True, help="weights (.ckpt, or ImageNet .h5)")
     parser.add_argument("--output_directory", default="pca", help="where the three arrays go")
     parser.add_argument("--images_path", help="folder of photos; by default some are rendered")
-    parser.add_argument("--num_images", type=int, default=64, help="photos to look at")
-    parser.add_argument("--dimensions", type=int, default=DIMENSIONS, help="largest pca_dim")
-    parser.add_argument("--seed", type=int, default=0, help="of the choice of photos")
+    images, size = number(int, "num_images", "pca_images"), number(int, "dimensions", "pca_dim")
+    parser.add_argument("--num_images", type=images, default=64, help="photos to look at")
+    parser.add_argument("--dimensions", type=size, default=DIMENSIONS, help="largest pca_dim")
+    parser.add_argument(
+        "--seed", type=number(int, "seed"), default=0, help="of the choice of photos"
+    )
     parser.add_argument("--device_target", default="auto", choices=("auto", "Ascend", "CPU"))
-    parser.add_argument("--device_id", type=int, default=0)
+    parser.add_argument("--device_id", type=number(int, "device_id"), default=0)
     add_config_arguments(parser)
     arguments = parser.parse_args()
     config = config_from_arguments(arguments)
-    if arguments.num_images < 1 or arguments.dimensions < 1:
-        raise UserError("--num_images and --dimensions must be at least 1")
     engine = choose_engine(
         EngineSettings(
             checkpoint=arguments.checkpoint,
@@ -145,6 +158,7 @@ def main() -> None:
             config,
             arguments.dimensions,
             arguments.device_id,
+            arguments.checkpoint,
         )
     pca.about["source"] = arguments.images_path or "rendered sample world"
     write_pca(arguments.output_directory, pca)

@@ -8,7 +8,6 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from src.common.archives import read_members
 from src.common.atomic_files import atomic_path
 from src.common.errors import UserError
 from src.describe.datum_io import parse_datum
@@ -16,6 +15,7 @@ from src.describe.pca import Pca
 from src.downloads.http_fetch import Network, fetch, is_reachable
 from src.downloads.records import RECORDS
 from src.downloads.resnet50_h5 import check_weights
+from src.downloads.tar_files import read_members
 
 URL = "https://storage.googleapis.com/delf"
 VARIABLE = "DELF_PRETRAINED_URL"

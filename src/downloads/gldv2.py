@@ -7,18 +7,13 @@ import os
 import re
 from pathlib import Path
 
-from src.common.archives import Damaged, unpack
+from src.common.archives import Damaged, unpack_tar
 from src.common.digests import md5_of
 from src.common.errors import UserError
+from src.downloads.archives import PHOTOS, is_unpacked, note_unpacked
 from src.downloads.http_fetch import AGAIN, Network, fetch, part_path, remote_size
-from src.downloads.records import (
-    is_recorded,
-    is_unpacked,
-    note_unpacked,
-    read_record,
-    write_record,
-)
-from src.downloads.summary import PHOTOS, Summary, make_folder, warn_of_space
+from src.downloads.records import is_recorded, read_record, write_record
+from src.downloads.summary import Summary, make_folder, warn_of_space
 
 LOG = logging.getLogger(__name__)
 
@@ -115,7 +110,7 @@ def _have_gldv2_archive(
         _have_verified(tar, base_url, network, summary)
         unpacked = is_unpacked(tar, folder)
     if unpack_archives and not unpacked:
-        names = unpack(tar, folder, PHOTOS)
+        names = unpack_tar(tar, folder, PHOTOS)
         note_unpacked(tar, folder, names)
         summary.unpacked.append(tar.name)
         LOG.info("%s: %d photos", tar.name, len(names))

@@ -7,16 +7,16 @@ import logging
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any, Callable
+from typing import Any
 
 import numpy as np
 
-from src.common.archives import read_members
 from src.common.digests import sha256_of
 from src.common.errors import UserError
 from src.downloads.resnet50_h5 import group_by_layer, write_keras_h5
+from src.downloads.tar_files import read_members
 
 LOG = logging.getLogger(__name__)
 

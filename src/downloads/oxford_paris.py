@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from src.common.archives import Damaged, unpack
+from src.common.archives import Damaged, unpack_tar
+from src.downloads.archives import PHOTOS, is_unpacked, note_unpacked
 from src.downloads.http_fetch import AGAIN, Network, NotServed, fetch
-from src.downloads.records import is_recorded, is_unpacked, note_unpacked, write_record
-from src.downloads.summary import PHOTOS, Summary, make_folder, warn_of_space
+from src.downloads.records import is_recorded, write_record
+from src.downloads.summary import Summary, make_folder, warn_of_space
 
 LOG = logging.getLogger(__name__)
 
@@ -117,7 +118,7 @@ def _have_archive(
             fetch(url, path, network)
             write_record(path, url=url)
         try:
-            names = unpack(path, folder, archive.suffixes, flat=True)
+            names = unpack_tar(path, folder, archive.suffixes, flat=True)
         except Damaged as error:
             if was_there and not is_recorded(path):
                 raise Damaged(f"{error}; delete it, then {AGAIN}") from error

@@ -1,14 +1,13 @@
 """Records of what is complete: one small file in the folder `.download` beside each download.
 
-They hold size and time of the file, so that a second run does not read 500 GB again to find out,
-and of an archive whether it was unpacked.
+They hold size and time of the file, so that a second run does not read 500 GB again to find out.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -64,24 +63,3 @@ def is_recorded(path: Path) -> bool:
 def _stamp(path: Path) -> dict[str, int]:
     status = path.stat()
     return {"size": status.st_size, "mtime_ns": status.st_mtime_ns}
-
-
-def note_unpacked(archive: Path, folder: Path, names: Sequence[str]) -> None:
-    """Add to the record of an archive that it was unpacked, and some files to recognise it by."""
-    some = [names[0], names[len(names) // 2], names[-1]] if names else []
-    record = {
-        key: value for key, value in read_record(archive).items() if key not in ("size", "mtime_ns")
-    }
-    unpacked = {"folder": folder.name, "files": len(names), "some": some}
-    write_record(archive, **{**record, "unpacked": unpacked})
-
-
-def is_unpacked(archive: Path, folder: Path) -> bool:
-    """Tell whether an archive was unpacked and its files are still there.
-
-    The archive may be gone by now; one that is there must be the one that was unpacked.
-    """
-    unpacked = read_record(archive).get("unpacked")
-    if not isinstance(unpacked, dict) or (archive.exists() and not is_recorded(archive)):
-        return False
-    return all((folder / name).exists() for name in unpacked.get("some", []))

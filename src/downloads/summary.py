@@ -6,8 +6,9 @@ import dataclasses
 import logging
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 from src.common.archives import Damaged
 from src.common.errors import UserError
@@ -15,8 +16,6 @@ from src.downloads.http_fetch import NotServed
 from src.downloads.records import only_process
 
 LOG = logging.getLogger(__name__)
-
-PHOTOS = (".jpg", ".jpeg", ".png")  # what the data sets hold
 
 
 @dataclasses.dataclass

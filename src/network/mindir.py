@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,11 +26,13 @@ class MindIr:
         version: of the format.
         input_shape: [N, 3, H, W]; -1 for any.
         fingerprint: of its weights, the same as that of the checkpoint it was exported from.
+        weights: by the names of the checkpoint.
     """
 
     version: int
     input_shape: tuple[int, ...]
     fingerprint: str
+    weights: Weights = field(repr=False, compare=False)
 
 
 def read_proto(path: PathLike) -> ModelProto:
@@ -86,7 +88,7 @@ def read_mindir(path: PathLike) -> MindIr:
             f"model {path} is damaged: its weights are not those that were exported; export it "
             "again"
         )
-    return MindIr(model.mind_ir_version, shapes[0], found)
+    return MindIr(model.mind_ir_version, shapes[0], found, weights)
 
 
 def is_whole(path: PathLike) -> bool:

@@ -7,20 +7,27 @@ under `work_path`: nothing is written to the photos' folder.
 from __future__ import annotations
 
 if __name__ == "__main__":  # run as a script: from any folder, by any Python
+    import os
     import sys
-    from pathlib import Path
 
-    sys.path[0] = str(Path(__file__).resolve().parents[2])
+    sys.path[0] = os.path.realpath(f"{__file__}/../../..")
+    from src.common.leaving import leave_on_interrupt
+
+    leave_on_interrupt()
     from model_utils.environment import use_project_environment
 
     use_project_environment()
 
 import argparse
 import os
+import re
+import sys
 import time
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 
+from model_utils.bounds import number
 from model_utils.config import load_config
 from model_utils.environment import PROJECT_ROOT
 from model_utils.host_lock import exclusive, make_folder
@@ -37,7 +44,11 @@ SETTINGS = PROJECT_ROOT / "scripts" / "search.yaml"
 
 
 def search(
-    settings: SearchSettings, photos: PathLike, queries: Sequence[PathLike], top: int
+    settings: SearchSettings,
+    photos: PathLike,
+    queries: Sequence[PathLike],
+    top: int,
+    forget: bool = False,
 ) -> list[Found]:
     """Bring what is known of a folder of photos up to date and search it for queries.
 
@@ -46,6 +57,7 @@ def search(
         photos: folder of photos, searched with its sub-folders.
         queries: photos to look for; they may lie in the folder or elsewhere.
         top: results to show of each.
+        forget: drop the features of photos that are not there any more.
 
     Raises:
         UserError: the folder holds no photo that can be read, a query cannot be read, weights or
@@ -54,7 +66,7 @@ def search(
     photos = Path(os.path.abspath(photos))
     paths = [Path(os.path.abspath(query)) for query in queries]
     for path in paths:
-        if not path.is_file():
+        if not os.path.isfile(path):
             raise UserError(f"there is no query photo {path}")
     work = Path(os.path.abspath(settings.work_path))
     # Where the results lie among the photos, their pictures are none.
@@ -68,6 +80,8 @@ def search(
     with exclusive(folder, "searching these photos"):
         collection = Collection(settings, describer, photos, folder)
         collection.update(images)
+        if forget:
+            collection.forget(images)
         return find(collection, settings.retrieval, paths, top) if paths else []
 
 
@@ -87,6 +101,31 @@ def report(found: Sequence[Found], seconds: float) -> str:
     return "\n".join(lines)
 
 
+def sort_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Divide a command line: what is for this program, photos last, and settings (--name=value).
+
+    argparse by itself takes a setting that it does not know for a photo when there is a space in
+    its value, and photos between options for none.
+
+    >>> sort_arguments(["photos", "--work_path=my work", "--top=3", "--", "-1.jpg"])
+    (['--top=3', '--', 'photos', '-1.jpg'], ['--work_path=my work'])
+    """
+    own, photos, settings = [], [], []
+    left = deque(arguments)
+    while left:
+        argument = left.popleft()
+        if argument == "--":
+            photos += left
+            break
+        if argument == "--top" and left:
+            own += [argument, left.popleft()]
+        elif re.match(r"--(?!top=)\w+=", argument):
+            settings.append(argument)
+        else:
+            (own if argument.startswith("-") else photos).append(argument)
+    return [*own, "--", *photos], settings
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Search from the command line."""
     start = time.perf_counter()
@@ -97,12 +136,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("photos", help="folder of photos")
     parser.add_argument("queries", nargs="*", help="photos to look for; none: describe the folder")
-    parser.add_argument("--top", type=int, default=10, help="results to show (%(default)s)")
-    given, others = parser.parse_known_intermixed_args(arguments)
-    if given.top < 1:
-        parser.error("--top must be at least 1")
+    top = number(int, "top", min=1)
+    parser.add_argument("--top", type=top, default=10, help="results to show (%(default)s)")
+    parser.add_argument(
+        "--forget",
+        action="store_true",
+        help="drop the features of photos that are gone; they are kept in case they come back",
+    )
+    own, others = sort_arguments(sys.argv[1:] if arguments is None else arguments)
+    given = parser.parse_args(own)
     config = load_config(others, description=parser.description, config_path=str(SETTINGS))
-    found = search(SearchSettings.from_config(config), given.photos, given.queries, given.top)
+    settings = SearchSettings.from_config(config)
+    found = search(settings, given.photos, given.queries, given.top, given.forget)
     if found:
         print(report(found, time.perf_counter() - start))
     else:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from src.common.atomic_files import write_json, write_npy, write_npz
+from src.common.atomic_files import read_npz, write_json, write_npy, write_npz
 from src.common.errors import UserError
+from src.common.file_names import file_name_for
 from src.feature_io import check_settings, features_checksum
 from src.ranking.one_query import RankedQuery
 
@@ -41,8 +41,8 @@ def begin_results(output: Path, settings: Mapping[str, Any]) -> None:
 
 
 def result_path(output: Path, label: str) -> Path:
-    """Return where the result of a query is kept."""
-    return output / "queries" / f"{label}.npz"
+    """Return where the result of a query is kept, whatever its label is made of."""
+    return output / "queries" / f"{file_name_for(label)}.npz"
 
 
 def write_results(output: Path, results: Mapping[str, RankedQuery]) -> np.ndarray:
@@ -77,15 +77,13 @@ class QueryTask:
     def read(self) -> RankedQuery | None:
         """Return the result of an earlier run, None where there is none that still holds."""
         try:
-            with np.load(self.result, allow_pickle=False) as arrays:
-                if str(arrays["fingerprint"]) != self.fingerprint():
-                    return None
-                return RankedQuery(
-                    *(arrays[name] for name in ("ranks", "scores", "inliers", "votes"))
-                )
+            arrays = read_npz(self.result)
+            if str(arrays["fingerprint"]) != self.fingerprint():
+                return None
+            return RankedQuery(*(arrays[name] for name in ("ranks", "scores", "inliers", "votes")))
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        except (OSError, ValueError, KeyError):
             LOG.warning("%s is damaged and is computed again", self.result)
             return None
 

@@ -10,7 +10,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Union
+from typing import Any
 
 import pandas as pd
 
@@ -22,7 +22,7 @@ LOG = logging.getLogger(__name__)
 
 RELABELING = "relabeling.csv"
 SPLITS = ("train", "validation")
-Shards = Union[PathLike, Sequence[PathLike]]
+Shards = PathLike | Sequence[PathLike]
 
 _LARGEST_HEADER = 1 << 27  # what MindRecord allows
 _NAME = re.compile(r"(?P<split>.*?)(?P<kind>\.mindrecord)(?P<number>\d*)")

@@ -6,7 +6,7 @@ import tarfile
 
 import pytest
 
-from src.common.archives import Damaged, unpack
+from src.common.archives import Damaged, unpack_tar
 from tests.helpers.download import files_below, make_tar, noise
 
 
@@ -18,7 +18,7 @@ def test_paths_that_lead_out_of_the_folder_are_refused(name, flat, tmp_path):
     archive = tmp_path / "bad.tar"
     archive.write_bytes(make_tar({name: b"x"}))
     with pytest.raises(Damaged, match="leads out of its folder"):
-        unpack(archive, tmp_path / "into", flat=flat)
+        unpack_tar(archive, tmp_path / "into", flat=flat)
     assert files_below(tmp_path).keys() == {"bad.tar"}
 
 
@@ -30,7 +30,7 @@ def test_links_and_devices_are_refused(kind, tmp_path):
         member.type, member.linkname = kind, "/etc/passwd"
         tar.addfile(member)
     with pytest.raises(Damaged, match="no plain file"):
-        unpack(archive, tmp_path / "into")
+        unpack_tar(archive, tmp_path / "into")
     assert not (tmp_path / "into" / "a.jpg").exists()
 
 
@@ -43,7 +43,7 @@ def test_an_interrupted_unpacking_goes_on_and_keeps_what_is_there(tmp_path, capl
     (folder / "0" / "b.jpg").write_bytes(b"my own")
     (folder / "0" / ".images.tar.part").write_bytes(b"h")  # what a killed run leaves
     os.utime(folder / "0" / "a.jpg", (1, 1))
-    assert unpack(archive, folder) == ["0/a.jpg", "0/b.jpg", "1/c.jpg"]
+    assert unpack_tar(archive, folder) == ["0/a.jpg", "0/b.jpg", "1/c.jpg"]
     assert (folder / "0" / "a.jpg").stat().st_mtime == 1
     assert (folder / "0" / "b.jpg").read_bytes() == b"my own"
     assert (folder / "1" / "c.jpg").read_bytes() == b"cc"
@@ -55,7 +55,7 @@ def test_a_leftover_of_a_killed_run_is_overwritten(tmp_path):
     archive.write_bytes(make_tar({"0/a.jpg": b"aa"}))
     (tmp_path / "into/0").mkdir(parents=True)
     (tmp_path / "into/0/.images.tar.part").write_bytes(b"much longer than the photo")
-    unpack(archive, tmp_path / "into")
+    unpack_tar(archive, tmp_path / "into")
     assert files_below(tmp_path / "into") == {"0/a.jpg": b"aa"}
 
 
@@ -65,7 +65,7 @@ def test_a_cut_off_archive_is_damaged(cut, tmp_path):
     archive = tmp_path / "cut.tgz"
     archive.write_bytes(whole[: int(len(whole) * cut)])
     with pytest.raises(Damaged, match=r"cut\.tgz is damaged"):
-        unpack(archive, tmp_path / "into", flat=True)
+        unpack_tar(archive, tmp_path / "into", flat=True)
 
 
 def test_a_wrong_sum_at_the_end_of_a_gzip_archive_is_noticed(tmp_path):
@@ -74,14 +74,14 @@ def test_a_wrong_sum_at_the_end_of_a_gzip_archive_is_noticed(tmp_path):
     archive = tmp_path / "a.tgz"
     archive.write_bytes(bytes(whole))
     with pytest.raises(Damaged):
-        unpack(archive, tmp_path / "into")
+        unpack_tar(archive, tmp_path / "into")
 
 
 def test_only_photos_are_taken_and_no_hidden_file(tmp_path):
     archive = tmp_path / "a.tar"
     files = {"x/a.JPG": b"1", "x/run.sh": b"2", "x/._a.jpg": b"3", ".download/b.jpg": b"4"}
     archive.write_bytes(make_tar(files))
-    assert unpack(archive, tmp_path / "into", (".jpg",)) == ["x/a.JPG"]
+    assert unpack_tar(archive, tmp_path / "into", (".jpg", ".png")) == ["x/a.JPG"]
     assert files_below(tmp_path / "into") == {"x/a.JPG": b"1"}
 
 
@@ -89,11 +89,11 @@ def test_two_files_of_one_name_cannot_share_a_flat_folder(tmp_path):
     archive = tmp_path / "a.tar"
     archive.write_bytes(make_tar({"x/a.jpg": b"1", "y/a.jpg": b"22"}))
     with pytest.raises(Damaged, match=r"two files called a\.jpg"):
-        unpack(archive, tmp_path / "into", flat=True)
+        unpack_tar(archive, tmp_path / "into", flat=True)
 
 
 def test_plain_gzip_that_is_no_archive_is_damaged(tmp_path):
     path = tmp_path / "a.tgz"
     path.write_bytes(gzip.compress(b"no tar at all" * 100))
     with pytest.raises(Damaged):
-        unpack(path, tmp_path / "into")
+        unpack_tar(path, tmp_path / "into")

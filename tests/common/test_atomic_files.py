@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import resource
 import signal
@@ -12,6 +13,8 @@ import pytest
 
 from src.common.atomic_files import (
     atomic_path,
+    flush,
+    read_npz,
     write_csv,
     write_json,
     write_npy,
@@ -41,6 +44,27 @@ def test_arrays_are_as_numpy_writes_them(tmp_path):
         assert (tmp_path / "ours.npy").read_bytes() == (tmp_path / "numpys.npy").read_bytes()
 
 
+def test_a_flipped_bit_never_gives_other_arrays(tmp_path):
+    """NumPy alone reads 2 × 3 numbers for 2 × 30, or two bytes for four, and says nothing."""
+    path = tmp_path / "a.npz"
+    arrays = {"a": np.arange(60, dtype=np.float32).reshape(2, 30)}
+    write_npz(path, arrays)
+    content = path.read_bytes()
+    refused = 0
+    for place in range(8 * len(content)):
+        flipped = bytearray(content)
+        flipped[place // 8] ^= 1 << place % 8
+        try:
+            found = read_npz(io.BytesIO(flipped))
+        except (ValueError, OSError):
+            refused += 1
+            continue
+        assert not found or (found["a"].shape, found["a"].dtype) == ((2, 30), np.float32)
+        assert not found or (found["a"] == arrays["a"]).all()
+    assert refused > 8 * (128 + 240)  # all of the array and what is said of it
+    np.testing.assert_array_equal(read_npz(path)["a"], arrays["a"])
+
+
 def test_a_table_is_quoted_where_it_must_be(tmp_path):
     write_csv(tmp_path / "a.csv", ("id", "why"), [("ä", 'says "no", twice'), (1, "")])
     assert (tmp_path / "a.csv").read_bytes() == 'id,why\nä,"says ""no"", twice"\n1,\n'.encode()
@@ -59,6 +83,67 @@ def test_an_error_leaves_the_file_as_it_was_and_nothing_beside_it(tmp_path, monk
         WRITERS[kind](path)
     assert path.read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_a_file_is_on_the_disk_before_it_takes_its_place(tmp_path, monkeypatch, kind):
+    events = recorded(monkeypatch)
+    WRITERS[kind](tmp_path / "file.npz")
+    assert [event for event, _ in events] == ["flush", "rename", "flush"]
+    assert events[0][1].startswith(".file") and events[2][1] == tmp_path.name
+
+
+def test_many_files_are_flushed_together(tmp_path, monkeypatch):
+    events = recorded(monkeypatch)
+    paths = [tmp_path / folder / f"{name}.npz" for folder in "ab" for name in range(3)]
+    for path in paths:
+        write_npz(path, ARRAYS, durable=False)
+    assert {event for event, _ in events} == {"rename"}
+    events.clear()
+    flush(paths)
+    assert [name for _, name in events] == [*(f"{i}.npz" for i in (0, 1, 2, 0, 1, 2)), "a", "b"]
+    paths[0].unlink()
+    with pytest.raises(FileNotFoundError):
+        flush(paths)
+
+
+def test_a_disk_that_knows_no_flushing_is_written_to_all_the_same(tmp_path, monkeypatch):
+    def refuse(_):
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    write_text(tmp_path / "a.txt", "new")
+    assert (tmp_path / "a.txt").read_text() == "new"
+
+
+def test_a_disk_that_fails_to_take_it_is_no_success(tmp_path, monkeypatch):
+    def fail(_):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    (tmp_path / "a.txt").write_text("old")
+    with pytest.raises(OSError, match="Input/output"):
+        write_text(tmp_path / "a.txt", "new")
+    assert (tmp_path / "a.txt").read_text() == "old"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def recorded(monkeypatch):
+    """Let flushes and renames be noted, in order, by the name of the file."""
+    events = []
+    original, replace = os.fsync, os.replace
+
+    def fsync(opened):
+        events.append(("flush", os.path.basename(os.readlink(f"/proc/self/fd/{opened}"))))
+        original(opened)
+
+    def renamed(source, target):
+        events.append(("rename", os.path.basename(target)))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "replace", renamed)
+    return events
 
 
 @pytest.mark.parametrize("kind", WRITERS)

@@ -58,7 +58,7 @@ def test_workers_end_with_their_parent():
         import os, time
         from src.common.worker_processes import in_processes
         def work(number):
-            print(os.getpid(), flush=True)
+            os.write(1, f"{os.getpid()}\\n".encode())  # in one piece: both write to one pipe
             time.sleep(600)
         list(in_processes(work, range(2), 2))
     """

@@ -73,7 +73,7 @@ def test_the_second_run_does_not_read_the_archives_again(server, tmp_path, monke
         raise AssertionError("an archive was read again")
 
     monkeypatch.setattr(program, "md5_of", must_not_run)
-    monkeypatch.setattr(program, "unpack", must_not_run)
+    monkeypatch.setattr(program, "unpack_tar", must_not_run)
     gldv2(server, tmp_path, last=1)
 
 
