@@ -49,7 +49,9 @@ class Features:
 
     Attributes:
         locations: float32 [N, 2], (y, x) in pixels of the original image.
-        scales: float32 [N], the scale of the pyramid (or the size) each feature was found at.
+        scales: float32 [N], the scale of the pyramid level each feature was found in: 2 in the
+            photo twice as large, so in something small. That is the inverse of the scale in files
+            of the DELF releases (`.delf`), which is 1 / image_scale, large for large things.
         descriptors: float32 [N, D], unit length.
         attention: float32 [N], the score each feature was selected by.
 

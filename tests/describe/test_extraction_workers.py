@@ -12,6 +12,7 @@ import pytest
 
 from src.common.errors import UserError
 from src.describe.folder import extract_folder
+from tests.helpers.processes import hear_ctrl_c
 from tests.helpers.toy_engine import CONFIG, PCA, FakeEngine
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -84,6 +85,7 @@ def test_workers_do_not_outlive_their_parent(photos, tmp_path, how, workers):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=hear_ctrl_c,
     )
     watchdog = threading.Timer(40, process.kill)
     watchdog.start()

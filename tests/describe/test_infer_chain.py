@@ -26,6 +26,7 @@ from src.network.feature_weights import read_feature_weights
 from src.network.mindir import read_mindir
 from src.network.weights import fingerprint
 from tests.helpers.infer import textured, wait_for, write_photos
+from tests.helpers.processes import hear_ctrl_c
 
 CONFIG = DelfConfig(max_level_side=128, pca_dim=16)
 
@@ -187,7 +188,11 @@ def start(photos, features, mindir):
         mindir=str(mindir),
     )
     return subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=hear_ctrl_c,
     )
 
 

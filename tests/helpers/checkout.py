@@ -72,8 +72,15 @@ def the_error(result: subprocess.CompletedProcess) -> str:
 
 # In the place of the project's Python: says how it was called, or is a training a test leads.
 _STAND_IN = """
-import json, os, sys, time
+import json, os, signal, sys, time
 if sys.argv[1] == "-c":
+    if "TEST_CTRL_C" in os.environ:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        os.killpg(0, signal.SIGINT)
+        sys.exit(1)
+    sys.exit()
+if "TEST_HELD" in os.environ:
+    print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []))
     sys.exit()
 leader = os.environ.get("TEST_LEADER")
 if leader is None:
@@ -90,7 +97,9 @@ def stand_in_checkout(folder: Path) -> Checkout:
     """Return a copy whose scripts call a stand-in for Python, which prints JSON.
 
     It prints the folder it was started in and its arguments. With TEST_LEADER, a file, it is a
-    training that has done its first step and ends when the file appears.
+    training that has done its first step and ends when the file appears. With TEST_CTRL_C somebody
+    presses that when it is asked whether it works, and it makes an error of it, as Python does;
+    with TEST_HELD it tells whether Ctrl-C is held back.
     """
     checkout = Checkout(folder)
     environment = checkout.folder / ".venv"

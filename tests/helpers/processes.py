@@ -1,11 +1,18 @@
-"""Waiting for other processes."""
+"""Starting other processes, and waiting for them."""
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable
 
 import psutil
+
+
+def hear_ctrl_c() -> None:
+    """Let a process that is started hear Ctrl-C, also where the tests ignore it: a preexec_fn."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def is_alive(pid: int) -> bool:

@@ -15,6 +15,7 @@ from model_utils.config import load_config
 from model_utils.environment import PROJECT_ROOT
 from src.shards.build import BuildSettings, build_image_dataset
 from src.training.settings import TrainingSettings
+from tests.helpers.processes import hear_ctrl_c
 from tests.helpers.weights import keras_resnet50, write_keras_h5
 
 CLASSES, PHOTOS = 3, 6
@@ -82,6 +83,7 @@ def start(*arguments: str, **environment: str) -> subprocess.Popen:
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, **environment},
+        preexec_fn=hear_ctrl_c,
     )
 
 

@@ -15,6 +15,7 @@ from src.build_feature_dataset import main
 from src.index.build import build_index
 from src.index.folder import load_index
 from tests.helpers.index import contents, write_folder
+from tests.helpers.processes import hear_ctrl_c
 
 
 def test_command_line(tmp_path, features, capsys):
@@ -60,7 +61,7 @@ def test_interrupting_the_command_keeps_the_index(tmp_path):
                "--index_kind=auto"]  # fmt: skip
     rows = tmp_path / "index" / "descriptors-1.bin"
     size = rows.stat().st_size
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=hear_ctrl_c)
     while process.poll() is None and rows.stat().st_size == size:
         time.sleep(0.001)
     process.send_signal(signal.SIGINT)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
+import psutil
 import pytest
 
 from sample_world import work
@@ -20,6 +23,8 @@ from sample_world.options import WorldOptions
 from sample_world.plan import plan
 from sample_world.scenes.visibility import visibility_class
 from src.common.errors import UserError
+from src.common.leaving import EXIT_INTERRUPTED, INTERRUPTED
+from tests.helpers.processes import hear_ctrl_c, is_alive, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -225,3 +230,23 @@ def test_command_renders_with_two_processes_whatever_lies_in_the_current_folder(
         capture_output=True,
     )
     assert digests(tmp_path / "out") == digests(world[0])
+
+
+def test_ctrl_c_ends_a_run_at_once_and_the_next_goes_on(tmp_path):
+    """A terminal sends it to all processes; a group of photos would take them a minute."""
+    out = tmp_path / "out"
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "sample_world" / "__main__.py"), f"--output_directory={out}"],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=hear_ctrl_c,
+    )
+    assert wait_until(lambda: len(list(out.rglob("*.jpg"))) > 1)
+    workers = psutil.Process(process.pid).children(recursive=True)
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == EXIT_INTERRUPTED
+    assert said.splitlines()[1:] == [INTERRUPTED]
+    assert not any(is_alive(worker.pid) for worker in workers)
+    assert not list(out.rglob("*.tmp*"))
