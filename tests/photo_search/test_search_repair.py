@@ -58,6 +58,10 @@ CUT = {
     "the index": lambda here: [
         path.write_bytes(b"x") for path in here.glob("index-*/descriptors-*")
     ],
+    "the middle of the index": lambda here: [
+        path.write_bytes(path.read_bytes()[:600] + b"\xff" * 100 + path.read_bytes()[700:])
+        for path in here.glob("index-*/descriptors-*")
+    ],
     "the index's description": lambda here: [
         path.write_bytes(b"x") for path in here.glob("index-*/index.json")
     ],
