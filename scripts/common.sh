@@ -2,8 +2,9 @@
 # Sets PROJECT_ROOT; ensure_environment sets PYTHON.
 
 # What a person may have exported for other programs: with CDPATH, `cd` goes elsewhere and says so on
-# standard output; with PYTHONHOME, an environment looks for its modules in another Python.
-unset CDPATH PYTHONHOME
+# standard output; with PYTHONHOME, an environment looks for its modules in another Python; with
+# PYTHONSAFEPATH, a program does not find the modules beside it; PYTHONOPTIMIZE takes its help texts.
+unset CDPATH PYTHONHOME PYTHONSAFEPATH PYTHONOPTIMIZE
 
 PROJECT_ROOT="$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)"
 VENV="$PROJECT_ROOT/.venv"

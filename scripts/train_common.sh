@@ -23,10 +23,10 @@ open_logs() {
     mkdir -p -- "$logs" || die "folder $logs cannot be made"
 }
 
-# hold_log LOG: end with one line while a training of this host writes to it. The training holds the log
-# by descriptor 8, which its processes inherit, to its end, whatever that is.
+# hold_log LOG: end with one line while a training of this host writes to it (hosts of a job may share a
+# disk). The training holds the log by descriptor 8, which its processes inherit, to its end, whatever that is.
 hold_log() {
-    local lock="${1%/*}/.${1##*/}.$(uname -n).lock" refused=0
+    local lock="${1%/*}/.${1##*/}.$(uname -n)-${DELF_NODE_RANK:-0}.lock" refused=0
     command -v flock >/dev/null || return 0
     exec 8<>"$lock"
     # Where the disk has no locks, the lock of the checkpoint folder has to do.

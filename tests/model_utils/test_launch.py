@@ -89,7 +89,7 @@ def msrun(tmp_path, monkeypatch):
 
     yield make
     started = json.loads(pids.read_text())
-    wait_until(lambda: not any(map(is_alive, started.values())), seconds=2)
+    wait_until(lambda: not any(map(is_alive, started.values())))
     left = {name: pid for name, pid in started.items() if is_alive(pid)}
     for pid in left.values():
         os.kill(pid, signal.SIGKILL)

@@ -248,5 +248,5 @@ def test_ctrl_c_ends_a_run_at_once_and_the_next_goes_on(tmp_path):
     _, said = process.communicate(timeout=30)
     assert process.returncode == EXIT_INTERRUPTED
     assert said.splitlines()[1:] == [INTERRUPTED]
-    assert not any(is_alive(worker.pid) for worker in workers)
+    assert wait_until(lambda: not any(is_alive(worker.pid) for worker in workers))
     assert not list(out.rglob("*.tmp*"))

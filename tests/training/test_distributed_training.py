@@ -14,7 +14,7 @@ import pytest
 from model_utils.environment import PROJECT_ROOT
 from src.network.weight_files import read_checkpoint
 from src.training.state import PREFIX
-from tests.helpers.processes import is_alive
+from tests.helpers.processes import is_alive, wait_until
 from tests.helpers.training import losses, options, run
 
 STEPS = 7
@@ -134,7 +134,7 @@ def test_a_job_that_lost_a_worker_goes_on_by_itself_and_by_the_same_command(
         assert f"error: worker {rank} was ended by SIGKILL" in output + log.read_text()
     assert log.read_text().count("the job is started again") == 1
     assert log.read_text().splitlines()[-1] == "TRAINING FAILED, exit code 1"
-    assert not [child for child in children if is_alive(child.pid)]
+    assert wait_until(lambda: not any(is_alive(child.pid) for child in children))
 
     process = launch(tmp_path, *command)
     output, _ = process.communicate(timeout=200)
