@@ -33,7 +33,7 @@ from sample_world.plan import GLDV2_FOLDER
 from src.common.atomic_files import PathLike
 from src.common.errors import UserError, run_command
 from src.delf_config import DelfConfig, add_config_arguments, config_from_arguments
-from src.describe.engines.choice import EngineSettings, choose_engine
+from src.describe.engines.choice import EngineSettings, add_engine_arguments, choose_engine
 from src.describe.engines.interface import Engine
 from src.describe.one_photo import described
 from src.describe.pca import Pca, fit_pca, write_pca
@@ -123,6 +123,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the choice of photos")
     parser.add_argument("--device_target", default="auto", choices=("auto", "Ascend", "CPU"))
     parser.add_argument("--device_id", type=int, default=0)
+    add_engine_arguments(parser)
     add_config_arguments(parser)
     arguments = parser.parse_args()
     config = config_from_arguments(arguments)
@@ -130,9 +131,11 @@ def main() -> None:
         raise UserError("--num_images and --dimensions must be at least 1")
     engine = choose_engine(
         EngineSettings(
+            name=arguments.engine,
             checkpoint=arguments.checkpoint,
             device_target=arguments.device_target,
             max_level_side=config.max_level_side,
+            precision=arguments.precision,
         )
     )
     with _photo_folder(arguments.images_path, arguments.num_images, arguments.seed) as folder:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from model_utils.device import ISA_VARIABLE, MINDSPORE_ISA, is_isa_ours
 from src.common.ahead import ahead
 from src.common.atomic_files import PathLike
 from src.common.errors import UserError, first_line, one_line
@@ -33,14 +34,35 @@ PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
 
 @cache
 def native_precision() -> str:
-    """Return the fastest precision that is exact enough on this processor, as the runtime sees it.
+    """Return the fastest precision that is exact enough on this processor.
 
-    bfloat16 where the processor computes in it (AMX, AVX-512 BF16, Arm's), else float32.
+    bfloat16 where the runtime computes convolutions in it natively (AMX, AVX-512 BF16, Arm's), else
+    float32. The runtime is asked twice: what the processor is able to, and with what it would run a
+    convolution, which a limit on its instruction set (ONEDNN_MAX_CPU_ISA) changes.
     """
     import openvino as ov
 
-    able = ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    return "bfloat16" if "BF16" in able else "float32"
+    with _own_instruction_set():
+        if "BF16" not in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+            return "float32"
+        from src.describe.engines.openvino_graph import convolution_primitive
+
+        primitive = convolution_primitive(PRECISIONS["bfloat16"])
+    emulated = primitive is None or primitive.startswith("jit_avx512")
+    return "float32" if emulated else "bfloat16"
+
+
+@contextlib.contextmanager
+def _own_instruction_set() -> Iterator[None]:
+    """Take away the limit that MindSpore's convolutions need: OpenVINO's oneDNN is another one."""
+    limited = is_isa_ours()
+    if limited:
+        del os.environ[ISA_VARIABLE]
+    try:
+        yield
+    finally:
+        if limited:
+            os.environ[ISA_VARIABLE] = MINDSPORE_ISA
 
 
 class _Prepared(NamedTuple):
@@ -126,6 +148,13 @@ class OpenVinoEngine:
         return self._request
 
 
+def thread_count() -> int:
+    """Return the number of cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def _compiled(engine: OpenVinoEngine) -> Any:
     import openvino as ov
 
@@ -138,12 +167,13 @@ def _compiled(engine: OpenVinoEngine) -> Any:
         )
     settings = {
         "INFERENCE_PRECISION_HINT": PRECISIONS[engine.precision],
-        "INFERENCE_NUM_THREADS": str(len(os.sched_getaffinity(0))),
+        "INFERENCE_NUM_THREADS": str(thread_count()),
         "PERFORMANCE_HINT": "LATENCY",
     }
     try:
         graph = feature_graph(weights, engine.has_attention)
-        return ov.Core().compile_model(graph, "CPU", settings)
+        with _own_instruction_set():
+            return ov.Core().compile_model(graph, "CPU", settings)
     except KeyError as error:
         raise UserError(f"{engine.checkpoint} lacks the weights {error}") from None
     except RuntimeError as error:

@@ -80,3 +80,25 @@ def _key(weights: Weights, name: str, part: str) -> str:
 def _pooled(x: ov.Node, window: int, stride: int) -> ov.Node:
     pad = [window // 2] * 2
     return ops.max_pool(x, [stride] * 2, [1, 1], pad, pad, [window] * 2).output(0)
+
+
+def convolution_primitive(precision: str) -> str | None:
+    """Return what the runtime would run a convolution by in a precision, None where it cannot.
+
+    Args:
+        precision: as OpenVINO calls it, such as "bf16".
+    """
+    kernel = ops.constant(np.ones((64, 64, 3, 3), np.float32))
+    image = ops.parameter([1, 64, 32, 32], np.float32)
+    sides = [1, 1]
+    inner = ops.relu(ops.convolution(image, kernel, sides, sides, sides, sides))
+    model = ov.Model([ops.convolution(inner, kernel, sides, sides, sides, sides)], [image])
+    try:
+        compiled = ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": precision})
+    except RuntimeError:
+        return None
+    for node in compiled.get_runtime_model().get_ops():
+        about = node.get_rt_info()
+        if about["layerType"].astype(str) == "Convolution":
+            return about["primitiveType"].astype(str)
+    return None
