@@ -21,8 +21,9 @@ if __name__ == "__main__":  # run as a script: from any folder, by any Python
 import argparse
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 import cv2
 import numpy as np

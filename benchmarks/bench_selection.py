@@ -20,7 +20,8 @@ if __name__ == "__main__":  # run as a script: from any folder, by any Python
 
 import argparse
 import time
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 import cv2
 import numpy as np

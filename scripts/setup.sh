@@ -2,7 +2,8 @@
 # Makes or reuses the project's virtual environment (.venv) with the pinned packages.
 #   bash scripts/setup.sh        what the programs need
 #   bash scripts/setup.sh dev    and what the tests need
-# DELF_PYTHON names the Python to build it with; otherwise the first of python3, python3.12 … 3.9 that fits.
+# DELF_PYTHON names the Python to build it with; otherwise the first of python3, python3.12 … 3.10 that fits.
+# What it does is said on standard error: standard output belongs to the script that called it.
 set -euo pipefail
 source "$(dirname "$0")/common.sh"
 
@@ -26,22 +27,22 @@ is_ready() {
         "$VENV/bin/python" -c "" 2>/dev/null
 }
 
-is_supported() { "$1" -c 'import sys; sys.exit(not (3, 9) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null; }
+is_supported() { "$1" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null; }
 
 find_python() {
     local candidate
     if [ -n "${DELF_PYTHON:-}" ]; then
-        is_supported "$DELF_PYTHON" || die "DELF_PYTHON=$DELF_PYTHON is not a Python 3.9-3.12"
+        is_supported "$DELF_PYTHON" || die "DELF_PYTHON=$DELF_PYTHON is not a Python 3.10-3.12"
         printf '%s\n' "$DELF_PYTHON"
         return
     fi
-    for candidate in python3 python3.12 python3.11 python3.10 python3.9 python; do
+    for candidate in python3 python3.12 python3.11 python3.10 python; do
         if is_supported "$candidate"; then
             printf '%s\n' "$candidate"
             return
         fi
     done
-    die "MindSpore needs Python 3.9-3.12 and none was found (python3 is $(python3 -V 2>&1 | head -n 1));" \
+    die "MindSpore needs Python 3.10-3.12 and none was found (python3 is $(python3 -V 2>&1 | head -n 1));" \
         "install one and name it: DELF_PYTHON=/path/to/python3.11 bash scripts/setup.sh"
 }
 
@@ -56,7 +57,7 @@ fi
 
 if ! { [ -x "$VENV/bin/python" ] && is_supported "$VENV/bin/python"; }; then
     python="$(find_python)" || exit $?
-    say "Making a virtual environment in .venv with $("$python" -V) ..."
+    say "Making a virtual environment in .venv with $("$python" -V) ..." >&2
     rm -rf "$VENV"
     # Some systems ship Python without ensurepip: then this Python's own pip fills the environment.
     "$python" -m venv "$VENV" >/dev/null 2>&1 || "$python" -m venv --without-pip "$VENV" ||
@@ -69,9 +70,9 @@ else
     pip=("$(cat "$VENV/.made-by")" -m pip --python "$VENV/bin/python")
 fi
 
-say "Installing the packages of $(basename "$requirements") into .venv (about 1 GB; the first time takes minutes) ..."
-"${pip[@]}" install --quiet --disable-pip-version-check --requirement "$requirements" ||
+say "Installing the packages of $(basename "$requirements") into .venv (about 1 GB; the first time takes minutes) ..." >&2
+"${pip[@]}" install --quiet --disable-pip-version-check --requirement "$requirements" >&2 ||
     die "the packages could not be installed (pip's message is above); check the network and run the same command again"
 digest run >"$VENV/.installed-run"
 if [ "$kind" = dev ]; then digest dev >"$VENV/.installed-dev"; fi
-say "The environment is ready."
+say "The environment is ready." >&2

@@ -27,7 +27,7 @@ import numpy as np
 from mindspore import Tensor
 
 from src.common.errors import UserError
-from src.photos.jpeg_check import read_frame
+from src.photos.jpeg_frame import read_frame
 from src.shards.inventory import Shards, count_classes, count_labels, find_shards
 
 __all__ = ["PhotoBatches", "count_classes", "create_dataset", "find_shards", "random_crop"]

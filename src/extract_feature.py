@@ -52,6 +52,7 @@ def main() -> None:
         read_pca(arguments.pca_path) if config.use_pca else None,
         devices=parse_devices(arguments.devices),
         max_bad_fraction=arguments.max_bad_fraction,
+        source=arguments.checkpoint,
     )
 
 

@@ -23,6 +23,10 @@ from src.feature_io import Features
 FEATURE_DIMENSION = 1024  # channels of conv4
 
 
+class NotFiniteError(UserError):
+    """The network says of a photo what is not a number, or infinite."""
+
+
 class Projection(Protocol):
     """What reduces descriptors; see `describe.pca.Pca`."""
 
@@ -234,7 +238,7 @@ def select_features(
         Features, best first, with locations inside the photo.
 
     Raises:
-        UserError: the network gave values that are not finite.
+        NotFiniteError: the network gave values that are not finite.
         ValueError: the outputs do not belong to a photo of this size.
     """
     if config.use_pca and pca is None:
@@ -292,10 +296,7 @@ def _candidates(
     everything = concatenate(lists)
     scores, norm = everything.fields["scores"], np.concatenate(norms)
     if not (np.isfinite(scores).all() and np.isfinite(norm).all()):
-        raise UserError(
-            "the network gives values that are not finite; the checkpoint is damaged, its training "
-            "went astray, or half precision is too small for it"
-        )
+        raise NotFiniteError("the network gives values that are not finite")
     # A feature of length 0 has no direction to compare.
     cells = np.flatnonzero((scores >= config.score_threshold * scores.max()) & (norm > 0))
     return everything.gather(cells), cells

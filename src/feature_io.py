@@ -4,14 +4,20 @@ A feature folder holds `<name>.npz` for each image and `features.json`, the mani
 lists every image once, sorted by name, and is what later steps read: nothing lists the folder
 again. An image in its `failed` part has no feature file (the photo could not be read); it stays in
 the list, so that a search ranks it last instead of forgetting it.
+
+A feature file tells by itself whether it is whole (it is a zip archive, with a sum of each array),
+and in the archive's comment what it was made of: see `Origin`. Files without are read as well.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
+import io
 import json
+import os
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,10 +27,20 @@ import numpy as np
 
 from src.common.atomic_files import PathLike, write_json, write_npz
 from src.common.errors import UserError
+from src.common.file_names import file_name_for
 
 FORMAT = 1
 MANIFEST_NAME = "features.json"
 _ARRAYS = ("locations", "scales", "descriptors", "attention")
+# What reading something else as a feature file may raise; RuntimeError: "it is encrypted".
+_NO_FEATURES = (
+    *(ValueError, KeyError, EOFError, OSError, TypeError, RuntimeError),
+    *(zipfile.BadZipFile, zlib.error),
+)
+
+
+class DamagedFeaturesError(UserError):
+    """A feature file is missing, cut short, or something else."""
 
 
 @dataclass(frozen=True)
@@ -100,32 +116,94 @@ class Manifest:
         return tuple(name for name, _ in self.images)
 
 
+@dataclass(frozen=True)
+class Origin:
+    """What a feature file was made of; it says so itself.
+
+    Attributes:
+        photo: sha256 of the bytes of the photo's file; "" where it changed while it was read.
+        settings: `settings_digest` of all that the features depend on.
+    """
+
+    photo: str
+    settings: str
+
+    @classmethod
+    def read(cls, comment: bytes) -> Origin | None:
+        """Return what the comment of a feature file says; None where there is none.
+
+        Raises:
+            ValueError, KeyError or TypeError: it is something else.
+        """
+        if not comment:
+            return None
+        content = json.loads(comment)
+        return cls(str(content["photo"]), str(content["settings"]))
+
+    def comment(self) -> bytes:
+        """Return the comment that says this."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True).encode()
+
+
+@dataclass(frozen=True)
+class FeatureFile:
+    """What a feature file says of itself.
+
+    Attributes:
+        checksum: of its arrays, see `features_checksum`.
+        origin: what it was made of; None for files made before they said so.
+    """
+
+    checksum: str
+    origin: Origin | None
+
+
+def settings_digest(settings: Mapping[str, Any]) -> str:
+    """Return a short text that differs where settings, JSON values, differ."""
+    return hashlib.sha256(json.dumps(dict(settings), sort_keys=True).encode()).hexdigest()[:16]
+
+
 def feature_path(folder: PathLike, name: str) -> Path:
-    """Return where the features of image `name` are kept."""
-    return Path(folder) / f"{name}.npz"
+    """Return where the features of image `name` are kept.
+
+    A name that cannot be a file's name everywhere, or is too long for one, becomes another by
+    `file_name_for`; but where a file was made under the name itself, it is that one.
+    """
+    parts = name.split("/")
+    ours = [file_name_for(part) for part in parts]
+    plain = Path(folder) / f"{name}.npz"
+    return (
+        plain if parts == ours or os.path.exists(plain) else Path(folder, f"{'/'.join(ours)}.npz")
+    )
 
 
-def write_features(path: PathLike, features: Features) -> None:
-    """Write features in one step; equal features give equal bytes (npz, not compressed)."""
-    write_npz(path, {name: getattr(features, name) for name in _ARRAYS})
+def write_features(
+    path: PathLike, features: Features, origin: Origin | None = None, durable: bool = True
+) -> None:
+    """Write features in one step; equal features of one origin give equal bytes (npz).
+
+    Args:
+        path: the file.
+        features: what goes into it.
+        origin: what they were made of.
+        durable: as for `atomic_path`.
+    """
+    arrays = {name: getattr(features, name) for name in _ARRAYS}
+    write_npz(path, arrays, origin.comment() if origin else b"", durable)
 
 
 def read_features(path: PathLike) -> Features:
     """Read features back.
 
     Raises:
-        UserError: when the file is missing, damaged, or holds something else.
+        DamagedFeaturesError: when the file is missing, damaged, or holds something else.
     """
     path = Path(path)
     try:
         with np.load(path, allow_pickle=False) as arrays:
             return Features(**{name: arrays[name] for name in _ARRAYS})
-    except FileNotFoundError:
-        raise UserError(f"there is no feature file {path}; extract the features first") from None
-    except (ValueError, KeyError, EOFError, OSError, TypeError, zipfile.BadZipFile) as error:
-        raise UserError(
-            f"{path} is not a readable feature file ({error}); delete it and extract again"
-        ) from None
+    except _NO_FEATURES as error:
+        raise _damaged(path, error) from None
 
 
 def features_checksum(path: PathLike) -> str:
@@ -134,18 +212,42 @@ def features_checksum(path: PathLike) -> str:
     Uses the CRC-32 that a zip file keeps of each member, so that thousands of files take a second.
 
     Raises:
-        UserError: when the file is missing or damaged.
+        DamagedFeaturesError: when the file is missing or damaged.
+    """
+    return look_at_features(path).checksum
+
+
+def look_at_features(path: PathLike, thoroughly: bool = False) -> FeatureFile:
+    """Return what a feature file says of itself.
+
+    Args:
+        path: the file.
+        thoroughly: read all of it and look whether it is whole; else its end only, which is missing
+            where a file was cut short.
+
+    Raises:
+        DamagedFeaturesError: when the file is missing or damaged.
     """
     try:
-        with zipfile.ZipFile(path) as file:
+        content = io.BytesIO(Path(path).read_bytes()) if thoroughly else path
+        with zipfile.ZipFile(content) as file:
             members = [[item.filename, item.CRC, item.file_size] for item in file.infolist()]
-    except FileNotFoundError:
-        raise UserError(f"there is no feature file {path}; extract the features first") from None
-    except (OSError, zipfile.BadZipFile) as error:
-        raise UserError(
-            f"{path} is not a readable feature file ({error}); delete it and extract again"
-        ) from None
-    return hashlib.sha256(json.dumps(members).encode()).hexdigest()
+            origin = Origin.read(file.comment)
+        if thoroughly:
+            content.seek(0)
+            with np.load(content, allow_pickle=False) as arrays:
+                Features(**{name: arrays[name] for name in _ARRAYS})
+    except _NO_FEATURES as error:
+        raise _damaged(path, error) from None
+    return FeatureFile(hashlib.sha256(json.dumps(members).encode()).hexdigest(), origin)
+
+
+def _damaged(path: PathLike, error: Exception) -> DamagedFeaturesError:
+    if isinstance(error, FileNotFoundError):
+        return DamagedFeaturesError(f"there is no feature file {path}; extract the features first")
+    return DamagedFeaturesError(
+        f"{path} is not a readable feature file ({error}); extract the features again"
+    )
 
 
 def write_manifest(folder: PathLike, manifest: Manifest) -> None:

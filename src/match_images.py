@@ -17,7 +17,7 @@ from pathlib import Path
 
 from src.common.errors import run_command
 from src.evaluation.pair import match_images
-from src.photos.finding import EXTENSIONS
+from src.pages.match_picture import PICTURE_SUFFIXES
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--output_image", type=Path, default=Path("eval_match.png"), help="(%(default)s)"
     )
     args = parser.parse_args(arguments)
-    if args.output_image.suffix.lower() not in EXTENSIONS:
+    if args.output_image.suffix.lower() not in PICTURE_SUFFIXES:
         parser.error(f"--output_image {args.output_image} has no suffix of an image file")
     match = match_images(
         args.list_images_path, args.images_path, args.feature_path, args.output_image

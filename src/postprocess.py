@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from src.common.errors import UserError
 from src.delf_config import DelfConfig
-from src.extract_utils_np import LevelOutput, Projection, select_features
+from src.extract_utils_np import LevelOutput, NotFiniteError, Projection, select_features
 from src.feature_io import Features
 
 
@@ -39,17 +40,28 @@ class PhotoOutputs(NamedTuple):
 
 
 class Described(NamedTuple):
-    """What is known of a photo at the end: its features, or the reason why there are none."""
+    """What is known of a photo at the end.
+
+    Attributes:
+        name: of the photo's features.
+        features: None where there are none.
+        reason: why there are none.
+        finite: False where that is because the network gave values that are not finite.
+    """
 
     name: str
     features: Features | None
     reason: str
+    finite: bool = True
 
 
 def choose_features(
     outputs: PhotoOutputs, config: DelfConfig, pca: Projection | None = None
 ) -> Described:
     """Return the features of a photo, located in the whole photo.
+
+    A photo of which the network gives values that are not finite is one bad photo among others;
+    whether the weights are to blame is told by whether it happens to all, see `blamed_weights`.
 
     Args:
         outputs: what the engine says.
@@ -58,5 +70,21 @@ def choose_features(
     """
     if outputs.levels is None:
         return Described(outputs.name, None, outputs.reason)
-    features = select_features(outputs.levels, *outputs.size, config, pca)
+    try:
+        features = select_features(outputs.levels, *outputs.size, config, pca)
+    except NotFiniteError as error:
+        return Described(outputs.name, None, f"photo {outputs.name}: {error}", finite=False)
     return Described(outputs.name, features.shifted(outputs.origin), "")
+
+
+def blamed_weights(photos: int, source: str) -> UserError:
+    """Return what to tell a person when the network's output is not finite for any photo.
+
+    Args:
+        photos: how many the network was run on.
+        source: where the weights come from.
+    """
+    return UserError(
+        f"the network gives values that are not finite for each of {photos} photos: the weights "
+        f"{source} are damaged, their training went astray, or half precision is too small for them"
+    )

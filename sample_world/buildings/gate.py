@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from sample_world.buildings.facade import facade
@@ -111,7 +113,7 @@ def _pierced_walls(
         panel([(-half, spring), (-gap, spring), (-gap, crown), (-half, crown)], y, back)
         panel([(gap, spring), (half, spring), (half, crown), (gap, crown)], y, back)
         panel([(-half, crown), (half, crown), (half, h), (-half, h)], y, back)
-        for (x0, z0), (x1, z1) in zip(bow[:-1], bow[1:]):
+        for (x0, z0), (x1, z1) in itertools.pairwise(bow):
             panel([(x1, z1), (x0, z0), (x0, crown), (x1, crown)], y, back)
 
 
@@ -131,7 +133,7 @@ def _passage(
             coffer.disc(x, y, 0.3, colour=style.metal, relief=0.1)
     coffer_t = coffer.finish(0.06, repeat=True)
     (gap, spring), y = bow[0], d / 2
-    for (x0, z0), (x1, z1) in zip(bow[:-1], bow[1:]):
+    for (x0, z0), (x1, z1) in itertools.pairwise(bow):
         strip = [[x0, y, z0], [x0, -y, z0], [x1, -y, z1], [x1, y, z1]]
         b.tiled(strip[::-1], coffer_t, (6, 6), two_sided=True)
     b.tiled([[-gap, -y, 0], [-gap, y, 0], [-gap, y, spring], [-gap, -y, spring]], stone, (6, 6))

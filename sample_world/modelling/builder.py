@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -56,7 +57,7 @@ class MeshBuilder:
         second = _minus(corners[2], corners[0])
         normal = _cross(first, second)
         area = (0.0, 0.0, 0.0)
-        for p, q in zip(corners[1:-1], corners[2:]):
+        for p, q in itertools.pairwise(corners[1:]):
             part = _cross(_minus(p, corners[0]), _minus(q, corners[0]))
             area = (area[0] + part[0], area[1] + part[1], area[2] + part[2])
         length = _dot(area, area) ** 0.5

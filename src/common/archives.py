@@ -11,10 +11,10 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO, BinaryIO, Callable, NamedTuple
+from typing import IO, BinaryIO, NamedTuple
 
 from tqdm import tqdm
 

@@ -13,7 +13,6 @@ import functools
 import logging
 import math
 import os
-import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,6 +31,10 @@ class NoLocksError(UserError):
     """The disk does not keep processes apart."""
 
 
+class HeldError(UserError):
+    """Somebody else has what was claimed."""
+
+
 class Lock:
     """A file that one `Lock` at a time holds, here or in another process.
 
@@ -43,7 +46,7 @@ class Lock:
         self.path = path
         self._process = os.getpid()
         # A disk without locks is to be told: filelock's substitute would outlive a killed process.
-        self._file = _FileLock(path, thread_local=False, fallback_to_soft=False)
+        self._file = filelock.FileLock(path, thread_local=False, fallback_to_soft=False)
 
     def take(self, patience: float = 0.0) -> bool:
         """Take the lock, and tell whether it could be had within `patience` seconds.
@@ -105,11 +108,12 @@ def claim(path: Path, refusal: str, no_locks: str | None = ELSEWHERE) -> Iterato
         no_locks: as in `wait_for`.
 
     Raises:
-        UserError: `refusal`; or the file cannot be written, or the disk has no locks.
+        HeldError: `refusal`.
+        UserError: the file cannot be written, or the disk has no locks.
     """
     lock = Lock(path)
     if not _taken(lock, no_locks, _MOMENT):
-        raise UserError(refusal)
+        raise HeldError(refusal)
     try:
         yield
     finally:
@@ -135,31 +139,3 @@ def _reason(error: BaseException | None) -> str:
 def _warn(folder: Path, reason: str) -> None:
     """Say it once a folder, not for each of 500 archives."""
     LOG.warning("%s cannot be locked (%s)", folder, reason)
-
-
-if not filelock.__version__.startswith("3."):
-    _FileLock = filelock.FileLock
-else:  # the last for Python 3.9 does not look at removed files, nor let go of its own in a fork
-
-    class _FileLock(filelock.FileLock):  # type: ignore[no-redef]
-        _held: weakref.WeakSet[_FileLock] = weakref.WeakSet()
-
-        def _acquire(self) -> None:
-            super()._acquire()
-            if self._context.lock_file_fd is None:
-                return
-            if os.fstat(self._context.lock_file_fd).st_nlink == 0:  # its holder has just removed it
-                self._release()
-            else:
-                self._held.add(self)
-
-        @classmethod
-        def close_in_fork(cls) -> None:
-            """Close what a forked process has inherited, without unlocking it for its parent."""
-            for lock in list(cls._held):
-                if lock._context.lock_file_fd is not None:
-                    os.close(lock._context.lock_file_fd)
-                    lock._context.lock_file_fd = None
-
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=_FileLock.close_in_fork)

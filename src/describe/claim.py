@@ -1,21 +1,42 @@
-"""Which settings a feature folder belongs to before its manifest says so."""
+"""Which settings a feature folder belongs to: by manifest, by a note before it, or by its files."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import logging
+import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from src.common.atomic_files import PathLike, write_json
 from src.common.errors import UserError
-from src.feature_io import MANIFEST_NAME, check_settings, read_manifest
+from src.feature_io import (
+    MANIFEST_NAME,
+    DamagedFeaturesError,
+    check_settings,
+    look_at_features,
+    read_manifest,
+    settings_digest,
+)
+
+LOG = logging.getLogger(__name__)
 
 UNFINISHED_NAME = "unfinished.json"  # settings of a feature folder that has no manifest yet
 
 
-def check_claim(feature_folder: PathLike, settings: Mapping[str, Any]) -> bool:
+def check_claim(
+    feature_folder: PathLike, settings: Mapping[str, Any], is_cache: bool = False
+) -> bool:
     """Make sure that a folder holds features of these settings only.
+
+    Where neither manifest nor note can be read, the feature files are asked.
+
+    Args:
+        feature_folder: the folder.
+        settings: all that the features depend on.
+        is_cache: whether the folder is one of ours, for these settings: what is in it and tells of
+            others, or of none, may be made again.
 
     Returns:
         Whether the folder says so already.
@@ -24,31 +45,56 @@ def check_claim(feature_folder: PathLike, settings: Mapping[str, Any]) -> bool:
         UserError: the folder holds features of other or unknown settings.
     """
     feature_folder = Path(feature_folder)
-    unfinished = feature_folder / UNFINISHED_NAME
     what = f"feature folder {feature_folder}"
-    if (feature_folder / MANIFEST_NAME).exists():
-        check_settings(read_manifest(feature_folder).settings, settings, what)
-    elif unfinished.exists():
-        try:
-            found = json.loads(unfinished.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise UserError(f"cannot read {unfinished} ({error}); delete {what}") from None
-        check_settings(found, settings, what)
-    elif next(feature_folder.glob("*.npz"), None) is not None:
-        raise UserError(
-            f"{what} holds features of unknown settings (neither {MANIFEST_NAME} nor "
-            f"{UNFINISHED_NAME}); delete it or use another folder"
-        )
-    else:
-        return False
-    return True
+    for path, found in _claims(feature_folder):
+        if found is not None:
+            check_settings(found, settings, what)
+            return True
+        LOG.warning("%s is damaged and is made again", path)
+    if not is_cache:
+        _check_files(feature_folder, settings_digest(settings), what)
+    return False
 
 
 def claim_folder(feature_folder: PathLike, settings: Mapping[str, Any]) -> None:
-    """Note in a folder the settings of the features that will come; several workers may do so.
-
-    Raises:
-        UserError: as `check_claim`.
-    """
-    if not check_claim(feature_folder, settings):
+    """Note in a folder the settings of the features that will come; several workers may do so."""
+    if not any(found is not None for _, found in _claims(Path(feature_folder))):
         write_json(Path(feature_folder) / UNFINISHED_NAME, dict(settings))
+
+
+def is_claimed(feature_folder: PathLike) -> bool:
+    """Tell whether a folder that was claimed is still there."""
+    names = (MANIFEST_NAME, UNFINISHED_NAME)
+    return any(os.path.exists(Path(feature_folder, name)) for name in names)
+
+
+def _claims(feature_folder: Path) -> Iterator[tuple[Path, dict[str, Any] | None]]:
+    """Yield each file that tells settings and what it says; None where it is damaged."""
+    path = feature_folder / MANIFEST_NAME
+    if os.path.exists(path):
+        try:
+            yield path, read_manifest(feature_folder).settings
+        except UserError:
+            yield path, None
+    path = feature_folder / UNFINISHED_NAME
+    if os.path.exists(path):
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            found = None
+        yield path, found if isinstance(found, dict) else None
+
+
+def _check_files(feature_folder: Path, wanted: str, what: str) -> None:
+    """Raise `UserError` unless the feature files of a folder tell these settings."""
+    for path in sorted(feature_folder.glob("*.npz")):
+        try:
+            origin = look_at_features(path).origin
+        except DamagedFeaturesError:  # of no use to anybody
+            continue
+        if origin is None or origin.settings != wanted:
+            raise UserError(
+                f"{what} holds features of {'other' if origin else 'unknown'} settings (neither "
+                f"{MANIFEST_NAME} nor {UNFINISHED_NAME} says which; the first: {path.name}); "
+                "delete it or use another folder"
+            )

@@ -39,6 +39,7 @@ from src.describe.one_photo import described
 from src.describe.pca import Pca, fit_pca, write_pca
 from src.describe.tasks import PhotoTask
 from src.photos.finding import list_images
+from src.postprocess import blamed_weights
 
 LOG = logging.getLogger(__name__)
 
@@ -52,6 +53,7 @@ def fit_pca_on_photos(
     config: DelfConfig,
     dimension: int = DIMENSIONS,
     device_id: int = 0,
+    source: str = "",
 ) -> Pca:
     """Fit a PCA to the features of photos, chosen just as they are in extraction.
 
@@ -62,23 +64,29 @@ def fit_pca_on_photos(
         config: pyramid and choice of features; its PCA settings do not matter.
         dimension: components to keep.
         device_id: which device.
+        source: where the engine's weights come from, for messages.
 
     Raises:
-        UserError: the photos have too few features.
+        UserError: the photos have too few features, or the network's output is finite for none.
     """
     plain = dataclasses.replace(config, use_pca=False)
     tasks = [PhotoTask(file, file) for file in files]
     about = {"images": 0, "descriptors": 0, "network": engine.fingerprint}
+    not_finite = 0
 
     def descriptors() -> Iterator[np.ndarray]:
+        nonlocal not_finite
         photos = described(engine, images_path, tasks, plain, device_id=device_id)
         for photo in tqdm(photos, total=len(tasks), unit="photo", disable=None):
             if photo.features is None:
                 LOG.warning("skipped: %s", photo.reason)
+                not_finite += not photo.finite
                 continue
             about["images"] += 1
             about["descriptors"] += len(photo.features)
             yield photo.features.descriptors
+        if not_finite and not about["images"]:
+            raise blamed_weights(not_finite, source or f"({engine.fingerprint})")
 
     pca = fit_pca(descriptors(), dimension)
     return dataclasses.replace(pca, about=about)
@@ -148,6 +156,7 @@ def main() -> None:
             config,
             arguments.dimensions,
             arguments.device_id,
+            arguments.checkpoint,
         )
     pca.about["source"] = arguments.images_path or "rendered sample world"
     write_pca(arguments.output_directory, pca)

@@ -1,4 +1,9 @@
-"""Describing the photos of a folder: what is there is kept, what is missing is made."""
+"""Describing the photos of a folder: what is there is kept, what is missing is made.
+
+The order in which things come to the disk makes a run that ends anywhere one that goes on: feature
+files, which say what they are made of; the record, once they are on the disk; the manifest, once
+all that it lists is there.
+"""
 
 from __future__ import annotations
 
@@ -18,16 +23,22 @@ from tqdm import tqdm
 from src.common.atomic_files import PathLike
 from src.common.errors import UserError
 from src.delf_config import DelfConfig
-from src.describe.claim import UNFINISHED_NAME, check_claim
+from src.describe.claim import UNFINISHED_NAME, check_claim, is_claimed
 from src.describe.engines.interface import Engine
 from src.describe.pca import Pca
+from src.describe.record import Noted, write_record
+from src.describe.stock import Stock, take_stock
 from src.describe.tasks import PhotoTask, list_tasks
 from src.describe.workers import Job, run_jobs
 from src.feature_io import (
+    DamagedFeaturesError,
     Manifest,
     feature_path,
+    features_checksum,
+    read_manifest,
     write_manifest,
 )
+from src.postprocess import blamed_weights
 
 LOG = logging.getLogger(__name__)
 
@@ -39,30 +50,35 @@ class ExtractionSummary:
     Attributes:
         extracted: photos described now.
         skipped: photos whose features were there already.
-        failed: the reason for each photo that could not be read.
+        failed: the reason for each photo that could not be described, now or before.
+        not_finite: how many of these could be read, but the network's output was not finite.
         features: number of features written now.
         seconds: duration of the whole run.
         worker_seconds: seconds spent in each of `PARTS`, all workers together. Decoding runs beside
             the network; "decode" is the time that the network waited for it.
         peak_megabytes: largest peak memory of a worker.
+        absent: names of photos whose features are kept, but which were not asked for.
     """
 
     extracted: int
     skipped: int
     failed: dict[str, str]
+    not_finite: int
     features: int
     seconds: float
     worker_seconds: dict[str, float]
     peak_megabytes: float
+    absent: list[str]
 
     def text(self) -> str:
         """Return the summary in one line."""
         parts = ", ".join(f"{name} {spent:.1f} s" for name, spent in self.worker_seconds.items())
         rate = self.extracted / self.seconds if self.seconds else 0.0
+        not_finite = f" ({self.not_finite} for values not finite)" if self.not_finite else ""
         return (
             f"{self.extracted} photos described ({self.features} features), {self.skipped} were "
-            f"there, {len(self.failed)} unreadable; {self.seconds:.1f} s, {rate:.3f} photos/s "
-            f"({parts}); peak memory of a worker {self.peak_megabytes:.0f} MB"
+            f"there, {len(self.failed)} could not be described{not_finite}; {self.seconds:.1f} s, "
+            f"{rate:.3f} photos/s ({parts}); peak memory of a worker {self.peak_megabytes:.0f} MB"
         )
 
 
@@ -71,9 +87,11 @@ class _Progress:
     """What the workers have reported."""
 
     bar: Any
-    extracted: int = 0
+    done: dict[str, Noted] = field(default_factory=dict)
     features: int = 0
     failed: dict[str, str] = field(default_factory=dict)
+    failures: dict[str, Noted] = field(default_factory=dict)
+    not_finite: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
     peak_megabytes: float = 0.0
 
@@ -85,13 +103,17 @@ class _Progress:
                 self.seconds[part] = self.seconds.get(part, 0.0) + spent
             self.peak_megabytes = max(self.peak_megabytes, peak)
             return
-        name, value = values
         if kind == "failed":
-            LOG.warning("skipped: %s", value)
-            self.failed[name] = value
+            name, noted, reason, finite = values
+            LOG.warning("skipped: %s", reason)
+            self.failed[name] = reason
+            self.not_finite += not finite
+            if noted is not None:
+                self.failures[name] = noted
         else:
-            self.extracted += 1
-            self.features += value
+            name, noted, count = values
+            self.done[name] = noted
+            self.features += count
         self.bar.update()
 
 
@@ -104,13 +126,16 @@ def extract_folder(
     tasks: Sequence[PhotoTask] | None = None,
     devices: Sequence[int] = (0,),
     max_bad_fraction: float = 0.1,
+    source: str = "",
+    is_cache: bool = False,
+    trusting: bool = True,
 ) -> ExtractionSummary:
     """Describe the photos of a folder; what is there already is kept.
 
     One device is used from this process, several from one worker process each, every photo going
     to worker (its number modulo their count). On CPU the cores are shared among the workers. A
-    photo is described again when it is newer than its features. The manifest is written at the
-    end, so that a folder with a manifest is a complete one.
+    photo is described again when it is another than its features were made of, see `take_stock`.
+    The manifest is written at the end, so that a folder with a manifest is a complete one.
 
     Args:
         images_path: folder of the photos.
@@ -120,51 +145,56 @@ def extract_folder(
         pca: the projection, where `config.use_pca` is set.
         tasks: the photos, sorted by name; by default all of the folder, whole.
         devices: device ids; on CPU only their number counts.
-        max_bad_fraction: largest share of unreadable photos that is not an error.
+        max_bad_fraction: largest share of photos that cannot be described that is not an error.
+        source: where the engine's weights come from, for messages.
+        is_cache: whether the feature folder is one of ours, see `check_claim`.
+        trusting: whether feature files that nobody has touched are believed to be whole.
 
     Raises:
         UserError: the folder is missing, the features there were made with other settings, too
-            many photos are unreadable, or a worker died.
+            many photos cannot be described, a folder went away, or a worker died.
     """
     start = time.perf_counter()
     images_path, feature_folder = Path(images_path), Path(feature_folder)
     if config.use_pca and pca is None:
         raise UserError("use_pca is set and there is no PCA; fit one with src/describe/fit_pca.py")
     tasks = list_tasks(images_path) if tasks is None else list(tasks)
-    settings = _settings(engine, config, pca, tasks)
+    settings = feature_settings(engine, config, pca, tasks)
     _warn_of_foreign_pca(pca if config.use_pca else None, engine.fingerprint)
-    check_claim(feature_folder, settings)
-    pending = [task for task in tasks if not _is_done(images_path, feature_folder, task)]
-    jobs = _share(
-        Job(str(images_path), str(feature_folder), pending, engine, 0, None, config, pca, settings),
-        engine.processes(devices),
+    claimed = check_claim(feature_folder, settings, is_cache)
+    stock = take_stock(images_path, feature_folder, tasks, settings, claimed, trusting)
+    _tell(stock, images_path, feature_folder)
+    job = Job(
+        *(str(images_path), str(feature_folder), stock.pending, engine, 0, None),
+        *(config, pca, settings, stock.states),
     )
-    LOG.info(
-        "describing %d of %d photos of %s on %d device(s)",
-        *(len(pending), len(tasks), images_path, len(engine.processes(devices))),
-    )
-    with tqdm(total=len(pending), unit="photo", disable=None) as bar:
-        progress = _Progress(bar)
-        run_jobs(jobs, progress.take)
+    progress = _describe(_share(job, engine.processes(devices)), stock)
     summary = ExtractionSummary(
-        progress.extracted,
-        len(tasks) - len(pending),
-        dict(sorted(progress.failed.items())),
+        len(progress.done),
+        len(stock.kept),
+        dict(sorted({**stock.failed, **progress.failed}.items())),
+        progress.not_finite,
         progress.features,
         time.perf_counter() - start,
         progress.seconds,
         progress.peak_megabytes,
+        stock.absent(tasks),
     )
-    LOG.info("%s", summary.text())
+    if stock.pending:
+        LOG.info("%s", summary.text())
+    if progress.failed and not os.path.isdir(images_path):
+        raise UserError(
+            f"image folder {images_path} has gone while its photos were described; the features of "
+            "those before are kept: bring it back and run the same command again"
+        )
+    if progress.not_finite and not progress.done and not stock.kept:
+        raise blamed_weights(progress.not_finite, source or f"({engine.fingerprint})")
     _judge(summary, len(tasks), max_bad_fraction, images_path)
-    images = tuple((task.name, task.file) for task in tasks)
-    write_manifest(feature_folder, Manifest(images, settings, summary.failed))
-    with contextlib.suppress(FileNotFoundError):
-        (feature_folder / UNFINISHED_NAME).unlink()
+    _complete(feature_folder, tasks, settings, stock, progress, summary.failed)
     return summary
 
 
-def _settings(
+def feature_settings(
     engine: Engine, config: DelfConfig, pca: Pca | None, tasks: Sequence[PhotoTask]
 ) -> dict[str, Any]:
     """Return all that the features depend on, as it stands in the manifest."""
@@ -176,6 +206,90 @@ def _settings(
     }
     runtime = engine.settings()
     return {**settings, "engine": runtime} if runtime else settings
+
+
+def _tell(stock: Stock, images_path: Path, feature_folder: Path) -> None:
+    """Say what was found."""
+    if stock.damaged:
+        LOG.warning(
+            "%d feature files of %s are missing or damaged and are made again (the first: %s)",
+            *(len(stock.damaged), feature_folder, stock.damaged[0]),
+        )
+    if stock.failed:
+        LOG.warning(
+            "%d photos of %s could not be described before and are as they were (the first: %s)",
+            *(len(stock.failed), images_path, next(iter(stock.failed.values()))),
+        )
+
+
+def _describe(jobs: Sequence[Job], stock: Stock) -> _Progress:
+    """Do jobs; what was done until an error is noted."""
+    progress = _Progress(tqdm(total=len(stock.pending), unit="photo", disable=None))
+    folder = jobs[0].feature_folder
+    if stock.pending:
+        LOG.info(
+            "describing %d of %d photos of %s on %d device(s)",
+            *(len(stock.pending), len(stock.pending) + len(stock.kept) + len(stock.failed)),
+            *(jobs[0].images_path, len(jobs)),
+        )
+    try:
+        with progress.bar:
+            run_jobs(jobs, progress.take)
+    except BaseException:
+        if progress.done and is_claimed(folder):
+            with contextlib.suppress(OSError):  # it would only have saved the next run's reading
+                noted = {**stock.record.photos, **stock.kept, **progress.done}
+                write_record(folder, noted, stock.record.photos)
+        raise
+    return progress
+
+
+def _complete(
+    feature_folder: Path,
+    tasks: Sequence[PhotoTask],
+    settings: dict[str, Any],
+    stock: Stock,
+    progress: _Progress,
+    failed: dict[str, str],
+) -> None:
+    """Write record and manifest where they say something else, all that is listed being there."""
+    noted = {**stock.record.photos, **stock.kept, **progress.done, **progress.failures}
+    if stock.pending:
+        _check_presence(feature_folder, {**stock.kept, **progress.done})
+    if stock.pending or stock.doubted:
+        write_record(feature_folder, noted, stock.record.photos)
+    manifest = Manifest(tuple((task.name, task.file) for task in tasks), settings, failed)
+    if not _is_written(feature_folder, manifest):
+        write_manifest(feature_folder, manifest)
+    with contextlib.suppress(FileNotFoundError):
+        (feature_folder / UNFINISHED_NAME).unlink()
+
+
+def _check_presence(feature_folder: Path, noted: dict[str, Noted]) -> None:
+    """Raise `UserError` unless the feature files are all there, the very ones that are noted."""
+    gone = []
+    for name, known in noted.items():
+        try:
+            is_there = features_checksum(feature_path(feature_folder, name)) == known.checksum
+        except DamagedFeaturesError:
+            is_there = False
+        if not is_there:
+            gone.append(name)
+    if gone:
+        raise UserError(
+            f"{len(gone)} of {len(noted)} feature files have gone from {feature_folder} while "
+            f"photos were described (the first: {gone[0]}): was it moved or cleaned up? Run the "
+            "same command again, what is there is kept"
+        )
+
+
+def _is_written(feature_folder: Path, manifest: Manifest) -> bool:
+    try:
+        there = read_manifest(feature_folder)
+    except UserError:
+        return False
+    # As JSON knows it: no tuples.
+    return (there.images, there.failed) == (manifest.images, manifest.failed)
 
 
 def _share(whole: Job, devices: Sequence[int]) -> list[Job]:
@@ -191,24 +305,15 @@ def _share(whole: Job, devices: Sequence[int]) -> list[Job]:
 def _judge(
     summary: ExtractionSummary, photos: int, max_bad_fraction: float, images_path: Path
 ) -> None:
-    """Raise `UserError` when too many photos could not be read."""
+    """Raise `UserError` when too many photos could not be described."""
     if len(summary.failed) <= max_bad_fraction * photos:
         return
     first = next(iter(summary.failed.values()))
     raise UserError(
-        f"{len(summary.failed)} of {photos} photos of {images_path} are unreadable, more than the "
-        f"share of {max_bad_fraction:g} allowed (the first: {first}); the features of the others "
-        "are kept: repair or remove the photos and run the same command again"
+        f"{len(summary.failed)} of {photos} photos of {images_path} could not be described, more "
+        f"than the share of {max_bad_fraction:g} allowed (the first: {first}); the features of the "
+        "others are kept: repair or remove the photos and run the same command again"
     )
-
-
-def _is_done(images_path: Path, feature_folder: Path, task: PhotoTask) -> bool:
-    """Tell whether the features of a photo are there and not older than the photo."""
-    try:
-        written = feature_path(feature_folder, task.name).stat().st_mtime_ns
-        return written >= (images_path / task.file).stat().st_mtime_ns
-    except OSError:
-        return False
 
 
 def _core_count() -> int:

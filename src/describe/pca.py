@@ -171,9 +171,15 @@ def _read_array(path: Path) -> np.ndarray:
 
 
 def write_pca(folder: PathLike, pca: Pca) -> None:
-    """Write a PCA as the three arrays that `read_pca` reads, and what is said about it."""
+    """Write a PCA as the three arrays that `read_pca` reads, and what is said about it.
+
+    Raises:
+        UserError: what is there afterwards is not this PCA: the folder went away meanwhile.
+    """
     folder = Path(folder)
     arrays = ((MEAN_NAME, pca.mean), (PROJECTION_NAME, pca.projection))
     for name, array in (*arrays, (VARIANCES_NAME, pca.variances)):
         write_npy(folder / name, array)
     write_json(folder / ABOUT_NAME, {**pca.about, "fingerprint": pca.fingerprint})
+    if read_pca(folder).fingerprint != pca.fingerprint:
+        raise UserError(f"{folder} holds another PCA than was written; write it again")

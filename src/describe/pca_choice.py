@@ -9,7 +9,8 @@ from pathlib import Path
 from model_utils.environment import PROJECT_ROOT
 from src.common.atomic_files import PathLike
 from src.describe.fit_pca import DIMENSIONS, choose_files, fit_pca_on_photos
-from src.describe.pca import Pca, read_pca, write_pca
+from src.describe.kept_pca import keep_pca, read_kept_pca
+from src.describe.pca import Pca, read_pca
 from src.describe.recipe import Describer, DescribeSettings
 
 LOG = logging.getLogger(__name__)
@@ -39,8 +40,9 @@ def choose_pca(
     pca = find_pca(settings, describer)
     if pca is not None or not describer.features.use_pca:
         return pca
-    if folder.is_dir():
-        return read_pca(folder)
+    pca = read_kept_pca(folder)
+    if pca is not None:
+        return pca
     files = choose_files(images_path, settings.pca_images, settings.seed)
     LOG.info("fitting a PCA for these weights on %d photos", len(files))
     pca = fit_pca_on_photos(
@@ -50,7 +52,8 @@ def choose_pca(
         describer.features,
         max(describer.features.pca_dim, DIMENSIONS),
         describer.devices[0],
+        describer.source,
     )
-    pca = dataclasses.replace(pca, about={**pca.about, "source": str(images_path)})
-    write_pca(folder, pca)
-    return pca
+    return keep_pca(
+        folder, dataclasses.replace(pca, about={**pca.about, "source": str(images_path)})
+    )

@@ -5,19 +5,27 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from src.common.atomic_files import PathLike
 from src.common.errors import UserError
+from src.common.file_names import file_name_for
 from src.delf_config import DelfConfig
+from src.describe.claim import check_claim, claim_folder
 from src.describe.engines.choice import EngineSettings, KnownWeights, choose_engine
 from src.describe.engines.interface import Engine
-from src.describe.folder import ExtractionSummary, extract_folder
+from src.describe.folder import ExtractionSummary, extract_folder, feature_settings
 from src.describe.pca import Pca
+from src.describe.stock import take_stock
 from src.describe.tasks import PhotoTask
-from src.describe.workers import parse_devices
+from src.describe.workers import keep_features, parse_devices
+from src.feature_io import Features, Origin, settings_digest
+
+# Of 255 bytes a folder's name may have; what is added here and by those who use the name fits.
+_LONGEST_NAME = 180
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +70,19 @@ class DescribeSettings:
 
 
 @dataclasses.dataclass(frozen=True)
+class KnownFeatures:
+    """Features that were made for another purpose before.
+
+    Attributes:
+        features: of a photo.
+        photo: sha256 of the bytes of its file; "" where it changed while it was read.
+    """
+
+    features: Features
+    photo: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Describer:
     """What describes the photos of one collection.
 
@@ -86,11 +107,37 @@ class Describer:
         if self.engine.settings():
             parts.append(self.engine.settings())
         key = json.dumps(parts)
-        return f"{images.name}-{hashlib.sha256(key.encode()).hexdigest()[:10]}"
+        name = images.name
+        if len(os.fsencode(name)) > _LONGEST_NAME:
+            name = file_name_for(name)
+        return f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:10]}"
 
     def without_pca(self) -> Describer:
         """Return the same with descriptors in full length."""
         return dataclasses.replace(self, features=dataclasses.replace(self.features, use_pca=False))
+
+    def pending(
+        self,
+        images_path: PathLike,
+        feature_folder: PathLike,
+        pca: Pca | None,
+        tasks: Sequence[PhotoTask],
+    ) -> bool:
+        """Tell whether there is anything that `extract` would have to describe."""
+        settings = feature_settings(self.engine, self.features, pca, tasks)
+        claimed = check_claim(feature_folder, settings, is_cache=True)
+        return bool(take_stock(images_path, feature_folder, tasks, settings, claimed).pending)
+
+    def keep(
+        self, feature_folder: PathLike, pca: Pca | None, photos: Mapping[str, KnownFeatures]
+    ) -> None:
+        """Put features that were made before into a feature folder of ours, for `extract`."""
+        settings = feature_settings(self.engine, self.features, pca, ())
+        check_claim(feature_folder, settings, is_cache=True)
+        claim_folder(feature_folder, settings)
+        for name, known in photos.items():
+            origin = Origin(known.photo, settings_digest(settings))
+            keep_features(feature_folder, name, known.features, origin, None)
 
     def extract(
         self,
@@ -99,8 +146,9 @@ class Describer:
         pca: Pca | None,
         tasks: Sequence[PhotoTask] | None = None,
         max_bad_fraction: float | None = None,
+        trusting: bool = True,
     ) -> ExtractionSummary:
-        """Describe photos into a feature folder; see `extract_folder`."""
+        """Describe photos into a feature folder of ours; see `extract_folder`."""
         return extract_folder(
             images_path,
             feature_folder,
@@ -110,6 +158,9 @@ class Describer:
             tasks,
             self.devices,
             self.max_bad_fraction if max_bad_fraction is None else max_bad_fraction,
+            self.source,
+            is_cache=True,
+            trusting=trusting,
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 import numpy as np
 
@@ -28,7 +28,7 @@ class PhotoTask(NamedTuple):
 
     name: str
     file: str
-    box: Optional[Box] = None  # noqa: UP045 (evaluated by Python 3.9)
+    box: Box | None = None
 
 
 def list_tasks(images_path: PathLike) -> list[PhotoTask]:

@@ -9,24 +9,34 @@ import resource
 import signal
 import threading
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Any, Callable
+from pathlib import Path
+from typing import Any
 
 import cv2
 
+from src.common.atomic_files import PathLike
 from src.common.errors import UserError, one_line
 from src.common.signals import interruptible
 from src.delf_config import DelfConfig
-from src.describe.claim import claim_folder
+from src.describe.claim import claim_folder, is_claimed
 from src.describe.engines.interface import Engine
 from src.describe.one_photo import described
 from src.describe.pca import Pca
+from src.describe.record import FileState, Noted, unchanged_digest
 from src.describe.stopwatch import Stopwatch
 from src.describe.tasks import PhotoTask
-from src.feature_io import feature_path, write_features
+from src.feature_io import (
+    Features,
+    Origin,
+    feature_path,
+    features_checksum,
+    settings_digest,
+    write_features,
+)
 
 
 @dataclass(frozen=True)
@@ -43,6 +53,7 @@ class Job:
         config: the settings.
         pca: the projection, where `config.use_pca` is set.
         settings: all that the features depend on.
+        states: of the photos' files before they are read, by name of the features.
     """
 
     images_path: str
@@ -54,6 +65,7 @@ class Job:
     config: DelfConfig
     pca: Pca | None
     settings: dict[str, Any]
+    states: dict[str, FileState | None]
 
 
 def parse_devices(text: str) -> tuple[int, ...]:
@@ -78,7 +90,8 @@ def run_jobs(jobs: Sequence[Job], report: Callable[..., None]) -> None:
 
     Args:
         jobs: what to do.
-        report: called with ("done", name, number of features), ("failed", name, reason), and at the
+        report: called with ("done", name, what is to be noted, number of features), ("failed",
+            name, what is to be noted or None, reason, whether the output was finite), and at the
             end of each job ("end", seconds by part, peak memory in megabytes).
 
     Raises:
@@ -100,20 +113,48 @@ def _run_job(job: Job, report: Callable[..., None]) -> None:
     photos = described(
         job.engine, job.images_path, job.tasks, job.config, job.pca, job.device_id, stopwatch
     )
+    files = {task.name: Path(job.images_path, task.file) for task in job.tasks}
     claimed = False
     for photo in photos:
         if not claimed:  # only now: what cannot run leaves nothing behind
             claim_folder(job.feature_folder, job.settings)
             claimed = True
-        if photo.features is None:
-            report("failed", photo.name, photo.reason)
-            continue
+        elif not is_claimed(job.feature_folder):  # it must not be made again, half full
+            raise UserError(
+                f"the feature folder {job.feature_folder} has gone, moved or deleted, while photos "
+                "were described; what was complete went with it: run the same command again"
+            )
+        state = job.states[photo.name]
         with stopwatch.part("write"):
-            write_features(feature_path(job.feature_folder, photo.name), photo.features)
-        report("done", photo.name, len(photo.features))
+            digest = unchanged_digest(files[photo.name], state)
+            if photo.features is not None:
+                origin = Origin(digest, settings_digest(job.settings))
+                noted = keep_features(job.feature_folder, photo.name, photo.features, origin, state)
+        if photo.features is None:
+            failure = Noted(state.size, state.changed, digest) if state and digest else None
+            report("failed", photo.name, failure, photo.reason, photo.finite)
+        else:
+            report("done", photo.name, noted, len(photo.features))
     usage = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     peak = max(resource.getrusage(who).ru_maxrss for who in usage) / 1024
     report("end", stopwatch.seconds, peak)
+
+
+def keep_features(
+    feature_folder: PathLike,
+    name: str,
+    features: Features,
+    origin: Origin,
+    state: FileState | None,
+) -> Noted:
+    """Write the features of a photo; return what is to be noted of them.
+
+    They are on the disk for certain only when the record has been written.
+    """
+    path = feature_path(feature_folder, name)
+    write_features(path, features, origin, durable=False)
+    size, changed = (state.size, state.changed) if state else (-1, -1)
+    return Noted(size, changed, origin.photo, features_checksum(path))
 
 
 def _run_workers(jobs: Sequence[Job], report: Callable[..., None]) -> None:

@@ -87,7 +87,8 @@ def write_keras_h5(path: Path, layers: Mapping[str, Mapping[str, np.ndarray]]) -
             names = [f"{layer}/{tensor}:0" for tensor in tensors]
             group.attrs["weight_names"] = np.array([name.encode() for name in names])
             for name, tensor in zip(names, tensors.values()):
-                group.create_dataset(name, data=tensor)
+                # Each chunk carries a sum, which HDF5 compares whenever it is read.
+                group.create_dataset(name, data=tensor, fletcher32=True)
 
 
 def group_by_layer(

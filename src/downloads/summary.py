@@ -6,8 +6,9 @@ import dataclasses
 import logging
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 from src.common.archives import Damaged
 from src.common.errors import UserError

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import tarfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable
 
 from src.common.errors import UserError
 

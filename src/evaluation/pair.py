@@ -10,7 +10,8 @@ from src.common.errors import UserError
 from src.common.text_files import read_lines
 from src.feature_io import feature_path, read_features
 from src.pages.match_picture import draw_matches
-from src.photos.finding import EXTENSIONS, list_images
+from src.photos.finding import list_images
+from src.photos.names import PhotoNames, without_suffix
 from src.photos.reading import read_image
 from src.ranking.pair import MatchSettings, PairMatch, match_pair
 
@@ -31,11 +32,27 @@ def read_image_pair(path: PathLike) -> tuple[str, str]:
     names = [line.strip() for line in lines if line.strip()]
     if len(names) != 2:
         raise UserError(f"{path} holds {len(names)} names; it must hold two, one a line")
-    first, second = (
-        name[: -len(Path(name).suffix)] if Path(name).suffix.lower() in EXTENSIONS else name
-        for name in names
-    )
+    first, second = map(without_suffix, names)
     return first, second
+
+
+def listed_photos(list_path: PathLike, images_path: PathLike) -> list[tuple[str, str]]:
+    """Return name and file of the two photos that a list names.
+
+    A name may be written in any of Unicode's normal forms.
+
+    Raises:
+        UserError: the list is missing or does not hold two names, or one of them is no photo.
+    """
+    files = dict(list_images(images_path))
+    known = PhotoNames(files)
+    found = []
+    for listed in read_image_pair(list_path):
+        name = known.find(listed)
+        if name is None:
+            raise UserError(f"{list_path} names {listed}, which is not in {images_path}")
+        found.append((name, files[name]))
+    return found
 
 
 def match_images(
@@ -50,14 +67,10 @@ def match_images(
     Raises:
         UserError: when the list, a photo or its features are missing.
     """
-    names = read_image_pair(list_images_path)
-    files = dict(list_images(images_path))
-    for name in names:
-        if name not in files:
-            raise UserError(f"{list_images_path} names {name}, which is not in {images_path}")
+    names, files = zip(*listed_photos(list_images_path, images_path))
     features = [read_features(feature_path(features_path, name)) for name in names]
     match = match_pair(*features, settings)
-    photos = [read_image(Path(images_path) / files[name]) for name in names]
+    photos = [read_image(Path(images_path) / file) for file in files]
     draw_matches(*photos, match, output_image, names)
     LOG.info(
         "%s (%d features), %s (%d features): %d matches, %d inliers; see %s",

@@ -10,6 +10,7 @@ from src.common.errors import UserError
 from src.describe.engines.lite_program import TIME_FILE
 from src.describe.recipe import DescribeSettings
 from src.index.choice import IndexSettings
+from src.pages.match_picture import PICTURE_SUFFIXES
 from src.ranking.settings import RetrievalSettings
 
 
@@ -97,6 +98,11 @@ class MatchTaskSettings:
             UserError: the photos are not set, or a setting is out of its range.
         """
         require(config, "images_path")
+        if Path(config.match_output).suffix.lower() not in PICTURE_SUFFIXES:
+            raise UserError(
+                f"match_output is {config.match_output}; its name should end in one of "
+                f"{', '.join(PICTURE_SUFFIXES)}"
+            )
         return cls(
             config.images_path,
             config.list_images_path,

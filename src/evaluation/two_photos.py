@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from src.common.errors import UserError
+from src.common.file_names import file_name_for
 from src.describe.pca_choice import find_pca
 from src.describe.recipe import choose_describer
 from src.describe.tasks import chosen_tasks
-from src.evaluation.pair import match_images, read_image_pair
+from src.evaluation.pair import listed_photos, match_images
 from src.evaluation.settings import MatchTaskSettings
 from src.evaluation.stage_log import stage_log
-from src.photos.finding import list_images
 from src.ranking.pair import MatchSettings, PairMatch
 
 
@@ -23,20 +22,14 @@ def match_two_photos(settings: MatchTaskSettings) -> PairMatch:
         UserError: the list, a photo, the checkpoint or settings are missing or do not fit.
     """
     with stage_log("extract_feature.log"):
-        pair = read_image_pair(settings.list_images_path)
-        known = {name for name, _ in list_images(settings.images_path)}
-        for name in pair:
-            if name not in known:
-                raise UserError(
-                    f"{settings.list_images_path} names {name}, which is not in "
-                    f"{settings.images_path}"
-                )
+        photos = listed_photos(settings.list_images_path, settings.images_path)
+        pair = [name for name, _ in photos]
         describer = choose_describer(settings.describe)
         pca = find_pca(settings.describe, describer)
         if pca is None:
             describer = describer.without_pca()
         key = describer.folder_name(settings.images_path)
-        folder = settings.work_path / f"{key}-{'-'.join(pair)}" / "features"
+        folder = settings.work_path / file_name_for(f"{key}-{'-'.join(pair)}", 143) / "features"
         tasks = chosen_tasks(settings.images_path, {name: name for name in pair})
         describer.extract(settings.images_path, folder, pca, tasks, max_bad_fraction=0.0)
     with stage_log("match_images.log"):

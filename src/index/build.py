@@ -13,14 +13,7 @@ from src.common.errors import UserError
 from src.feature_io import check_settings
 from src.index.choice import IndexSettings
 from src.index.draft import Draft
-from src.index.files import (
-    DESCRIPTION,
-    DamagedError,
-    check_files,
-    damaged_index,
-    read_description,
-    writing,
-)
+from src.index.files import DESCRIPTION, check_files, read_description, writing
 from src.index.folder import load_index
 from src.index.image_table import ImageTable
 from src.index.sources import FeatureFolders, Sources, some_of
@@ -144,7 +137,7 @@ def update_index(
             replaced=tuple(name for name in new if name in before),
             removed=tuple(name for name in before if name not in now),
         )
-        if not changes:
+        if not changes and draft.files.summed:
             LOG.info("the index %s is up to date", folder)
             return changes
         draft.images = draft.images.select(now.keys() - set(new))
@@ -184,10 +177,7 @@ def _keep(folder: Path, wanted: dict[str, Any]) -> None:
     """Accept an index that is there already, or refuse it."""
     description = read_description(folder)
     check_settings(description["settings"], wanted, f"index {folder}")
-    try:
-        check_files(folder, description)
-    except (DamagedError, OSError) as error:
-        raise damaged_index(folder, error) from None
+    check_files(folder, description)
     LOG.info("the index %s is complete", folder)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
 from src.common.errors import UserError
@@ -18,11 +19,14 @@ from src.index.image_table import ImageTable, extent
 from src.index.rows import RowFiles
 from src.index.sources import Sources, all_settings
 from src.index.structure import SearchStructure
+from src.index.summed_files import SummedFiles, damaged
 
 LOG = logging.getLogger(__name__)
 
 #: Share of rows without an image above which an index is written anew.
 MAX_WASTE = 0.25
+#: Rows of an old index that are looked at together.
+_BLOCK = 65_536
 
 
 @dataclass
@@ -30,7 +34,7 @@ class Draft:
     """The next generation of an index; `commit` lets it replace the one there is.
 
     Attributes:
-        folder: the index folder.
+        files: of the index folder.
         settings: kind of index.
         features: the settings of the features.
         generation: its number.
@@ -40,7 +44,7 @@ class Draft:
         searched: how many of the rows it knows; `extend_search` adds the others.
     """
 
-    folder: Path
+    files: SummedFiles
     settings: IndexSettings
     features: dict[str, Any]
     generation: int
@@ -52,8 +56,8 @@ class Draft:
     @classmethod
     def first(cls, folder: Path, settings: IndexSettings, features: dict[str, Any]) -> Draft:
         """Return the draft of an index where none is."""
-        images = ImageTable.without_rows({})
-        return cls(folder, settings, features, 1, images, RowFiles.new(folder, 1))
+        images, files = ImageTable.without_rows({}), SummedFiles(folder)
+        return cls(files, settings, features, 1, images, RowFiles.new(files, 1))
 
     @classmethod
     def of(cls, folder: Path) -> Draft:
@@ -63,16 +67,20 @@ class Draft:
             UserError: when it is damaged.
         """
         description = load_index(folder).description  # a damaged one is not to be built upon
-        return cls(
-            folder,
+        files = SummedFiles(folder, description["files"])
+        draft = cls(
+            files,
             IndexSettings(**description["settings"]["index"]),
             description["settings"]["features"],
             description["generation"] + 1,
-            ImageTable.read(folder / description["search"]["images_file"]),
-            RowFiles.of(folder, description),
+            ImageTable.read(files, description["search"]["images_file"]),
+            RowFiles.of(files, description),
             SearchStructure.of(description),
             description["rows"],
         )
+        if not files.summed:
+            draft._look_through()
+        return draft
 
     def __str__(self) -> str:
         images = self.images
@@ -85,7 +93,7 @@ class Draft:
             UserError: when their descriptors are not as long as the others.
         """
         added = ImageTable.without_rows({name: sources.checksums[name] for name in names})
-        known = f"index {self.folder}"  # what the length of a descriptor is known by
+        known = f"index {self.files.folder}"  # what the length of a descriptor is known by
         with self.rows.appending() as append:
             for position, name in enumerate(tqdm(added.names, desc="index", disable=None)):
                 added.starts[position] = self.rows.count
@@ -117,7 +125,7 @@ class Draft:
         """
         self._refuse_nothing()
         self.structure = SearchStructure.make(
-            self.folder, self.generation, self.settings, self.rows.descriptors, self.images
+            self.files, self.generation, self.settings, self.rows.descriptors, self.images
         )
 
     def extend_search(self) -> str | None:
@@ -130,10 +138,10 @@ class Draft:
         reason = self._reason_to_build_anew()
         if reason is None:
             self.structure = self.structure.extended(
-                self.folder, self.generation, self.rows.descriptors, self.searched
+                self.files, self.generation, self.rows.descriptors, self.searched
             )
             return None
-        LOG.info("the index %s is written anew: %s", self.folder, reason)
+        LOG.info("the index %s is written anew: %s", self.files.folder, reason)
         if self.images.features < self.rows.count:
             self.rows = self.rows.compacted(self.images, self.generation)
             self.images = self.images.packed()
@@ -143,10 +151,7 @@ class Draft:
     def commit(self) -> None:
         """Make this generation the index."""
         table = f"images-{self.generation}.npz"
-        self.images.write(self.folder / table)
-        sizes = self.rows.sizes()
-        for name in (table, *self.structure.files):
-            sizes[name] = (self.folder / name).stat().st_size
+        self.images.write(self.files, table)
         checksums = dict(zip(self.images.names, self.images.checksums))
         content = {
             "generation": self.generation,
@@ -162,12 +167,33 @@ class Draft:
                 **self.structure.as_json(),
             },
         }
-        write_description(self.folder, content, sizes)
+        names = [table, *self.rows.names, *self.structure.files]
+        write_description(self.files.folder, content, self.files.described(names))
+
+    def _look_through(self) -> None:
+        """Look for what can be told to be damaged in an index that has no sums: it gets them now.
+
+        Raises:
+            DamagedError: numbers are not finite, or rows are missing in the lists.
+        """
+        for name, rows in zip(self.rows.names, (self.rows.descriptors, self.rows.locations)):
+            for start in range(0, len(rows), _BLOCK):
+                if not np.isfinite(rows[start : start + _BLOCK]).all():
+                    raise damaged(self.files.folder, f"{name} holds values that are not finite")
+        missing = np.full(self.searched, bool(self.structure.lists_files))
+        for part in self.structure.opened(self.files):
+            for numbers in part.rows():
+                if len(numbers) and not 0 <= numbers.min() <= numbers.max() < len(missing):
+                    raise damaged(self.files.folder, "its lists hold rows that there are not")
+                missing[numbers] = False
+        if missing.any():
+            raise damaged(self.files.folder, "its lists do not hold every row")
 
     def _refuse_nothing(self) -> None:
         if not self.images.features:
             raise UserError(
-                f"no image of the index {self.folder} has any features; there is nothing to search"
+                f"no image of the index {self.files.folder} has any features; "
+                "there is nothing to search"
             )
 
     def _reason_to_build_anew(self) -> str | None:

@@ -1,14 +1,16 @@
 """The files of an index folder: which belong to it, are they whole, and who may write them.
 
-`index.json` names the files of the index as it is; it is replaced last, in one step, so that a
-program killed at any moment leaves the index as it was. Files carry the number of the generation
-that made them. Descriptors and locations are only ever appended to: an index that a search has open
-keeps what it maps. What killed programs left behind is removed by the next one that writes.
+`index.json` names the files of the index as it is, with the sums of their blocks (`summed_files`)
+and a digest of itself; it is replaced last, in one step, so that a program killed at any moment
+leaves the index as it was. Files carry the number of the generation that made them. Descriptors and
+locations are only ever appended to: an index that a search has open keeps what it maps. What killed
+programs left behind is removed by the next one that writes.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import re
@@ -20,26 +22,19 @@ from typing import Any
 from src.common.atomic_files import PathLike, write_json
 from src.common.errors import UserError
 from src.common.locks import claim
+from src.index.summed_files import BLOCK_BYTES, SummedFiles, damaged
 
-FORMAT = 2
+FORMAT = 3
+#: Without sums: a checksum looks at samples of each file. Still read; an update brings the sums.
+FORMAT_OF_SAMPLES = 2
 DESCRIPTION = "index.json"
 _LOCK = "index.lock"
 _OURS = re.compile(
     r"(descriptors|locations)-\d+\.bin|images-\d+\.npz|trained-\d+\.faiss|lists-\d+-\d+\.bin"
     r"|\.(index\.\d+\.tmp\.json|images-\d+\.\d+\.tmp\.npz)|" + re.escape(_LOCK)
 )
-# What a checksum looks at: reading gigabytes at every opening would take longer than the search.
 _SAMPLES = 16
 _SAMPLE_BYTES = 4096
-
-
-class DamagedError(ValueError):
-    """A file of an index is missing, shortened or another one."""
-
-
-def damaged_index(folder: Path, error: Exception) -> UserError:
-    """Return what to tell a person whose index is damaged."""
-    return UserError(f"the index {folder} is damaged ({error}); delete it and build it again")
 
 
 def read_description(index_folder: PathLike) -> dict[str, Any]:
@@ -55,52 +50,58 @@ def read_description(index_folder: PathLike) -> dict[str, Any]:
         raise UserError(f"there is no index in {index_folder}; build it first") from None
     except (OSError, ValueError) as error:
         raise UserError(f"cannot read {path} ({error}); delete {index_folder} and build") from None
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
+    found = content.get("format") if isinstance(content, dict) else None
+    if found not in (FORMAT, FORMAT_OF_SAMPLES):
         raise UserError(f"{path} is not of format {FORMAT}; delete {index_folder} and build")
     keys = {"generation", "settings", "files", "images", "rows", "features", "dimension", "search"}
+    if found == FORMAT:
+        keys |= {"block_bytes", "digest"}
     missing = ", ".join(sorted(keys - content.keys()))
     if missing:
         raise UserError(f"{path} lacks {missing}; delete {index_folder} and build")
+    if "digest" in content and content["digest"] != _digest(content):
+        raise damaged(Path(index_folder), f"{DESCRIPTION} says something else than was written")
+    if content.get("block_bytes", BLOCK_BYTES) != BLOCK_BYTES:
+        raise UserError(f"{path} has sums of other blocks; delete {index_folder} and build")
     return content
 
 
-def write_description(folder: Path, content: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
+def write_description(folder: Path, content: Mapping[str, Any], files: Mapping[str, Any]) -> None:
     """Make files the index: from this moment on readers see them.
 
     Args:
         folder: the index folder.
         content: what the index is.
-        sizes: bytes of each file that belong to the index, from its start.
+        files: what `SummedFiles.described` says of its files.
     """
-    files = {
-        name: {"bytes": size, "checksum": sampled_checksum(folder / name, size)}
-        for name, size in sizes.items()
-    }
-    write_json(folder / DESCRIPTION, {"format": FORMAT, **content, "files": files})
+    content = {"format": FORMAT, "block_bytes": BLOCK_BYTES, **content, "files": files}
+    write_json(folder / DESCRIPTION, {**content, "digest": _digest(content)})
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    rest = {key: value for key, value in content.items() if key != "digest"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def check_files(folder: Path, description: Mapping[str, Any]) -> None:
-    """Look at the length of each file of an index and at samples of its content.
+    """Look at the length of each file of an index and at its ends; without sums at samples of it.
 
     Raises:
         DamagedError: naming the first file that is missing, too short or another one.
     """
+    files = SummedFiles(folder, description["files"])
     for name, known in sorted(description["files"].items()):
         path = folder / name
         if not _OURS.fullmatch(name):
-            raise DamagedError(f"{name} in {DESCRIPTION} is no file of an index")
-        try:
-            size = path.stat().st_size
-        except FileNotFoundError:
-            raise DamagedError(f"{name} is missing") from None
-        if size < known["bytes"]:
-            raise DamagedError(f"{name} has {size} bytes, not {known['bytes']}")
-        if sampled_checksum(path, known["bytes"]) != known["checksum"]:
-            raise DamagedError(f"{name} holds something else")
+            raise damaged(folder, f"{name} in {DESCRIPTION} is no file of an index")
+        file = files.open(name)
+        if "sums" in known:
+            file.check([0, known["bytes"] - 1], [1, known["bytes"]])
+        elif _sampled_checksum(path, known["bytes"]) != known["checksum"]:
+            raise damaged(folder, f"{name} holds something else")
 
 
-def sampled_checksum(path: Path, size: int) -> int:
-    """Return a checksum of some blocks of the first `size` bytes of a file."""
+def _sampled_checksum(path: Path, size: int) -> int:
     checksum = zlib.crc32(str(size).encode())
     last = max(0, size - _SAMPLE_BYTES)
     with path.open("rb") as file:

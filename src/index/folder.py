@@ -17,18 +17,22 @@ import numpy as np
 
 from src.common.atomic_files import PathLike
 from src.common.errors import UserError
-from src.index.files import DamagedError, check_files, damaged_index, read_description
+from src.index.files import check_files, read_description
 from src.index.image_table import ImageTable
-from src.index.rows import RowArray, RowFiles, Rows
+from src.index.lists import SearchedLists
+from src.index.rows import RowFiles, Rows
 from src.index.structure import SearchStructure
+from src.index.summed_files import DamagedError, SummedFiles, damaged
 
 #: Openings that meet a program which is just replacing the files.
 _OPENINGS = 5
+#: The distance that FAISS gives where it has found nothing.
+_FARTHEST = np.finfo(np.float32).max
 
 
 @dataclass(frozen=True)
 class Index:
-    """An index folder, opened.
+    """An index folder, opened. What is read of it is compared with the sums it was written with.
 
     Attributes:
         folder: where it is.
@@ -44,14 +48,14 @@ class Index:
     folder: Path
     names: tuple[str, ...]
     offsets: np.ndarray
-    descriptors: RowArray
-    locations: RowArray
+    descriptors: Rows
+    locations: Rows
     extents: np.ndarray
     settings: dict[str, Any]
     description: dict[str, Any]
     _images: ImageTable
-    _stored: np.ndarray
-    _lists: tuple[faiss.IndexIVF, ...]
+    _stored: Rows
+    _lists: tuple[SearchedLists, ...]
 
     @property
     def image_count(self) -> int:
@@ -85,6 +89,7 @@ class Index:
 
         Raises:
             UserError: the descriptors are not as long as those of the index.
+            DamagedError: what had to be read of the index is not what was written.
         """
         queries = np.ascontiguousarray(descriptors, dtype=np.float32)
         if queries.ndim != 2 or queries.shape[1] != self.dimension:
@@ -98,7 +103,10 @@ class Index:
             return np.zeros((0, k), dtype=np.float32), np.zeros((0, k), dtype=np.int64)
         found = self._in_lists(queries, k) if self._lists else self._in_all(queries, k)
         squares = np.concatenate([part[0] for part in found], axis=1)
-        rows = self._numbered(np.concatenate([part[1] for part in found], axis=1))
+        stored = np.concatenate([part[1] for part in found], axis=1)
+        if ((stored < 0) & (squares < _FARTHEST)).any():
+            raise self._mixed_up()
+        rows = self._numbered(stored)
         squares = np.where(rows < 0, np.float32(np.inf), np.maximum(squares, 0))
         order = np.lexsort((rows, squares), axis=1)[:, :k]
         squares = np.take_along_axis(squares, order, axis=1)
@@ -110,9 +118,8 @@ class Index:
         )
 
     def _in_lists(self, queries: np.ndarray, k: int) -> list[tuple[np.ndarray, np.ndarray]]:
-        probes = self.description["search"]["probes"]
-        parameters = faiss.SearchParametersIVF(nprobe=probes, sel=self._live)
-        return [part.search(queries, k, params=parameters) for part in self._lists]
+        centres = self._lists[0].centres(queries, self.description["search"]["probes"])
+        return [part.search(queries, k, centres, self._live) for part in self._lists]
 
     def _in_all(self, queries: np.ndarray, k: int) -> list[tuple[np.ndarray, np.ndarray]]:
         found = []
@@ -147,8 +154,13 @@ class Index:
         """Return the rows in the order of the names of rows as they are stored; -1 stays."""
         starts = self._images.starts[self._by_start]
         images = self._by_start[np.searchsorted(starts, np.maximum(stored, 0), side="right") - 1]
-        rows = stored + self.offsets[images] - self._images.starts[images]
-        return np.where(stored < 0, -1, rows)
+        own = stored - self._images.starts[images]
+        if ((stored >= 0) & ((own < 0) | (own >= self._images.counts[images]))).any():
+            raise self._mixed_up()
+        return np.where(stored < 0, -1, self.offsets[images] + own)
+
+    def _mixed_up(self) -> DamagedError:
+        return damaged(self.folder, "its lists hold rows that no image has")
 
 
 def load_index(index_folder: PathLike) -> Index:
@@ -164,42 +176,40 @@ def load_index(index_folder: PathLike) -> Index:
         description = read_description(folder)
         try:
             return _open(folder, description)
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        except (DamagedError, OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
             replaced = read_description(folder)["generation"] != description["generation"]
             if replaced and attempt + 1 < _OPENINGS:
                 continue
-            raise damaged_index(folder, error) from None
+            raise error if isinstance(error, DamagedError) else damaged(folder, error) from None
     raise AssertionError("unreachable")
 
 
 def _open(folder: Path, description: Mapping[str, Any]) -> Index:
     check_files(folder, description)
-    files = RowFiles.of(folder, description)
-    images = ImageTable.read(folder / description["search"]["images_file"])
+    known = SummedFiles(folder, description["files"])
+    files = RowFiles.of(known, description)
+    images = ImageTable.read(known, description["search"]["images_file"])
     offsets = np.concatenate([[0], np.cumsum(images.counts)]).astype(np.int64)
     described = (description["images"], description["features"])
     if (len(images.names), images.features) != described:
-        raise DamagedError("its files do not belong together")
+        raise damaged(folder, "its files do not belong together")
     stored, locations = files.descriptors, files.locations
     structure = SearchStructure.of(description)
-    lists = structure.opened(folder)
+    lists = structure.opened(known)
     if structure.trained_file is not None and (
-        any(part.d != files.dimension for part in lists)
-        or sum(part.ntotal for part in lists) != files.count
+        any(part.dimension != files.dimension for part in lists)
+        or sum(map(len, lists)) != files.count
     ):
-        raise DamagedError("its files do not belong together")
-    in_order = files.count == images.features and (
-        (images.starts == offsets[:-1]) | (images.counts == 0)
-    ).all()  # fmt: skip
-    arrays: list[RowArray] = [stored, locations]
-    if not in_order:
-        arrays = [Rows(array, offsets, images.starts) for array in (stored, locations)]
+        raise damaged(folder, "its files do not belong together")
+    rows = [stored, locations]
+    if not images.in_order(files.count):
+        rows = [part.ordered(offsets, images.starts) for part in rows]
     return Index(
         folder=folder,
         names=images.names,
         offsets=offsets,
-        descriptors=arrays[0],
-        locations=arrays[1],
+        descriptors=rows[0],
+        locations=rows[1],
         extents=images.extents,
         settings=description["settings"],
         description=dict(description),

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import io
 import json
 import zipfile
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
-from src.common.atomic_files import write_npz
-from src.index.files import DamagedError
+from src.index.summed_files import SummedFiles, damaged
+
+#: What NumPy and zipfile raise over an archive that is not whole.
+_UNREADABLE = (
+    ValueError,
+    KeyError,
+    TypeError,
+    EOFError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 def extent(locations: np.ndarray) -> float:
@@ -82,6 +93,11 @@ class ImageTable:
         starts = np.cumsum(self.counts) - self.counts
         return replace(self, starts=starts)
 
+    def in_order(self, count: int) -> bool:
+        """Whether `count` rows are stored in the order of the images, and none is unused."""
+        starts = np.cumsum(self.counts) - self.counts
+        return count == self.features and bool(((self.starts == starts) | (self.counts == 0)).all())
+
     def live_runs(self) -> list[tuple[int, int]]:
         """Return the ranges (start, end) of rows that belong to images, as few as possible."""
         runs: list[tuple[int, int]] = []
@@ -95,26 +111,29 @@ class ImageTable:
                 runs.append((start, end))
         return runs
 
-    def write(self, path: Path) -> None:
+    def write(self, files: SummedFiles, name: str) -> None:
         """Write the table; equal tables give equal bytes."""
-        arrays = {
-            "names": np.frombuffer(json.dumps(self.names).encode(), dtype=np.uint8),
-            "starts": self.starts,
-            "counts": self.counts,
-            "extents": self.extents,
-            "checksums": np.array(self.checksums, dtype="S64"),
-        }
-        write_npz(path, arrays)
+        content = io.BytesIO()
+        np.savez(
+            content,
+            names=np.frombuffer(json.dumps(self.names).encode(), dtype=np.uint8),
+            starts=self.starts,
+            counts=self.counts,
+            extents=self.extents,
+            checksums=np.array(self.checksums, dtype="S64"),
+        )
+        files.write(name, content.getbuffer())
 
     @classmethod
-    def read(cls, path: Path) -> ImageTable:
+    def read(cls, files: SummedFiles, name: str) -> ImageTable:
         """Read a table back.
 
         Raises:
             DamagedError: the file is not whole.
         """
+        content = io.BytesIO(files.open(name).read())
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            with np.load(content, allow_pickle=False) as arrays:
                 table = cls(
                     tuple(json.loads(arrays["names"].tobytes())),
                     arrays["starts"],
@@ -122,9 +141,9 @@ class ImageTable:
                     arrays["extents"],
                     tuple(text.decode() for text in arrays["checksums"].tolist()),
                 )
-        except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-            raise DamagedError(f"{path.name}: {error}") from None
+        except _UNREADABLE as error:
+            raise damaged(files.folder, f"{name}: {error}") from None
         lengths = {len(part) for part in vars(table).values()}
         if len(lengths) != 1:
-            raise DamagedError(f"{path.name}: its parts differ in length")
+            raise damaged(files.folder, f"{name}: its parts differ in length")
         return table

@@ -6,7 +6,8 @@ import faiss
 import numpy as np
 
 from src.index.image_table import ImageTable
-from src.index.lists import even_sample
+from src.index.lists import SearchedLists, even_sample
+from src.index.rows import Rows
 
 #: Neighbours that `IndexSettings.recall` counts.
 NEIGHBOURS = 60
@@ -19,7 +20,7 @@ _ENOUGH = 0.005
 
 
 def measure_probes(
-    index: faiss.IndexIVF, rows: np.ndarray, images: ImageTable, recall: float
+    lists: SearchedLists, rows: Rows, images: ImageTable, recall: float
 ) -> tuple[int, float]:
     """Find how many lists have to be probed for a recall of the 60 nearest descriptors.
 
@@ -27,7 +28,7 @@ def measure_probes(
     for many of them are near doubles, which a query photo has not.
 
     Args:
-        index: the opened lists; all rows are in them.
+        lists: all rows are in them.
         rows: float32 [rows, D].
         images: where each image's rows are.
         recall: share of the exact neighbours to be found.
@@ -39,9 +40,9 @@ def measure_probes(
     groups = _probe_groups(images)
     exact = [_exact_neighbours(rows, queries, own) for queries, own in groups]
     tried: list[tuple[int, float]] = []
-    for probes in _probe_counts(index.nlist):
+    for probes in _probe_counts(lists.list_count):
         found = [
-            _found(index, np.ascontiguousarray(rows[queries]), own, probes, len(wanted[0]))
+            _found(lists, np.ascontiguousarray(rows[queries]), own, probes, len(wanted[0]))
             for (queries, own), wanted in zip(groups, exact)
         ]
         hits = sum(
@@ -71,7 +72,7 @@ def _probe_counts(lists: int) -> list[int]:
     return [count for count in counts if count < lists] + [lists]
 
 
-def _exact_neighbours(rows: np.ndarray, queries: np.ndarray, own: tuple[int, int]) -> np.ndarray:
+def _exact_neighbours(rows: Rows, queries: np.ndarray, own: tuple[int, int]) -> np.ndarray:
     """Return int64 [queries, k], the nearest rows that are not the image's own."""
     wanted = np.ascontiguousarray(rows[queries])
     distances, numbers = [], []
@@ -87,8 +88,8 @@ def _exact_neighbours(rows: np.ndarray, queries: np.ndarray, own: tuple[int, int
 
 
 def _found(
-    index: faiss.IndexIVF, queries: np.ndarray, own: tuple[int, int], probes: int, count: int
+    lists: SearchedLists, queries: np.ndarray, own: tuple[int, int], probes: int, count: int
 ) -> np.ndarray:
     own_rows = faiss.IDSelectorRange(*own)
-    parameters = faiss.SearchParametersIVF(nprobe=probes, sel=faiss.IDSelectorNot(own_rows))
-    return index.search(queries, count, params=parameters)[1]
+    centres = lists.centres(queries, probes)
+    return lists.search(queries, count, centres, faiss.IDSelectorNot(own_rows))[1]

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Union
+from typing import Any
 
 from src.common.atomic_files import PathLike
 from src.common.errors import UserError
@@ -21,7 +21,7 @@ from src.feature_io import (
 )
 from src.index.choice import IndexSettings
 
-FeatureFolders = Union[PathLike, Sequence[PathLike]]
+FeatureFolders = PathLike | Sequence[PathLike]
 
 
 @dataclass(frozen=True)

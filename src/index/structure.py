@@ -5,16 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
-
-import faiss
-import numpy as np
 
 from src.index.choice import FLAT, IndexPlan, IndexSettings, choose_plan
 from src.index.image_table import ImageTable
-from src.index.lists import merge_lists, open_lists, read_trained, train, write_lists
+from src.index.lists import SearchedLists, merge_lists, read_trained, train, write_lists
 from src.index.probes import measure_probes
+from src.index.rows import Rows
+from src.index.summed_files import SummedFiles
 
 LOG = logging.getLogger(__name__)
 
@@ -70,7 +68,7 @@ class SearchStructure:
         """Names of its files."""
         return [self.trained_file, *self.lists_files] if self.trained_file else []
 
-    def opened(self, folder: Path) -> list[faiss.IndexIVF]:
+    def opened(self, files: SummedFiles) -> list[SearchedLists]:
         """Open the files of lists; none for flat.
 
         Raises:
@@ -78,24 +76,24 @@ class SearchStructure:
         """
         if self.trained_file is None:
             return []
-        return [open_lists(folder / name, folder / self.trained_file) for name in self.lists_files]
+        return [SearchedLists(files, name, self.trained_file) for name in self.lists_files]
 
     @classmethod
     def make(
         cls,
-        folder: Path,
+        files: SummedFiles,
         generation: int,
         settings: IndexSettings,
-        rows: np.ndarray,
+        rows: Rows,
         images: ImageTable,
     ) -> SearchStructure:
         """Choose the kind of index, train it and sort all rows into it.
 
         Args:
-            folder: the index folder.
+            files: of the index folder.
             generation: that the files belong to.
             settings: what is asked for.
-            rows: float32 [rows, D], memory-mapped; every one belongs to an image.
+            rows: float32 [rows, D]; every one belongs to an image.
             images: where each image's rows are.
 
         Raises:
@@ -112,17 +110,17 @@ class SearchStructure:
         if plan.kind == FLAT:
             return cls(plan, len(rows))
         trained_file, lists_file = f"trained-{generation}.faiss", f"lists-{generation}-0.bin"
-        trained = train(rows, plan, settings, folder / trained_file)
-        write_lists(folder / lists_file, trained, rows, 0)
+        trained = train(files, trained_file, rows, plan, settings)
+        write_lists(files, lists_file, trained, rows, 0)
         probes = min(settings.probes, plan.lists)
         made = cls(plan, len(rows), probes, None, trained_file, (lists_file,))
-        return made if probes else made._measured(folder, settings.recall, rows, images)
+        return made if probes else made._measured(files, settings.recall, rows, images)
 
     def _measured(
-        self, folder: Path, wanted: float, rows: np.ndarray, images: ImageTable
+        self, files: SummedFiles, wanted: float, rows: Rows, images: ImageTable
     ) -> SearchStructure:
         """Return the structure with as many probes as the recall needs."""
-        (opened,) = self.opened(folder)
+        (opened,) = self.opened(files)
         probes, recall = measure_probes(opened, rows, images, wanted)
         if recall < wanted:
             LOG.warning(
@@ -134,17 +132,17 @@ class SearchStructure:
         return replace(self, probes=probes, recall=round(recall, 4))
 
     def extended(
-        self, folder: Path, generation: int, rows: np.ndarray, first_row: int
+        self, files: SummedFiles, generation: int, rows: Rows, first_row: int
     ) -> SearchStructure:
         """Sort the rows from `first_row` on into lists of their own; those there are stay."""
         if self.trained_file is None or first_row == len(rows):
             return self
         added = f"lists-{generation}-0.bin"
-        trained = read_trained(folder / self.trained_file)
-        write_lists(folder / added, trained, rows[first_row:], first_row)
+        trained = read_trained(files, self.trained_file)
+        write_lists(files, added, trained, rows, first_row)
         names = [*self.lists_files, added]
         if len(names) > MAX_LISTS_FILES:  # the first one, of the build, is large: it stays
             joined = f"lists-{generation}-{len(names)}.bin"
-            merge_lists(folder / joined, [folder / name for name in names[1:]])
+            merge_lists(files, joined, names[1:])
             names = [names[0], joined]
         return replace(self, lists_files=tuple(names))

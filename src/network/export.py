@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +16,11 @@ import numpy as np
 
 from model_utils.config import Config
 from model_utils.device import set_up_device
+from src.common.atomic_files import atomic_path
 from src.common.errors import UserError, naming_file
 from src.delf_config import DelfConfig
 from src.network.feature_weights import has_attention, read_feature_weights
-from src.network.mindir import read_proto
+from src.network.mindir import read_proto, sign
 from src.network.mindir_version1 import OLD_VERSION, to_version1
 from src.network.weights import Weights, load_weights
 
@@ -33,6 +36,8 @@ DYNAMIC_SIDES = ((96, 128), (161, 95))
 # A larger input than this many pixels is tried in small.
 CHECKED_PIXELS = 2_000_000
 SMALL_SIDES = (96, 128)
+# MindSpore refuses to export to any other path: no space, no umlaut, no plus.
+_PLAIN = re.compile(r"[0-9a-zA-Z@_\-.:/\\]+")
 
 
 @dataclass(frozen=True)
@@ -127,29 +132,36 @@ def export_weights(
     output = Path(output)
     if output.suffix != ".mindir":
         output = output.with_name(output.name + ".mindir")
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with _exported(network, output, dims, settings.version) as written:
+    _make_folder(output.parent)
+    with _exported(network, dims, settings.version) as written:
         if height * width * batch <= CHECKED_PIXELS:
             _check_outputs(written, reference, dims)
         else:
             # The full size takes minutes and gigabytes on CPU. The same graph is tried in small,
             # and the large file must hold the same weights.
             small = [1, channels, *SMALL_SIDES]
-            with _exported(
-                network, output.with_name("small"), small, settings.version
-            ) as small_file:
+            with _exported(network, small, settings.version) as small_file:
                 _check_outputs(small_file, reference, small)
             _check_weights(written, network)
-        os.replace(written, output)
+        with atomic_path(output) as temporary:
+            temporary.write_bytes(written.read_bytes())
     LOG.info("%s: %.1f MB, input %s", output, output.stat().st_size / 1e6, dims)
     return output
 
 
+def _make_folder(folder: Path) -> None:
+    """Make a folder where there is none, before minutes are spent on what goes into it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"folder {folder} cannot be made ({error.strerror}); export to another one"
+        ) from error
+
+
 @contextlib.contextmanager
-def _exported(
-    network: nn.Cell, output: Path, dims: list[int | None], version: int
-) -> Iterator[Path]:
-    """Export beside `output` under a temporary name, which is gone afterwards."""
+def _exported(network: nn.Cell, dims: list[int | None], version: int) -> Iterator[Path]:
+    """Export to a file in a temporary folder, which is gone afterwards."""
     import mindspore as ms
 
     inputs = (
@@ -157,18 +169,39 @@ def _exported(
         if None in dims
         else ms.Tensor(np.zeros(dims, np.float32))
     )
-    # MindSpore adds the ending by itself, so the name it is given has none.
-    temporary = output.with_name(f".{output.stem}.{os.getpid()}.tmp")
-    written = temporary.with_name(temporary.name + ".mindir")
-    try:
-        ms.export(network, inputs, file_name=str(temporary), file_format="MINDIR")
+    with tempfile.TemporaryDirectory(prefix="delf-export-", dir=_plain_folder()) as folder:
+        written = Path(folder, "model.mindir")
+        with naming_file(written):
+            # MindSpore adds the ending by itself, so the name it is given has none.
+            ms.export(network, inputs, file_name=f"{folder}/model", file_format="MINDIR")
         # MindSpore makes files that their owner can only read.
         written.chmod(0o644)
+        _sign(written)
         if version == OLD_VERSION:
             _rewrite(written, dims)
         yield written
-    finally:
-        written.unlink(missing_ok=True)
+
+
+def _plain_folder() -> str:
+    """Return a folder for temporary files that MindSpore exports to.
+
+    Raises:
+        UserError: there is none.
+    """
+    for folder in (tempfile.gettempdir(), "/tmp", "/var/tmp", "/dev/shm"):
+        if _PLAIN.fullmatch(folder) and os.access(folder, os.W_OK):
+            return folder
+    raise UserError(
+        f"MindSpore does not export to {tempfile.gettempdir()}; set TMPDIR to a folder whose path "
+        "has letters of English, digits and .-_ only"
+    )
+
+
+def _sign(path: Path) -> None:
+    model = read_proto(path)
+    sign(model)
+    with naming_file(path):
+        path.write_bytes(model.SerializeToString())
 
 
 def _rewrite(path: Path, dims: list[int | None]) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from src.common.errors import UserError
-from src.network.weights import Weights
+from src.network.weights import Weights, check_numbers
 
 BGR_MEAN = np.array([103.939, 116.779, 123.68])
 INPUT_OFFSET = 128.0
@@ -78,7 +78,8 @@ def read_h5(path: str | Path) -> dict[tuple[str, str], np.ndarray]:
     """Return the tensors of a Keras weight file by (layer, part).
 
     Parts are kernel, bias, gamma, beta, mean and variance. Raises `UserError` for a missing or
-    damaged file and for a tensor whose name is not understood.
+    damaged file, for numbers nobody can compute with, and for a tensor whose name is not
+    understood.
     """
     import h5py
 
@@ -102,10 +103,11 @@ def read_h5(path: str | Path) -> dict[tuple[str, str], np.ndarray]:
     try:
         with h5py.File(path, "r") as file:
             file.visititems(visit)
-    except (OSError, RuntimeError, KeyError) as error:
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
         raise UserError(f"{path} cannot be read as an h5 file of weights: {error}") from error
     if unknown:
         raise UserError(f"{path} holds tensors of no ResNet50: {', '.join(sorted(unknown)[:5])}")
+    check_numbers({"/".join(key): value for key, value in tensors.items()}, path)
     return tensors
 
 
@@ -124,6 +126,16 @@ def _convert_unit(unit: dict[str, np.ndarray], is_stem: bool) -> Weights:
         "bn.moving_mean": (unit["mean"] - bias).astype(np.float32),
         "bn.moving_variance": unit["variance"],
     }
+
+
+def _check_shapes(unit: dict[str, np.ndarray], layer: str, path: str | Path) -> None:
+    kernel = unit["kernel"].shape
+    for part, value in unit.items():
+        if len(kernel) != 4 or (part != "kernel" and value.shape != kernel[-1:]):
+            raise UserError(
+                f"{path} is no ResNet50: of layer {layer} the kernel is {kernel} and the {part} "
+                f"{value.shape}"
+            )
 
 
 def convert_h5(path: str | Path) -> Weights:
@@ -145,6 +157,7 @@ def convert_h5(path: str | Path) -> Weights:
             missing += absent
             continue
         unit = {part: tensors.pop((layer, part)) for layer, part in keys}
+        _check_shapes(unit, keras_name, path)
         for part, value in _convert_unit(unit, is_stem).items():
             weights[f"{name}.{part}"] = np.ascontiguousarray(value)
     if ("fc1000", "kernel") in tensors and ("fc1000", "bias") in tensors:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from src.common.atomic_files import PathLike
-from src.common.errors import UserError
-from src.network.weights import fingerprint
+from src.common.errors import UserError, one_line
+from src.network.weights import Weights, check_numbers, fingerprint
 
 if TYPE_CHECKING:
-    from mindspore.train.mind_ir_pb2 import ModelProto
+    from mindspore.train.mind_ir_pb2 import ModelProto, TensorProto
+
+_SIGNATURE = "delf.weights"
 
 
 @dataclass(frozen=True)
@@ -24,11 +26,13 @@ class MindIr:
         version: of the format.
         input_shape: [N, 3, H, W]; -1 for any.
         fingerprint: of its weights, the same as that of the checkpoint it was exported from.
+        weights: by the names of the checkpoint.
     """
 
     version: int
     input_shape: tuple[int, ...]
     fingerprint: str
+    weights: Weights = field(repr=False, compare=False)
 
 
 def read_proto(path: PathLike) -> ModelProto:
@@ -52,24 +56,58 @@ def read_proto(path: PathLike) -> ModelProto:
     return model
 
 
+def sign(model: ModelProto) -> None:
+    """Note the weights of a model in it, so that every reader can tell whether they still are."""
+    model.user_info[_SIGNATURE] = fingerprint(_weights(model))
+
+
 def read_mindir(path: PathLike) -> MindIr:
     """Return what identifies a model that `export.py` wrote.
 
     Raises:
-        UserError: there is no such file, or it is no DELF network.
+        UserError: there is no such file, it is no DELF network, or its weights are damaged. Models
+            that were written before they were signed are read without.
     """
     model = read_proto(path)
     shapes = [tuple(value.tensor[0].dims) for value in model.graph.input if value.tensor]
-    # The graph's name stands in front of each parameter's own.
-    names = [tensor.name.rpartition(":")[2] for tensor in model.graph.parameter]
+    names = {_own_name(tensor) for tensor in model.graph.parameter}
     is_photo = len(shapes) == 1 and len(shapes[0]) == 4 and shapes[0][1] == 3
     if not is_photo or "backbone.conv1.conv.weight" not in names:
         raise UserError(
             f"model {path} takes {' and '.join(map(str, shapes)) or 'nothing'}: it is no DELF "
             "network; export one with export.py"
         )
-    weights = {
-        name: np.frombuffer(tensor.raw_data, np.float32).reshape(tuple(tensor.dims))
-        for name, tensor in zip(names, model.graph.parameter)
+    try:
+        weights = _weights(model)
+    except ValueError as error:
+        raise UserError(f"model {path} is damaged ({one_line(error)}); export it again") from error
+    check_numbers(weights, f"model {path}")
+    found = fingerprint(weights)
+    if model.user_info.get(_SIGNATURE, found) != found:
+        raise UserError(
+            f"model {path} is damaged: its weights are not those that were exported; export it "
+            "again"
+        )
+    return MindIr(model.mind_ir_version, shapes[0], found, weights)
+
+
+def is_whole(path: PathLike) -> bool:
+    """Return whether there is a model of `export.py` at a path, and nothing is wrong with it."""
+    try:
+        read_mindir(path)
+    except UserError:
+        return False
+    return True
+
+
+def _own_name(tensor: TensorProto) -> str:
+    # The graph's name stands in front of each parameter's own.
+    return tensor.name.rpartition(":")[2]
+
+
+def _weights(model: ModelProto) -> Weights:
+    """Return the parameters of a model; `ValueError` where one is no array of its shape."""
+    return {
+        _own_name(tensor): np.frombuffer(tensor.raw_data, np.float32).reshape(tuple(tensor.dims))
+        for tensor in model.graph.parameter
     }
-    return MindIr(model.mind_ir_version, shapes[0], fingerprint(weights))

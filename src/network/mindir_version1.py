@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from src.common.atomic_files import PathLike, atomic_path
 from src.common.errors import UserError
+from src.network.mindir import read_proto
 
 if TYPE_CHECKING:
     from mindspore.train.mind_ir_pb2 import ModelProto, PrimitiveProto
@@ -43,6 +45,18 @@ def to_version1(model: ModelProto) -> None:
             _drop_pad_list(primitive)
     _move_bias_format(model)
     model.mind_ir_version = OLD_VERSION
+
+
+def write_version1(source: PathLike, target: PathLike) -> None:
+    """Write a copy of version 1 of a model.
+
+    Raises:
+        UserError: see `to_version1`.
+    """
+    model = read_proto(source)
+    to_version1(model)
+    with atomic_path(target) as temporary:
+        temporary.write_bytes(model.SerializeToString())
 
 
 def _drop_pad_list(primitive: PrimitiveProto) -> None:

@@ -1,13 +1,27 @@
-"""Weights in files: MindSpore's checkpoints, and Keras' h5 where one may stand in its place."""
+"""Weights in files: MindSpore's checkpoints, and Keras' h5 where one may stand in its place.
+
+Checkpoints of this project hold beside their tensors a sum of them, which every reader compares.
+It stands at the head of the file, so that a file that lost its end is never one that had no sum.
+Checkpoints written before there was a sum, or by other programs, are read without.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import os
+from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
+
 from src.common.atomic_files import atomic_path
-from src.common.errors import UserError
+from src.common.durable import to_disk
+from src.common.errors import UserError, one_line
+from src.network.checkpoint_format import tensors_in
 from src.network.keras_h5 import convert_h5
-from src.network.weights import Weights
+from src.network.weights import Weights, check_numbers, digest_of
+
+_SUM = "delf.sha256"  # as a tensor of 32 bytes
 
 
 def read_weights(path: str | Path) -> Weights:
@@ -19,30 +33,55 @@ def read_weights(path: str | Path) -> Weights:
 def read_checkpoint(path: str | Path) -> Weights:
     """Return every tensor of a MindSpore checkpoint by name.
 
-    Raises `UserError` for a file that is missing, damaged or no checkpoint.
+    Raises `UserError` for a file that is missing, damaged or no checkpoint, and for one that holds
+    numbers nobody can compute with.
     """
-    import mindspore as ms
-
     path = Path(path)
     if not path.is_file():
         raise UserError(f"checkpoint {path} does not exist; give the path of a .ckpt or .h5 file")
     try:
-        parameters = ms.load_checkpoint(str(path))
-    except Exception as error:  # MindSpore raises ValueError, RuntimeError or protobuf's own errors
+        weights = dict(tensors_in(path))
+    except (ValueError, OSError) as error:
         raise UserError(
-            f"checkpoint {path} cannot be read; it is damaged or no MindSpore checkpoint"
+            f"checkpoint {path} cannot be read: it is damaged or no MindSpore checkpoint "
+            f"({one_line(error)})"
         ) from error
-    return {name: parameter.asnumpy() for name, parameter in parameters.items()}
+    written = weights.pop(_SUM, None)
+    check_numbers(weights, f"checkpoint {path}")  # first, since it can say where
+    if written is not None and written.tobytes() != _combined(_sums(weights.items())):
+        raise UserError(
+            f"checkpoint {path} is damaged: its tensors are not those that were written; copy it "
+            "again, or take another one"
+        )
+    return weights
+
+
+def _sums(tensors: Iterable[tuple[str, np.ndarray]]) -> dict[str, bytes]:
+    """Return the sum of each tensor by name; one is in memory at a time."""
+    return {name: digest_of({name: value}) for name, value in tensors}
+
+
+def _combined(sums: dict[str, bytes]) -> bytes:
+    return hashlib.sha256(b"".join(sums[name] for name in sorted(sums))).digest()
 
 
 def write_checkpoint(path: str | Path, weights: Weights) -> None:
-    """Write named tensors as a MindSpore checkpoint, in one step."""
+    """Write named tensors as a MindSpore checkpoint, in one step.
+
+    When this returns, the file is on the disk, and what was read back of it is what was written.
+
+    Raises:
+        UserError: it is not.
+    """
     import mindspore as ms
 
+    path = Path(path)
+    sums = _sums(weights.items())
+    summed = {_SUM: np.frombuffer(_combined(sums), np.uint8).copy(), **weights}
     with atomic_path(path) as temporary:
         try:
             ms.save_checkpoint(
-                [{"name": name, "data": ms.Tensor(value)} for name, value in weights.items()],
+                [{"name": name, "data": ms.Tensor(value)} for name, value in summed.items()],
                 str(temporary),
             )
         finally:
@@ -50,3 +89,27 @@ def write_checkpoint(path: str | Path, weights: Weights) -> None:
             temporary.with_suffix(".tmp").unlink(missing_ok=True)
         # MindSpore makes files that their owner can only read.
         temporary.chmod(0o644)
+        to_disk(temporary)
+        _forget_cached(temporary)
+        if not _holds(temporary, {**sums, **_sums([(_SUM, summed[_SUM])])}):
+            raise UserError(
+                f"checkpoint {path} was not kept: read back from the disk, it is another one; "
+                "check the disk"
+            )
+    to_disk(path.parent)
+
+
+def _holds(path: Path, sums: dict[str, bytes]) -> bool:
+    try:
+        return _sums(tensors_in(path)) == sums
+    except ValueError:
+        return False
+
+
+def _forget_cached(path: Path) -> None:
+    """Let the next reader see what the disk has, not what the memory still holds of it."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    finally:
+        os.close(descriptor)

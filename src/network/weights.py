@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,14 +16,46 @@ if TYPE_CHECKING:
 Weights = dict[str, np.ndarray]
 
 
-def fingerprint(weights: Weights) -> str:
-    """Return 16 hexadecimal digits that identify a set of named tensors."""
+def digest_of(weights: Weights) -> bytes:
+    """Return the sha256 sum of named tensors: of names, types, shapes and values."""
     digest = hashlib.sha256()
     for name in sorted(weights):
         array = np.ascontiguousarray(weights[name])
         digest.update(f"{name} {array.dtype} {array.shape}".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()[:16]
+        digest.update(array.data.cast("B") if array.size else b"")
+    return digest.digest()
+
+
+def fingerprint(weights: Weights) -> str:
+    """Return 16 hexadecimal digits that identify a set of named tensors."""
+    return digest_of(weights).hex()[:16]
+
+
+def check_numbers(weights: Weights, source: str | Path) -> None:
+    """Make sure that tensors can be computed with: all finite, no variance below zero.
+
+    Args:
+        weights: the tensors.
+        source: the file they come from, for the message.
+
+    Raises:
+        UserError: a tensor cannot; file and tensor are named.
+    """
+    for name, value in weights.items():
+        if not np.issubdtype(value.dtype, np.floating):
+            continue
+        finite = np.isfinite(value)
+        if not finite.all():
+            wrong = value.size - int(np.count_nonzero(finite))
+            raise UserError(
+                f"{source} is damaged: {wrong} of the {value.size} numbers of {name} are not "
+                "finite; copy, download or make it again"
+            )
+        if name.endswith("variance") and value.size and value.min() < 0:
+            raise UserError(
+                f"{source} is damaged: {name} holds a variance of {value.min():.3g}, and none is "
+                "below zero; copy, download or make it again"
+            )
 
 
 def fold_batch_norm(weights: Weights, epsilon: float) -> Weights:

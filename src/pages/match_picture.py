@@ -16,6 +16,8 @@ from src.ranking.pair import PairMatch
 DRAWN_HEIGHT = 720
 DRAWN_WIDTH = 2400
 _TITLE_HEIGHT = 44
+#: Pictures can be written as these.
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 
 
 def draw_matches(

@@ -9,10 +9,9 @@ import json
 import logging
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Callable, Optional
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -52,7 +51,7 @@ _READ_SIDE = 640  # photos are read at this size, the largest they are shown at
 _QUALITY = 86
 _BOX_COLOUR = (255, 214, 0)
 
-Matcher = Callable[[int], Optional[PairMatch]]
+Matcher = Callable[[int], PairMatch | None]
 
 
 @dataclass(frozen=True)

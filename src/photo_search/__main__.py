@@ -37,7 +37,11 @@ SETTINGS = PROJECT_ROOT / "scripts" / "search.yaml"
 
 
 def search(
-    settings: SearchSettings, photos: PathLike, queries: Sequence[PathLike], top: int
+    settings: SearchSettings,
+    photos: PathLike,
+    queries: Sequence[PathLike],
+    top: int,
+    forget: bool = False,
 ) -> list[Found]:
     """Bring what is known of a folder of photos up to date and search it for queries.
 
@@ -46,6 +50,7 @@ def search(
         photos: folder of photos, searched with its sub-folders.
         queries: photos to look for; they may lie in the folder or elsewhere.
         top: results to show of each.
+        forget: drop the features of photos that are not there any more.
 
     Raises:
         UserError: the folder holds no photo that can be read, a query cannot be read, weights or
@@ -54,7 +59,7 @@ def search(
     photos = Path(os.path.abspath(photos))
     paths = [Path(os.path.abspath(query)) for query in queries]
     for path in paths:
-        if not path.is_file():
+        if not os.path.isfile(path):
             raise UserError(f"there is no query photo {path}")
     work = Path(os.path.abspath(settings.work_path))
     # Where the results lie among the photos, their pictures are none.
@@ -68,6 +73,8 @@ def search(
     with exclusive(folder, "searching these photos"):
         collection = Collection(settings, describer, photos, folder)
         collection.update(images)
+        if forget:
+            collection.forget(images)
         return find(collection, settings.retrieval, paths, top) if paths else []
 
 
@@ -98,11 +105,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("photos", help="folder of photos")
     parser.add_argument("queries", nargs="*", help="photos to look for; none: describe the folder")
     parser.add_argument("--top", type=int, default=10, help="results to show (%(default)s)")
+    parser.add_argument(
+        "--forget",
+        action="store_true",
+        help="drop the features of photos that are gone; they are kept in case they come back",
+    )
     given, others = parser.parse_known_intermixed_args(arguments)
     if given.top < 1:
         parser.error("--top must be at least 1")
     config = load_config(others, description=parser.description, config_path=str(SETTINGS))
-    found = search(SearchSettings.from_config(config), given.photos, given.queries, given.top)
+    settings = SearchSettings.from_config(config)
+    found = search(settings, given.photos, given.queries, given.top, given.forget)
     if found:
         print(report(found, time.perf_counter() - start))
     else:

@@ -2,44 +2,31 @@
 
 The folder is described once; later only photos that are new or have changed. All that is kept lies
 in a folder for each combination of photos, weights and settings: nothing is written to the photos'
-folder.
+folder. Whatever is missing or damaged of what is kept is made again. Features of photos that are
+not there stay, unless they are to be forgotten: a disk that is not plugged in is no deletion.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
 import logging
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from src.common.atomic_files import write_json
 from src.common.errors import UserError
-from src.describe.pca import Pca, read_pca, write_pca
+from src.common.locks import HeldError
+from src.describe.folder import ExtractionSummary
+from src.describe.kept_pca import keep_pca, read_kept_pca
 from src.describe.pca_choice import find_pca
-from src.describe.recipe import Describer
+from src.describe.recipe import Describer, KnownFeatures
+from src.describe.record import forget_others
 from src.describe.tasks import PhotoTask
-from src.feature_io import (
-    MANIFEST_NAME,
-    Features,
-    Manifest,
-    feature_path,
-    read_manifest,
-    write_features,
-    write_manifest,
-)
+from src.feature_io import DamagedFeaturesError, feature_path
 from src.index.build import update_index
 from src.photo_search.first_pca import fit_first_pca, reduced
 from src.photo_search.settings import SearchSettings
 
 LOG = logging.getLogger(__name__)
-
-#: In a feature folder: size and time of each photo that has been described, or found unreadable.
-STAMPS_NAME = "photos.json"
-
-Stamp = list[int]  # size in bytes, time of the last change in nanoseconds
 
 
 class Collection:
@@ -58,7 +45,9 @@ class Collection:
         self._whole = describer
         self.photos = photos
         self.folder = folder
-        self.pca = self._kept_pca()
+        is_reduced = describer.features.use_pca
+        self.pca = read_kept_pca(folder / "pca") if is_reduced else None
+        self._images: Sequence[tuple[str, str]] = ()
 
     @property
     def describer(self) -> Describer:
@@ -80,102 +69,123 @@ class Collection:
         """The folder of the index."""
         return self.folder / f"index-{self.features.name}"
 
+    @property
+    def files(self) -> dict[str, str]:
+        """The file of each photo that is searched, by its name."""
+        return dict(self._images)
+
     def update(self, images: Sequence[tuple[str, str]]) -> None:
-        """Describe photos that are new or have changed, and forget those that are gone.
+        """Describe photos that are new or have changed; those that are gone are not searched.
 
         Raises:
-            UserError: none of the photos can be read.
+            UserError: none of the photos can be described.
         """
-        stamps = self._stamps(images)
-        if self.pca is None and self._whole.features.use_pca and self._pending(stamps):
-            self._make_pca(images)
-        known = self._forget_changed(stamps)
-        if self._pending(stamps):
-            self._extract(images)
-            write_json(self.features / STAMPS_NAME, stamps)
-        else:
-            LOG.info("all %d photos have been described before", len(known))
-            manifest = read_manifest(self.features)
-            if list(manifest.images) != list(images):
-                failed = {name: manifest.failed[name] for name in stamps if name in manifest.failed}
-                write_manifest(self.features, Manifest(tuple(images), manifest.settings, failed))
-        manifest = read_manifest(self.features)
-        if len(manifest.failed) == len(images):
-            raise UserError(
-                f"none of the {len(images)} photos of {self.photos} can be read (the first: "
-                f"{next(iter(manifest.failed.values()))})"
+        self._images = images
+        is_whole = self.pca is not None or not self._whole.features.use_pca
+        if not is_whole and self._pending():
+            self._make_pca()
+        summary = self._describe()
+        if not summary.extracted:
+            LOG.info("all %d photos have been described before", summary.skipped)
+        if summary.absent:
+            LOG.info(
+                "%d photos that were described are not there (%s…); should they come back, their "
+                "features are kept: --forget drops them",
+                *(len(summary.absent), summary.absent[0]),
             )
+        if len(summary.failed) == len(images):
+            raise UserError(
+                f"none of the {len(images)} photos of {self.photos} can be described (the first: "
+                f"{next(iter(summary.failed.values()))})"
+            )
+        if summary.extracted:
+            self._sweep()
+        try:
+            self._update_index()
+        except DamagedFeaturesError:
+            self.look_thoroughly()
+            self._update_index()
+
+    def forget(self, images: Sequence[tuple[str, str]]) -> None:
+        """Drop the features of photos that are not among these, and those of another PCA."""
+        kept = {feature_path(self.features, name) for name, _ in images}
+        dropped = [path for path in self.features.rglob("*.npz") if path not in kept]
+        for path in dropped:
+            path.unlink()
+        forget_others(self.features, [name for name, _ in images])
+        ours = (self.features, self.queries)
+        for folder in (*self.folder.glob("features-*"), *self.folder.glob("queries-*")):
+            if folder not in ours:
+                shutil.rmtree(folder)
+        LOG.info("the features of %d photos that are not there are forgotten", len(dropped))
+
+    def repair(self, error: UserError) -> None:
+        """Look at every feature file, make again what is damaged, and build the index anew.
+
+        Args:
+            error: what was met.
+        """
+        LOG.warning("what is kept of these photos is damaged and is made again: %s", error)
+        self.look_thoroughly()
+        if self.index.exists():
+            shutil.rmtree(self.index)
         self._update_index()
 
-    def _stamps(self, images: Sequence[tuple[str, str]]) -> dict[str, Stamp]:
-        stamps = {}
-        for name, file in images:
-            with contextlib.suppress(OSError):  # one that is just going away
-                status = os.stat(self.photos / file)
-                stamps[name] = [status.st_size, status.st_mtime_ns]
-        return stamps
+    def look_thoroughly(self) -> None:
+        """Read every feature file and make again what is damaged."""
+        self._describe(trusting=False)
 
-    def _known(self) -> dict[str, Stamp]:
-        try:
-            known = json.loads((self.features / STAMPS_NAME).read_text(encoding="utf-8"))
-        except (FileNotFoundError, ValueError):
-            return {}
-        return known if (self.features / MANIFEST_NAME).exists() else {}
+    def _tasks(self) -> list[PhotoTask]:
+        return [PhotoTask(name, file) for name, file in self._images]
 
-    def _pending(self, stamps: dict[str, Stamp]) -> bool:
-        known = self._known()
-        return any(known.get(name) != stamp for name, stamp in stamps.items())
+    def _pending(self) -> bool:
+        return self.describer.pending(self.photos, self.features, self.pca, self._tasks())
 
-    def _forget_changed(self, stamps: dict[str, Stamp]) -> dict[str, Stamp]:
-        """Delete the features of photos that have changed or gone; return the others' stamps.
+    def _describe(self, trusting: bool = True) -> ExtractionSummary:
+        return self.describer.extract(
+            *(self.photos, self.features, self.pca, self._tasks()),
+            max_bad_fraction=1.0,
+            trusting=trusting,
+        )
 
-        The features go first: killed in between, this is done once more.
-        """
-        known = self._known()
-        kept = {name: stamp for name, stamp in known.items() if stamps.get(name) == stamp}
-        outdated = known.keys() - kept.keys()
-        for name in outdated:
-            feature_path(self.features, name).unlink(missing_ok=True)
-        if outdated:
-            LOG.info("%d photos have changed or are gone", len(outdated))
-            write_json(self.features / STAMPS_NAME, kept)
-        return kept
-
-    def _kept_pca(self) -> Pca | None:
-        folder = self.folder / "pca"
-        return read_pca(folder) if folder.is_dir() and self._whole.features.use_pca else None
-
-    def _make_pca(self, images: Sequence[tuple[str, str]]) -> None:
+    def _make_pca(self) -> None:
         """Choose or fit a PCA and keep it; none where the photos have too few features for one.
 
         It stays as it is when photos come: otherwise all would have to be described again.
         """
         pca = find_pca(self._settings.describe, self._whole)
-        known: dict[str, Features] = {}
+        known: dict[str, KnownFeatures] = {}
         if pca is None:
             count = self._settings.describe.pca_images
-            pca, known = fit_first_pca(self._whole.without_pca(), self.photos, images, count)
+            pca, known = fit_first_pca(self._whole.without_pca(), self.photos, self._images, count)
             if pca is None:
                 return
-        temporary = self.folder / f".pca.{os.getpid()}.tmp"
-        write_pca(temporary, pca)
-        os.replace(temporary, self.folder / "pca")
-        self.pca = read_pca(self.folder / "pca")
+        self.pca = keep_pca(self.folder / "pca", pca)
         # What was described when there were too few features is described again.
         shutil.rmtree(self.folder / "features-plain", ignore_errors=True)
-        if known:
-            self._extract([])  # makes the folder one of these settings
-        for name, features in known.items():  # no photo is described twice
-            features = reduced(features, self.pca, self._whole.features)
-            write_features(feature_path(self.features, name), features)
+        # No photo is described twice.
+        self._whole.keep(
+            *(self.features, self.pca),
+            {name: reduced(known[name], self.pca, self._whole.features) for name in known},
+        )
 
-    def _extract(self, images: Sequence[tuple[str, str]]) -> None:
-        tasks = [PhotoTask(name, file) for name, file in images]
-        self.describer.extract(self.photos, self.features, self.pca, tasks, max_bad_fraction=1.0)
+    def _sweep(self) -> None:
+        """Remove what killed searches have left half written; only one at a time is here."""
+        for path in self.features.rglob(".*.tmp.*"):
+            path.unlink()
 
     def _update_index(self) -> None:
         """Bring the index up to date: the cost is that of what has changed."""
-        update_index(self.features, self.index, self._settings.index)
+        try:
+            update_index(self.features, self.index, self._settings.index)
+        except (DamagedFeaturesError, HeldError):  # not the index is to blame
+            raise
+        except UserError as error:
+            if not self.index.exists():
+                raise
+            LOG.warning("the index is built again: %s", error)
+            shutil.rmtree(self.index)
+            update_index(self.features, self.index, self._settings.index)
         for old in self.folder.glob("index-*"):
             if old != self.index:
                 shutil.rmtree(old)

@@ -13,7 +13,8 @@ from src.common.errors import UserError
 from src.delf_config import DelfConfig
 from src.describe.one_photo import described
 from src.describe.pca import Pca, fit_pca
-from src.describe.recipe import Describer
+from src.describe.recipe import Describer, KnownFeatures
+from src.describe.record import FileState, unchanged_digest
 from src.describe.tasks import PhotoTask
 from src.feature_io import Features
 
@@ -22,7 +23,7 @@ LOG = logging.getLogger(__name__)
 
 def fit_first_pca(
     describer: Describer, photos: Path, images: Sequence[tuple[str, str]], count: int
-) -> tuple[Pca | None, dict[str, Features]]:
+) -> tuple[Pca | None, dict[str, KnownFeatures]]:
     """Fit a PCA to some of the photos.
 
     Args:
@@ -39,13 +40,14 @@ def fit_first_pca(
     LOG.info("fitting a PCA for these photos on %d of them", len(chosen))
     tasks = [PhotoTask(name, file) for name, file in chosen.items()]
     device = describer.devices[0]
+    states = {name: FileState.of(photos / file) for name, file in chosen.items()}
     stream = described(describer.engine, photos, tasks, describer.features, device_id=device)
-    known = {
-        photo.name: photo.features
-        for photo in tqdm(stream, total=len(tasks), unit="photo", disable=None)
-        if photo.features is not None
-    }
-    blocks = [features.descriptors for features in known.values()]
+    known = {}
+    for photo in tqdm(stream, total=len(tasks), unit="photo", disable=None):
+        if photo.features is not None:
+            digest = unchanged_digest(photos / chosen[photo.name], states[photo.name])
+            known[photo.name] = KnownFeatures(photo.features, digest)
+    blocks = [each.features.descriptors for each in known.values()]
     try:
         pca = fit_pca(blocks, describer.features.pca_dim)
     except UserError as error:
@@ -60,13 +62,15 @@ def fit_first_pca(
     return dataclasses.replace(pca, about=about), known
 
 
-def reduced(features: Features, pca: Pca, settings: DelfConfig) -> Features:
+def reduced(known: KnownFeatures, pca: Pca, settings: DelfConfig) -> KnownFeatures:
     """Return features of full length as the settings reduce them."""
-    size = settings.pca_dim
-    if not len(features):
-        return Features.empty(size)
-    descriptors = pca.project(features.descriptors, size, settings.use_whitening)
-    return dataclasses.replace(features, descriptors=descriptors)
+    features = Features.empty(settings.pca_dim)
+    if len(known.features):
+        descriptors = pca.project(
+            known.features.descriptors, settings.pca_dim, settings.use_whitening
+        )
+        features = dataclasses.replace(known.features, descriptors=descriptors)
+    return dataclasses.replace(known, features=features)
 
 
 def _evenly(images: Sequence[tuple[str, str]], count: int) -> list[tuple[str, str]]:

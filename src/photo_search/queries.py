@@ -5,18 +5,23 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from src.common.digests import sha256_of
 from src.common.errors import UserError
 from src.describe.one_photo import described
 from src.describe.tasks import PhotoTask
 from src.feature_io import (
+    DamagedFeaturesError,
     Features,
+    Origin,
     feature_path,
     features_checksum,
+    look_at_features,
     read_features,
     read_manifest,
     write_features,
@@ -28,6 +33,8 @@ from src.photo_search.collection import Collection
 from src.ranking.one_query import rank_images
 from src.ranking.query_matches import QueryMatches
 from src.ranking.settings import RetrievalSettings
+
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -61,12 +68,28 @@ def find(
     Raises:
         UserError: a query cannot be read.
     """
+    described_queries = [_query_features(collection, query) for query in queries]
+    try:
+        return _found(collection, retrieval, queries, described_queries, top)
+    except UserError as error:  # what is kept can be made again
+        collection.repair(error)
+    described_queries = [_query_features(collection, query) for query in queries]
+    return _found(collection, retrieval, queries, described_queries, top)
+
+
+def _found(
+    collection: Collection,
+    retrieval: RetrievalSettings,
+    queries: Sequence[Path],
+    paths: Sequence[Path],
+    top: int,
+) -> list[Found]:
+    """Rank the photos for queries whose features are at hand, and write the page."""
     folder = collection.folder / "results" / _page_key(queries)
     index = load_index(collection.index)
-    files = dict(read_manifest(collection.features).images)
+    files = collection.files
     sheets = []
-    for query in queries:
-        path = _query_features(collection, query, files)
+    for query, path in zip(queries, paths):
         features = read_features(path)
         results, caption = _results(collection, retrieval, index, files, query, features, top)
         evidence = [index.settings, features_checksum(path), asdict(retrieval)]
@@ -76,6 +99,9 @@ def find(
         write_sheet(sheet, folder / "sheets" / sheet.file, matcher)
         sheets.append(sheet)
     page = write_page(folder, _page(collection, retrieval, sheets, index.image_count))
+    for path in (page, *(folder / "sheets" / sheet.file for sheet in sheets)):
+        if not path.exists():
+            raise UserError(f"{path} has gone while the results were written; search again")
     return [Found(sheet.photo, sheet.results, index.image_count, page) for sheet in sheets]
 
 
@@ -109,23 +135,25 @@ def _results(
     return results, f"the nearest of {len(others)} photos in {collection.photos.name}"
 
 
-def _query_features(collection: Collection, query: Path, files: dict[str, str]) -> Path:
+def _query_features(collection: Collection, query: Path) -> Path:
     """Return the feature file of a query; one that is no photo of the folder is described.
 
     It is kept under a name that follows from its bytes, so that it is described once.
     """
-    name = _name_inside(collection, query, files)
-    if name is not None and feature_path(collection.features, name).exists():
-        return feature_path(collection.features, name)
+    name = _name_inside(collection, query, collection.files)
+    if name is not None and (path := feature_path(collection.features, name)).exists():
+        if not _is_whole(path):
+            collection.look_thoroughly()
+        return path
     try:
-        digest = hashlib.sha256(query.read_bytes()).hexdigest()[:20]
+        digest = sha256_of(query)
     except OSError as error:
         raise UserError(f"cannot read the query photo {query} ({error.strerror})") from None
-    kept = feature_path(collection.queries, digest)
+    kept = feature_path(collection.queries, digest[:20])
+    if _is_whole(kept, digest):
+        return kept
     if kept.exists():
-        with contextlib.suppress(UserError):  # a damaged one is made again
-            read_features(kept)
-            return kept
+        LOG.warning("the features of %s are damaged and are made again", query)
     describer = collection.describer
     (photo,) = described(
         describer.engine,
@@ -137,8 +165,17 @@ def _query_features(collection: Collection, query: Path, files: dict[str, str]) 
     )
     if photo.features is None:
         raise UserError(photo.reason)
-    write_features(kept, photo.features)
+    write_features(kept, photo.features, Origin(digest, ""))
     return kept
+
+
+def _is_whole(path: Path, photo: str | None = None) -> bool:
+    """Tell whether a feature file is there, whole, and of a photo (older ones do not say which)."""
+    try:
+        origin = look_at_features(path, thoroughly=True).origin
+    except DamagedFeaturesError:
+        return False
+    return photo is None or origin is None or origin.photo == photo
 
 
 def _name_inside(collection: Collection, query: Path, files: dict[str, str]) -> str | None:

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import io
 import re
-from typing import NamedTuple
 
 from PIL import Image
 
-from src.common.errors import one_line
-from src.photos.reading import MAX_PIXELS
+from src.photos.jpeg_frame import END, FRAMES, SCAN, Frame, read_frame
+from src.photos.reading import MAX_PIXELS, decode, reason
 
 _CORNER = 16  # pixels; decoding this much makes libjpeg check every header and table
 _SCAN_START_BYTES = 512  # of each scan, kept for decoding the corner
@@ -23,52 +22,12 @@ _MAX_SIDE = 65_500  # libjpeg's own limit
 # Inside compressed data 0xff is followed by 0x00 (a data byte 0xff) or a restart marker; anything
 # else is the next marker, which fill bytes 0xff may precede.
 _NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
-_START, _END, _SCAN = 0xD8, 0xD9, 0xDA
-_FRAMES = frozenset(
-    (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0))
-)
+_START = 0xD8
 _BASELINE_OR_PROGRESSIVE = frozenset((0xC0, 0xC1, 0xC2))
 
 
 class BrokenPhotoError(ValueError):
     """A photo that cannot be read; the message is the reason."""
-
-
-class Frame(NamedTuple):
-    """What the frame header of a JPEG says; `position` is the offset of its height field."""
-
-    marker: int
-    precision: int
-    height: int
-    width: int
-    components: int
-    position: int
-
-
-def read_frame(data: bytes) -> Frame | None:
-    """Return the frame header of a JPEG, or None where the headers before it make no sense."""
-    position = 2
-    while data[position : position + 1] == b"\xff":
-        while data[position : position + 1] == b"\xff":
-            position += 1
-        if position + 9 > len(data):
-            return None
-        marker = data[position]
-        length = int.from_bytes(data[position + 1 : position + 3], "big")
-        if marker in _FRAMES:
-            field = position + 4
-            return Frame(
-                marker,
-                data[position + 3],
-                int.from_bytes(data[field : field + 2], "big"),
-                int.from_bytes(data[field + 2 : field + 4], "big"),
-                data[field + 4],
-                field,
-            )
-        if marker in (_SCAN, _END) or length < 2:
-            return None
-        position += 1 + length
-    return None
 
 
 def is_plain_jpeg(data: bytes) -> bool:
@@ -89,7 +48,10 @@ def is_plain_jpeg(data: bytes) -> bool:
             raise BrokenPhotoError(f"{frame.width}×{frame.height} pixels are too many")
         mode = _mode_of_corner(data, frame) or _mode_after_decoding(data)
         return mode in ("RGB", "L")
-    _mode_after_decoding(data)
+    try:
+        decode(io.BytesIO(data))
+    except Exception as error:  # decoders raise anything at all on broken files
+        raise BrokenPhotoError(reason(error)) from error
     return False
 
 
@@ -120,18 +82,18 @@ def _corner(data: bytes, frame: Frame) -> bytes | None:
             return None
         while data[position : position + 1] == b"\xff":
             position += 1
-        if position + 3 > len(data) and data[position : position + 1] != bytes((_END,)):
+        if position + 3 > len(data) and data[position : position + 1] != bytes((END,)):
             return None
         marker = data[position]
-        if marker == _END:
+        if marker == END:
             kept += data[copied : position + 1]
             return bytes(kept)
         if marker in (0x00, 0x01, _START) or 0xD0 <= marker <= 0xD7:
             return None
-        if marker in _FRAMES and position + 4 != frame.position:
+        if marker in FRAMES and position + 4 != frame.position:
             return None
         position += 1 + int.from_bytes(data[position + 1 : position + 3], "big")
-        if marker == _SCAN:
+        if marker == SCAN:
             kept += data[copied : position + _SCAN_START_BYTES]
             found = _NEXT_MARKER.search(data, position)
             if found is None:
@@ -143,18 +105,12 @@ def _corner(data: bytes, frame: Frame) -> bytes | None:
 
 
 def _mode_after_decoding(data: bytes) -> str:
-    """Return the Pillow mode of an image of any format after decoding it to the last row."""
+    """Return the Pillow mode of a JPEG after decoding it to the last row."""
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise BrokenPhotoError(f"{image.width}×{image.height} pixels are too many")
-            # JPEG: all of the data is read, but an eighth of the side is computed.
+        with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
+            # All of the data is read, but an eighth of the side is computed.
             image.draft(image.mode, (1, 1))
             image.load()
             return image.mode
-    except BrokenPhotoError:
-        raise
-    except Image.UnidentifiedImageError as error:
-        raise BrokenPhotoError("not an image of a known format") from error
     except Exception as error:  # decoders raise anything at all on broken files
-        raise BrokenPhotoError(one_line(error)) from error
+        raise BrokenPhotoError(reason(error)) from error

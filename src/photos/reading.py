@@ -1,18 +1,31 @@
-"""Reading photos as RGB, as they are displayed, whatever their format."""
+"""Reading photos as RGB, as they are displayed, whatever their format.
+
+Pillow decodes them, HEIC by pillow-heif; samples of more than 8 bits are read where their tags are
+understood: `tiff`, `deep_samples`.
+"""
 
 from __future__ import annotations
 
+import functools
+import io
+import logging
 import os
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageCms
+import pillow_heif
+from PIL import Image
 
 from src.common.atomic_files import PathLike
 from src.common.errors import UserError, one_line
+from src.photos import deep_samples, tiff
+from src.photos.png_text import without_text
+from src.photos.sample_range import find_range, to_8_bits, whole_range
+
+LOG = logging.getLogger(__name__)
 
 # Pillow's own line between a large photo and a decompression bomb (2 × 256 MB of 24-bit pixels).
 MAX_PIXELS = 178_956_970
-BACKGROUND = (255, 255, 255, 255)  # what shows through transparent pixels: a white page
 _EXIF_ORIENTATION = 0x0112
 _TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -29,11 +42,26 @@ class UnreadableImageError(UserError):
     """A file that is not a whole, readable image."""
 
 
+class Decoded(NamedTuple):
+    """A photo as it is displayed.
+
+    Attributes:
+        pixels: uint8 [H, W, 3], RGB.
+        longest: the longer side of the photo in its file; of `pixels` it may be less.
+        note: what had to be guessed, else "".
+    """
+
+    pixels: np.ndarray
+    longest: int
+    note: str = ""
+
+
 def read_image(path: PathLike, least_side: int | None = None) -> np.ndarray:
     """Read an image file as it is displayed, the first frame of it where there are several.
 
-    The EXIF orientation is applied, transparent pixels are laid on white, 16-bit and
-    floating-point images are brought to 8 bits.
+    The EXIF orientation is applied, transparent pixels are laid on white. Samples of more than 8
+    bits and floating-point ones are brought to 8 bits as the tags of the file say, and by the range
+    of the values where no tag does, which is logged.
 
     Args:
         path: the file.
@@ -47,33 +75,7 @@ def read_image(path: PathLike, least_side: int | None = None) -> np.ndarray:
         UnreadableImageError: there is no such file, or it is no image, broken, cut short, or
             larger than `MAX_PIXELS`.
     """
-    try:
-        with Image.open(path) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise Image.DecompressionBombError(f"{image.width}×{image.height} pixels")
-            if least_side is not None:
-                image.draft(None, _at_least(image.size, least_side))
-            image.load()
-            orientation = _orientation(image)
-            pixels = _to_rgb(image)
-            if orientation in _TRANSPOSE:
-                pixels = pixels.transpose(_TRANSPOSE[orientation])
-            return np.array(pixels)
-    except Image.DecompressionBombError as error:
-        raise UnreadableImageError(
-            f"image {path} is larger than {MAX_PIXELS / 1e6:.0f} megapixels "
-            f"({one_line(error)}); scale it down"
-        ) from error
-    except Image.UnidentifiedImageError as error:
-        what = "is empty" if _is_empty(path) else "is not an image of a known format"
-        raise UnreadableImageError(f"image {path} {what}") from error
-    except MemoryError:
-        raise
-    except Exception as error:  # broken files make the decoders raise anything at all
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else None
-        raise UnreadableImageError(
-            f"image {path} cannot be read: {reason or one_line(error)}"
-        ) from error
+    return _read(path, least_side).pixels
 
 
 def read_reduced(path: PathLike, side: int) -> tuple[np.ndarray, float]:
@@ -86,25 +88,122 @@ def read_reduced(path: PathLike, side: int) -> tuple[np.ndarray, float]:
     Raises:
         UnreadableImageError: as `read_image`.
     """
-    image = read_image(path, side)
-    with Image.open(path) as file:
-        longest = max(file.size)
-    scale = min(1.0, side / longest)
+    image, longest, _ = _read(path, side)
     if max(image.shape[:2]) > side:
         height, width = (
             max(1, round(length * side / max(image.shape[:2]))) for length in image.shape[:2]
         )
         image = np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.LANCZOS))
-    return image, scale
+    return image, min(1.0, side / longest)
+
+
+def decode(file: BinaryIO, least_side: int | None = None) -> Decoded:
+    """Decode an image file that is open; see `read_image`.
+
+    Raises:
+        Exception: it is no image, broken, cut short or too large. Broken files make the decoders
+            raise anything at all; `reason` puts it into words.
+    """
+    head = file.read(4)
+    file.seek(0)
+    if tiff.is_tiff(head):
+        decoded = _decode_tiff(file)
+        if decoded is not None:
+            return decoded
+    try:
+        return _decode_by_pillow(file, least_side)
+    except Image.UnidentifiedImageError:
+        file.seek(0)
+        data = file.read()
+        size = deep_samples.deep_jpeg_size(data)
+        if size is None:
+            raise
+        _refuse_too_large(*size)
+        pixels, note = deep_samples.read_deep(data)
+        return Decoded(pixels, max(pixels.shape[:2]), note)
+    except ValueError:
+        file.seek(0)
+        shorter = without_text(file.read())
+        if shorter is None:
+            raise
+        return _decode_by_pillow(io.BytesIO(shorter), least_side)
+
+
+def reason(error: BaseException) -> str:
+    """Say in a few words why a file could not be decoded."""
+    if isinstance(error, Image.DecompressionBombError):
+        return (
+            f"is larger than {MAX_PIXELS / 1e6:.0f} megapixels ({one_line(error)}); scale it down"
+        )
+    if isinstance(error, Image.UnidentifiedImageError):
+        return "is not an image of a known format"
+    told = error.strerror if isinstance(error, OSError) and error.strerror else one_line(error)
+    return f"cannot be read: {told}"
+
+
+def _read(path: PathLike, least_side: int | None) -> Decoded:
+    """Read an image file and log what had to be guessed."""
+    try:
+        with open(path, "rb") as file:
+            if not os.fstat(file.fileno()).st_size:
+                raise UnreadableImageError(f"image {path} is empty")
+            decoded = decode(file, least_side)
+    except (MemoryError, UnreadableImageError):
+        raise
+    except Exception as error:
+        raise UnreadableImageError(f"image {path} {reason(error)}") from error
+    if decoded.note:
+        _say_once(f"image {path}: {decoded.note}")
+    return decoded
+
+
+@functools.lru_cache(maxsize=4096)
+def _say_once(text: str) -> None:
+    """Log a line; a photo is read again to be shown."""
+    LOG.warning("%s", text)
+
+
+def _decode_tiff(file: BinaryIO) -> Decoded | None:
+    """Decode a TIFF of a kind that Pillow does not read as it is meant; None for the others."""
+    page = tiff.first_page(file)
+    if page is None or tiff.pillow_reads(page):
+        file.seek(0)
+        return None
+    _refuse_too_large(page.imagewidth, page.imagelength)
+    pixels, note = tiff.read_page(page)
+    return Decoded(_turned(pixels, tiff.orientation(page)), max(pixels.shape[:2]), note)
+
+
+def _decode_by_pillow(file: BinaryIO, least_side: int | None) -> Decoded:
+    _know_heic()
+    with Image.open(file) as image:
+        _refuse_too_large(*image.size)
+        longest = max(image.size)
+        if deep_samples.is_deep(image, file):
+            file.seek(0)
+            pixels, note = deep_samples.read_deep(file.read())
+            return Decoded(_turned(pixels, _orientation(image)), longest, note)
+        if least_side is not None:
+            image.draft(None, _at_least(image.size, least_side))
+        image.load()
+        # A PNG may say only after its pixels how it is displayed.
+        return Decoded(_turned(_to_rgb(image), _orientation(image)), longest)
+
+
+@functools.lru_cache(maxsize=1)
+def _know_heic() -> None:
+    """Let Pillow open HEIC as well."""
+    pillow_heif.register_heif_opener(thumbnails=False)
+
+
+def _refuse_too_large(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise Image.DecompressionBombError(f"{width}×{height} pixels")
 
 
 def _at_least(size: tuple[int, int], side: int) -> tuple[int, int]:
     """Return a size of the same shape whose longer side is `side`."""
     return max(1, size[0] * side // max(size)), max(1, size[1] * side // max(size))
-
-
-def _is_empty(path: PathLike) -> bool:
-    return os.path.getsize(path) == 0
 
 
 def _orientation(image: Image.Image) -> int:
@@ -115,28 +214,25 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    """Convert an image of any mode to mode RGB."""
+def _turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """Return pixels as they are displayed under an EXIF orientation."""
+    if orientation not in _TRANSPOSE:
+        return pixels
+    return np.array(Image.fromarray(pixels).transpose(_TRANSPOSE[orientation]))
+
+
+def _to_rgb(image: Image.Image) -> np.ndarray:
+    """Convert an image of any mode of Pillow to RGB, uint8 [H, W, 3]."""
     if image.mode == "RGB" and "transparency" not in image.info:
-        return image
-    if image.mode == "I" or image.mode.startswith("I;16"):
-        # 16-bit grey; older versions of Pillow give it as 32-bit integers.
-        values = np.asarray(image).astype(np.float64)
-        return _grey_to_rgb(values / 257.0)
-    if image.mode == "F":
-        values = np.nan_to_num(np.asarray(image), nan=0.0)
-        return _grey_to_rgb(values * 255.0 if values.max(initial=0.0) <= 1.0 else values)
+        return np.array(image)
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        values = np.asarray(image)
+        # Pillow brings all whole numbers of more than 8 bits to 16, whatever it calls them.
+        found = find_range(values, 32) if image.mode == "F" else whole_range(16, "u")
+        return np.repeat(to_8_bits(values, found.black, found.white)[..., None], 3, axis=2)
     if image.mode == "LAB":
-        profiles = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
-        transform = ImageCms.buildTransformFromOpenProfiles(*profiles, "LAB", "RGB")
-        return ImageCms.applyTransform(image, transform)
+        return tiff.lab_to_rgb(image)
     if image.has_transparency_data:
-        image = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", image.size, BACKGROUND), image).convert(
-            "RGB"
-        )
-    return image.convert("RGB")
-
-
-def _grey_to_rgb(values: np.ndarray) -> Image.Image:
-    return Image.fromarray(np.rint(values).clip(0, 255).astype(np.uint8)).convert("RGB")
+        rgba = np.asarray(image.convert("RGBA"))
+        return tiff.on_white(rgba[..., :3], rgba[..., 3])
+    return np.array(image.convert("RGB"))

@@ -15,6 +15,7 @@ import numpy as np
 
 from src.common.atomic_files import write_json, write_npy, write_npz
 from src.common.errors import UserError
+from src.common.file_names import file_name_for
 from src.feature_io import check_settings, features_checksum
 from src.ranking.one_query import RankedQuery
 
@@ -41,8 +42,8 @@ def begin_results(output: Path, settings: Mapping[str, Any]) -> None:
 
 
 def result_path(output: Path, label: str) -> Path:
-    """Return where the result of a query is kept."""
-    return output / "queries" / f"{label}.npz"
+    """Return where the result of a query is kept, whatever its label is made of."""
+    return output / "queries" / f"{file_name_for(label)}.npz"
 
 
 def write_results(output: Path, results: Mapping[str, RankedQuery]) -> np.ndarray:

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import sqlite3
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Union
+from typing import Any
 
 import pandas as pd
 
 from src.common.atomic_files import PathLike
 from src.common.errors import UserError, one_line
+from src.shards.manifest import MANIFEST, read_manifest
+
+LOG = logging.getLogger(__name__)
 
 RELABELING = "relabeling.csv"
 SPLITS = ("train", "validation")
-Shards = Union[PathLike, Sequence[PathLike]]
+Shards = PathLike | Sequence[PathLike]
 
+_LARGEST_HEADER = 1 << 27  # what MindRecord allows
 _NAME = re.compile(r"(?P<split>.*?)(?P<kind>\.mindrecord)(?P<number>\d*)")
 
 
@@ -35,7 +40,9 @@ def find_shards(shards: Shards, split: str | None = None) -> list[str]:
         Paths in the order of their numbers; empty where there are no validation shards.
 
     Raises:
-        UserError: the shard, its `.db` file or one of the numbers in between is missing.
+        UserError: the shard, its `.db` file or another shard of the set is missing. Which there
+            are is said by `dataset.json`; without it by what the shards say of each other and by
+            the numbers in between.
     """
     if not isinstance(shards, (str, os.PathLike)):
         found = [os.fspath(path) for path in shards]
@@ -55,6 +62,9 @@ def find_shards(shards: Shards, split: str | None = None) -> list[str]:
             other = _NAME.fullmatch(path.name)
             if other is not None and other["split"] + other["kind"] == wanted:
                 numbered[int(other["number"] or 0)] = str(path)
+    manifest = read_manifest(given.parent)
+    if manifest is not None:
+        manifest.check_present(wanted, (Path(path).name for path in numbered.values()))
     if not numbered:
         if wanted.startswith(SPLITS[1]) and given.parent.is_dir():
             return []
@@ -71,24 +81,73 @@ def find_shards(shards: Shards, split: str | None = None) -> list[str]:
     found = [numbered[number] for number in sorted(numbered)]
     for path in found:
         _check_present(path)
+        if manifest is None:
+            _check_siblings(path)
     return found
+
+
+def _check_siblings(shard: str) -> None:
+    """Raise `UserError` where a shard was written together with one that is not there."""
+    for name in map(os.path.basename, _read_header(shard)["shard_addresses"]):
+        if not os.path.isfile(os.path.join(os.path.dirname(shard), name)):
+            raise UserError(
+                f"{shard} was written together with {name}, which is missing beside it; copy the "
+                "data set again"
+            )
 
 
 def count_labels(shard: PathLike) -> Counter[int]:
     """Count the photos of each label in a shard, and make sure the shard is whole.
 
-    Reads the index beside the shard only, not the photos.
+    Reads the index beside the shard, and what the shard says of itself, not the photos.
 
     Raises:
-        UserError: the shard is cut short, or it is not the MindRecord file its index is about.
+        UserError: the shard is cut short or renamed, it is not the MindRecord file its index is
+            about, or they are not what `dataset.json` says.
     """
     shard = os.fspath(shard)
     _check_present(shard)
+    header = _read_header(shard)
+    counts, name, last_byte = _read_index(shard, header["page_size"])
+    photos = sum(counts.values())
+    size, needed = os.path.getsize(shard), header["header_size"] + last_byte if photos else 0
+    if size < needed:
+        raise UserError(
+            f"{shard} is cut short: {size} bytes of at least {needed}; copy or build it again"
+        )
+    if name != os.path.basename(shard):
+        raise UserError(f"{shard} was written as {name}: give it that name again, or copy it again")
+    own = sum(page["end_row_id"] - page["start_row_id"] for page in header["page"])
+    if photos != own:
+        raise UserError(
+            f"{shard} holds {own} photos, but {shard}.db tells of {photos}: the two do not belong "
+            "together; copy or build them again"
+        )
+    manifest = read_manifest(Path(shard).parent)
+    if manifest is not None:
+        manifest.check_photos(Path(shard), photos)
+        manifest.check_digest(Path(shard + ".db"))
+    return counts
+
+
+def _read_header(shard: str) -> dict[str, Any]:
+    """Return what a MindRecord file says of itself, of the pages those that hold photos."""
     try:
         with open(shard, "rb") as file:
             length = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(length)) if length < 1 << 27 else {}
-        uri = f"{Path(shard + '.db').absolute().as_uri()}?mode=ro"
+            header = json.loads(file.read(length)) if length < _LARGEST_HEADER else {}
+        # A shard without photos has null there.
+        pages = [page for page in header["page"] or [] if page["page_type"] == "BLOB_DATA"]
+        fields = ("header_size", "page_size", "shard_addresses")
+        return {**{field: header[field] for field in fields}, "page": pages}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _damaged(shard, error) from error
+
+
+def _read_index(shard: str, page_size: int) -> tuple[Counter[int], str, int]:
+    """Return what is in the `.db` of a shard: photos of each label, its name, the last byte."""
+    uri = f"{Path(shard + '.db').absolute().as_uri()}?mode=ro"
+    try:
         index = sqlite3.connect(uri, uri=True)
         try:
             columns = [row[1] for row in index.execute("PRAGMA table_info(INDEXES)")]
@@ -96,56 +155,80 @@ def count_labels(shard: PathLike) -> Counter[int]:
             counts = Counter(
                 dict(index.execute(f"SELECT {label}, COUNT(*) FROM INDEXES GROUP BY {label}"))
             )
-            last_byte = index.execute(
+            (last_byte,) = index.execute(
                 "SELECT MAX(MAX(PAGE_ID_BLOB * :page + PAGE_OFFSET_BLOB_END,"
                 " PAGE_ID_RAW * :page + PAGE_OFFSET_RAW_END)) FROM INDEXES",
-                {"page": header["page_size"]},
-            ).fetchone()[0]
+                {"page": page_size},
+            ).fetchone()
+            (name,) = index.execute("SELECT NAME FROM SHARD_NAME").fetchone()
         finally:
             index.close()
-    except (OSError, ValueError, KeyError, StopIteration, sqlite3.Error) as error:
-        raise UserError(
-            f"{shard} or its .db file is damaged or was not written by "
-            f"src/build_image_dataset.py ({one_line(error)}); copy or build it again"
-        ) from error
-    size, needed = os.path.getsize(shard), header["header_size"] + last_byte if counts else 0
-    if size < needed:
-        raise UserError(
-            f"{shard} is cut short: {size} bytes of at least {needed}; copy or build it again"
-        )
-    return counts
+    except (OSError, ValueError, TypeError, StopIteration, sqlite3.Error) as error:
+        raise _damaged(shard, error) from error
+    return counts, os.path.basename(name), last_byte or 0
+
+
+def _damaged(shard: str, error: Exception) -> UserError:
+    return UserError(
+        f"{shard} or its .db file is damaged or was not written by src/build_image_dataset.py "
+        f"({one_line(error)}); copy or build it again"
+    )
 
 
 def count_classes(shards: Shards) -> int:
     """Return the number of classes K by `relabeling.csv` beside the shards.
 
-    The labels of all training and validation shards are checked against it.
+    The labels of all training and validation shards are checked against it, and their number
+    against `dataset.json`. Where there is none (a set of another program), a line says what cannot
+    be checked then.
 
     Raises:
-        UserError: the table or a shard is missing or damaged, or a label is outside [0, K).
+        UserError: the table or a shard is missing or damaged, a label is outside [0, K), or K is
+            not the number of labels that the set was built with.
     """
     train = find_shards(shards)
     table = Path(train[0]).parent / RELABELING
-    try:
-        labels = pd.read_csv(table, usecols=["new_label"])["new_label"]
-    except FileNotFoundError:
-        raise UserError(
-            f"no {RELABELING} beside {train[0]}; it is written by src/build_image_dataset.py"
-        ) from None
-    except (ValueError, OSError) as error:
-        raise UserError(f"{table} cannot be read: {one_line(error)}") from error
-    classes = len(labels)
-    if not classes or sorted(labels) != list(range(classes)):
-        raise UserError(f"the new_label column of {table} does not count 0, 1, …; build it again")
+    classes = _count_new_labels(table)
+    manifest = read_manifest(table.parent)
+    if manifest is not None:
+        if classes != manifest.classes:
+            raise UserError(
+                f"{table} has {classes} classes, but {manifest.path} says {manifest.classes}: the "
+                "two do not belong together; copy or build the data set again"
+            )
+        manifest.check_digest(table)
     validation = find_shards(train[0], SPLITS[1]) if Path(train[0]).name.startswith("train") else []
+    photos = 0
     for shard in [*train, *validation]:
-        for label in sorted(count_labels(shard)):
+        labels_of_shard = count_labels(shard)
+        photos += sum(labels_of_shard.values())
+        for label in sorted(labels_of_shard):
             if not 0 <= label < classes:
                 raise UserError(
                     f"{shard} holds the label {label}, but {table} has {classes} classes "
                     f"(0 to {classes - 1}): the two do not belong together"
                 )
+    if manifest is None:
+        LOG.warning(
+            "no %s beside %s: whether the last shards are missing cannot be told (%d for training, "
+            "%d for validation, %d photos of %d classes are there)",
+            *(MANIFEST, train[0], len(train), len(validation), photos, classes),
+        )
     return classes
+
+
+def _count_new_labels(table: Path) -> int:
+    try:
+        labels = pd.read_csv(table, usecols=["new_label"])["new_label"]
+    except FileNotFoundError:
+        raise UserError(
+            f"no {RELABELING} in {table.parent}; it is written by src/build_image_dataset.py"
+        ) from None
+    except (ValueError, OSError) as error:
+        raise UserError(f"{table} cannot be read: {one_line(error)}") from error
+    if not len(labels) or sorted(labels) != list(range(len(labels))):
+        raise UserError(f"the new_label column of {table} does not count 0, 1, …; build it again")
+    return len(labels)
 
 
 def _check_present(shard: str) -> None:

@@ -17,16 +17,15 @@ from pathlib import Path
 from typing import Any
 
 from src.common.atomic_files import write_json
+from src.common.digests import sha256_of
+from src.common.durable import to_disk
 from src.common.errors import UserError
 from src.common.locks import claim
-from src.shards.inventory import RELABELING, SPLITS
+from src.shards.inventory import RELABELING, SPLITS, count_classes
+from src.shards.manifest import FORMAT, MANIFEST, WORK
 
 LOG = logging.getLogger(__name__)
 
-MANIFEST = "dataset.json"
-FORMAT = 1
-
-_WORK = ".building"  # sub-folder of the output folder while a build is under way
 _LOCK = "lock"
 _PLAN = "plan.json"
 
@@ -38,7 +37,7 @@ def work_folder(output: Path) -> Iterator[Path]:
     Raises:
         UserError: another build works there, or the folder cannot be written to.
     """
-    work = output / _WORK
+    work = output / WORK
     try:
         work.mkdir(parents=True, exist_ok=True)
         if not os.access(work, os.W_OK):
@@ -89,8 +88,18 @@ def write_manifest(
     Returns:
         What the manifest holds.
     """
-    manifest = {"format": FORMAT, "settings": settings, "counts": counts, "shards": shards}
+    manifest = {
+        "format": FORMAT,
+        "settings": settings,
+        "counts": counts,
+        "shards": shards,
+        "sha256": {
+            name: sha256_of(work / name)
+            for name in (RELABELING, *(f"{shard}.db" for shard in shards))
+        },
+    }
     write_json(work / MANIFEST, manifest)
+    to_disk(work / MANIFEST)
     return manifest
 
 
@@ -100,10 +109,18 @@ def finish_moving(work: Path, output: Path) -> None:
         return
     manifest = json.loads((work / MANIFEST).read_text(encoding="utf-8"))
     _refuse_foreign(output, manifest["shards"])
-    for name in (*manifest["shards"], RELABELING):
-        for file in (f"{name}.db", name):
-            if (work / file).exists():
-                os.replace(work / file, output / file)
+    files = [file for name in manifest["shards"] for file in (f"{name}.db", name)]
+    for name in (*files, RELABELING):
+        if (work / name).exists():
+            os.replace(work / name, output / name)
+    # What the manifest lists has to be there before it says so.
+    for name in (*files, RELABELING):
+        if not (output / name).exists():
+            raise UserError(
+                f"{name} went away while the data set was moved to {output}; remove {work}, and "
+                f"move the shards in {output} away, to build again"
+            )
+    to_disk(output)
     with contextlib.suppress(FileNotFoundError):
         (work / _PLAN).unlink()
     os.replace(work / MANIFEST, output / MANIFEST)
@@ -121,7 +138,7 @@ def read_complete(output: Path, settings: dict[str, Any]) -> dict[str, Any] | No
         return None
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
-        found, shards = manifest["settings"], manifest["shards"]
+        found = dict(manifest["settings"])
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"{path} was not written by this program; choose another --output_directory"
@@ -136,11 +153,10 @@ def read_complete(output: Path, settings: dict[str, Any]) -> dict[str, Any] | No
             f"{output} holds a data set built with other settings ({'; '.join(changed)}); choose "
             "another --output_directory, or move the old files away"
         )
-    for name in (*(file for shard in shards for file in (shard, f"{shard}.db")), RELABELING):
-        if not (output / name).exists():
-            raise UserError(
-                f"{name} is missing from {output}; move the rest and {MANIFEST} away to build again"
-            )
+    try:
+        count_classes(output)
+    except UserError as error:
+        raise UserError(f"{error}. To build it again, move what is left and {path} away") from error
     return manifest
 
 

@@ -18,10 +18,8 @@ import pandas as pd
 
 from src.common.atomic_files import PathLike
 from src.common.errors import UserError, one_line
-from src.photos.finding import EXTENSIONS, walk
+from src.photos.finding import LeftOut, is_photo, walk
 
-# Formats that are converted anyway may be anything Pillow reads.
-PHOTO_EXTENSIONS = EXTENSIONS | {".gif", ".jpe", ".jfif"}
 _ROWS_AT_ONCE = 500_000
 
 
@@ -124,13 +122,16 @@ def find_photo_files(where: Iterable[str], table: CleanTable) -> PhotoFiles:
     ending_of = np.zeros(len(table.ids), np.int16)
     duplicates = 0
     where = [os.fspath(item) for item in where]
-    for folder, _, names in walk(_expand(where)):
+    left_out = LeftOut()
+    for folder, _, names in walk(_expand(where), left_out):
         stems, numbers = [], []
         for name in sorted(names):
             stem, ending = os.path.splitext(name)
-            if ending.lower() in PHOTO_EXTENSIONS and not name.startswith("."):
+            if is_photo(name):
                 stems.append(stem)
                 numbers.append(endings.setdefault(ending, len(endings)))
+            else:
+                left_out.note_file(name)
         positions, rows = table.find(stems)
         rows, first = np.unique(rows, return_index=True)
         positions = positions[first]
@@ -140,6 +141,7 @@ def find_photo_files(where: Iterable[str], table: CleanTable) -> PhotoFiles:
             folder_of[rows[new]] = len(folders)
             ending_of[rows[new]] = np.asarray(numbers, np.int16)[positions[new]]
             folders.append(folder)
+    left_out.log(" ".join(where[:3]))
     if not folders:
         raise UserError(
             f"no photo of the table in {' '.join(where[:3])}: files are to be called <id>.jpg, in "

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from PIL import Image
 
 from src.common.atomic_files import PathLike
+from src.common.durable import to_disk
 from src.common.errors import UserError, one_line
 from src.photos.reading import UnreadableImageError, read_image
 
@@ -95,6 +96,7 @@ def write_shard(task: ShardTask) -> None:
     mode = 0o666 & ~_umask()
     for name in (f"{task.name}.db", task.name):
         os.chmod(folder / name, mode)
+        to_disk(folder / name)
         os.replace(folder / name, Path(task.folder, name))
     folder.rmdir()
 

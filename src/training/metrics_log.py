@@ -11,12 +11,12 @@ import json
 import math
 import numbers
 from pathlib import Path
-from typing import Any, Union
+from typing import Any
 
 from src.common.atomic_files import PathLike, write_text
 from src.common.errors import UserError, naming_file
 
-Value = Union[int, float, None]
+Value = int | float | None
 
 
 class MetricsLog:

@@ -9,7 +9,6 @@ import sys
 import textwrap
 from pathlib import Path
 
-import filelock
 import pytest
 
 from model_utils.environment import PROJECT_ROOT
@@ -171,10 +170,6 @@ def test_files_that_their_holders_remove_let_nobody_in_beside_them(path):
     assert path.with_name("count").read_text() == "240"
 
 
-@pytest.mark.skipif(
-    filelock.__version__.startswith("3."),
-    reason="the filelock of Python 3.9 takes a disk without locks for a lock that is held",
-)
 @pytest.mark.parametrize("code", [errno.ENOLCK, errno.ENOSYS])
 def test_a_disk_without_locks_is_told_or_done_without(path, monkeypatch, caplog, code):
     def refuse(*_: object) -> None:

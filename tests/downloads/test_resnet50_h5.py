@@ -68,6 +68,17 @@ def test_files_that_are_not_resnet50_are_noticed(change, tmp_path):
         check_weights(path)
 
 
+def test_damage_in_a_file_of_ours_is_noticed(tmp_path):
+    path = tmp_path / "w.h5"
+    kernel = np.arange(4096, dtype=np.float32)
+    write_keras_h5(path, {"conv1": {"conv1_W_1": kernel}})
+    content = path.read_bytes()
+    assert content.count(kernel[99:199].tobytes()) == 1
+    path.write_bytes(content.replace(kernel[99:199].tobytes(), bytes(400)))
+    with h5py.File(path) as file, pytest.raises(OSError, match="filter"):
+        file["conv1/conv1_W_1:0"][...]
+
+
 def test_a_full_disk_is_noticed_before_writing(tmp_path, monkeypatch):
     usage = type("Usage", (), {"free": 10})
     monkeypatch.setattr(resnet50_h5.shutil, "disk_usage", lambda _: usage)

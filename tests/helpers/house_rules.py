@@ -171,7 +171,7 @@ def src_holds_only_the_seed(house: House) -> list[str]:
 def names_say_what_is_inside(house: House) -> list[str]:
     """No room and no file of a room is called like a module of Python or repeats its room."""
     wrong = []
-    standard = getattr(sys, "stdlib_module_names", sys.builtin_module_names)  # whole from 3.10 on
+    standard = sys.stdlib_module_names
     for package in ("src", "model_utils", "sample_world"):
         folders = house.folders(package)
         wrong += [

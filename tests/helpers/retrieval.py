@@ -71,7 +71,7 @@ def brute_force(index, query, k, single):
     """Return weights and counts of the votes by image, computed one by one."""
     scores, counts = np.zeros(index.image_count), np.zeros(index.image_count, int)
     for descriptor in query.descriptors.astype(np.float64):
-        squared = ((index.descriptors - descriptor) ** 2).sum(axis=1)
+        squared = ((np.asarray(index.descriptors) - descriptor) ** 2).sum(axis=1)
         nearest = np.argsort(squared)[: k + 1]
         seen = set()
         for row in nearest[:k]:

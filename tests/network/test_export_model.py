@@ -1,5 +1,7 @@
 """The exported file, loaded back, is the network; what cannot be exported is refused."""
 
+import tempfile
+
 import mindspore as ms
 import numpy as np
 import pytest
@@ -96,6 +98,21 @@ def test_files_that_are_no_model_are_refused(tmp_path):
     ms.export(ms.nn.ReLU(), ms.Tensor([1.0]), file_name=str(tmp_path / "x"), file_format="MINDIR")
     with pytest.raises(UserError, match="no DELF network"):
         read_mindir(tmp_path / "x.mindir")
+
+
+def test_the_file_goes_wherever_a_person_wants_it(attention_checkpoint, tmp_path, monkeypatch):
+    plain = exported(attention_checkpoint, tmp_path / "plain", [1, 3, 64, 64])
+    folder = tmp_path / "müller's + more, (1); a:b" / "-x"
+    path = exported(attention_checkpoint, folder / "dèlf model", [1, 3, 64, 64])
+    assert path == folder / "dèlf model.mindir"
+    assert read_mindir(path) == read_mindir(plain)
+    assert path.stat().st_mode == plain.stat().st_mode
+    # The folder for temporary files may have such a name, too.
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    exported(attention_checkpoint, path, [1, 3, 64, 64])
+    assert [file.name for file in folder.iterdir()] == ["dèlf model.mindir"]
+    with pytest.raises(UserError, match=f"folder {plain}/x cannot be made"):
+        exported(attention_checkpoint, plain / "x" / "model", [1, 3, 64, 64])
 
 
 def test_only_what_inference_needs_is_in_the_file(attention_checkpoint, tmp_path):

@@ -91,6 +91,20 @@ def test_finished_queries_are_not_done_again(made, tmp_path, monkeypatch):
     assert results(tmp_path / "out") == before
 
 
+def test_labels_may_be_of_any_length_and_any_characters(made, tmp_path):
+    labels = ["x" * 248, "é" * 130, "a/b", "..", "a b?\n", "\udcff", "x" * 247 + "y", "tower_1"]
+    queries = {label: "bridge_b" if label == "a/b" else "tower_a" for label in labels}
+    first = run(made, tmp_path / "out", queries=queries)
+    names = load_index(made / "index").names
+    assert [names[image] for image in first[:, 0]] == list(queries.values())
+    files = sorted((tmp_path / "out").rglob("queries/*"))
+    assert len(files) == len(labels)
+    assert tmp_path / "out" / "queries" / "tower_1.npz" in files
+    stamps = [path.stat().st_mtime_ns for path in files]
+    np.testing.assert_array_equal(run(made, tmp_path / "out", queries=queries), first)
+    assert [path.stat().st_mtime_ns for path in files] == stamps
+
+
 def test_changed_query_features_are_ranked_again(made, tmp_path):
     """The query's features may be in another folder than those of the index."""
     name = QUERIES["tower_1"]

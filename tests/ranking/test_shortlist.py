@@ -54,7 +54,9 @@ def test_single_matches_are_the_nearest_of_each_feature(index, query_of, monkeyp
     rank_images(index, query, ALONE)
     row_at = {tuple(location): row for row, location in enumerate(query.locations)}
     column_at = {tuple(location): row for row, location in enumerate(index.locations)}
-    distances = np.linalg.norm(query.descriptors[:, None] - index.descriptors[None], axis=2)
+    distances = np.linalg.norm(
+        query.descriptors[:, None] - np.asarray(index.descriptors)[None], axis=2
+    )
     assert len(seen) > 8
     for image, (locations_a, locations_b) in zip(verified_images(index, seen), seen):
         rows = [row_at[tuple(location)] for location in locations_a]
@@ -81,7 +83,7 @@ def test_inliers_count_again_and_are_what_inlier_pairs_returns(index, query_of):
     result = rank_images(index, query, replace(ALONE, inlier_weight=1.5))
     row_at = {tuple(location): row for row, location in enumerate(query.locations)}
     column_at = {tuple(location): row for row, location in enumerate(index.locations)}
-    squared = ((query.descriptors[:, None] - index.descriptors[None]) ** 2).sum(axis=2)
+    squared = ((query.descriptors[:, None] - np.asarray(index.descriptors)[None]) ** 2).sum(axis=2)
     chance = np.sort(squared, axis=1)[:, 12]
     for image in range(index.image_count):
         of_query, of_image = inlier_pairs(index, query, image, ALONE)

@@ -121,6 +121,7 @@ def test_other_weights_under_the_same_name_do_not_go_on(training_data, whole, tm
 def test_another_number_of_classes_does_not_go_on(training_data, whole, tmp_path):
     shutil.copytree(whole[0] / "ckpt", tmp_path / "ckpt")
     shutil.copytree(training_data / "mindrecord", tmp_path / "mindrecord")
+    (tmp_path / "mindrecord" / "dataset.json").unlink()
     with open(tmp_path / "mindrecord" / "relabeling.csv", "a") as table:
         table.write("3,70\n")
     shards = tmp_path / "mindrecord" / "train.mindrecord000"

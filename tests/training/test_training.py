@@ -79,6 +79,7 @@ def test_what_cannot_be_trained_is_said_in_one_line(training_data, tmp_path, cha
 
 def test_labels_outside_the_range_are_refused(training_data, tmp_path):
     shutil.copytree(training_data / "mindrecord", tmp_path / "mindrecord")
+    (tmp_path / "mindrecord" / "dataset.json").unlink()  # which would know better
     table = tmp_path / "mindrecord" / "relabeling.csv"
     table.write_text("".join(table.read_text().splitlines(keepends=True)[:-1]))
     result = run(
@@ -91,6 +92,18 @@ def test_labels_outside_the_range_are_refused(training_data, tmp_path):
     )
     assert result.returncode == 2
     assert "holds the label 2" in result.stderr and "(0 to 1)" in result.stderr
+
+
+def test_a_training_on_part_of_a_data_set_is_refused(training_data, tmp_path):
+    shutil.copytree(training_data / "mindrecord", tmp_path / "lost")
+    for name in ("validation.mindrecord000", "validation.mindrecord000.db"):
+        (tmp_path / "lost" / name).unlink()
+    place = {"traindata_path": tmp_path / "lost" / "train.mindrecord000"}
+    result = run(*options(training_data, tmp_path, train_state="tuning", **place))
+    assert result.returncode == 2
+    assert "error: 1 of the 1 shards of validation.mindrecord" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "ckpt").exists()
 
 
 @pytest.mark.slow

@@ -5,23 +5,28 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 from model_utils.device import find_device_target
 from src.common.errors import UserError
 from src.describe.engines.interface import Engine
-from src.describe.engines.lite_program import LiteProgram, build_program
+from src.describe.engines.lite_program import PROGRAM, LiteProgram, build_program
+from src.describe.engines.lite_runtime import newest_readable
 from src.describe.engines.mindspore_graph import STATIC_BATCH, MindSporeEngine
 from src.describe.engines.openvino_engine import PRECISIONS, OpenVinoEngine
-from src.network.export import NATIVE_VERSION, ExportSettings, export_weights
+from src.network.export import ExportSettings, export_weights
 from src.network.feature_weights import has_attention, read_feature_weights
-from src.network.mindir import read_mindir
-from src.network.mindir_version1 import OLD_VERSION
-from src.network.weights import fingerprint
+from src.network.mindir import MindIr, is_whole, read_mindir
+from src.network.mindir_version1 import OLD_VERSION, write_version1
+from src.network.weights import Weights, fingerprint
 
 LOG = logging.getLogger(__name__)
+
+#: Input of a model for photos of any size: batch, channels, height, width.
+ANY_SIZE = (1, 3, -1, -1)
 
 
 @dataclass(frozen=True)
@@ -114,7 +119,8 @@ def choose_engine(settings: EngineSettings, known: KnownWeights | None = None) -
     """
     if settings.mindir:
         model = read_mindir(settings.mindir)
-        return _lite_program(settings, settings.mindir, model.fingerprint, model.input_shape)
+        path, shape = _readable(settings, settings.mindir, model)
+        return _lite_program(settings, path, model.fingerprint, shape)
     if not settings.checkpoint:
         raise UserError("checkpoint_path is not set; give --checkpoint_path=PATH")
     known = known or read_known_weights(settings.checkpoint)
@@ -171,17 +177,66 @@ def _lite(settings: EngineSettings, known: KnownWeights) -> Engine:
     On a CPU models take photos of any size and are of the version that any runtime reads; on Ascend
     they take the whole pyramid at once, as `export.py` writes them.
     """
-    on_cpu = settings.device == "CPU"
-    side = 0 if on_cpu else settings.max_level_side
-    shape = (1, 3, 0, 0) if on_cpu else (STATIC_BATCH, 3, side, side)
-    path = settings.models_path / f"{known.fingerprint}-{'x'.join(map(str, shape))}.mindir"
-    if not path.exists():
-        weights = read_feature_weights(settings.checkpoint)
-        version = OLD_VERSION if on_cpu else NATIVE_VERSION
-        export = ExportSettings(shape, "CPU", version=version)
-        export_weights(weights, settings.checkpoint, path, export)
-    any_size = tuple(length or -1 for length in shape)
-    return _lite_program(settings, path, known.fingerprint, any_size, known.has_attention)
+
+    def read() -> Weights:
+        return read_feature_weights(settings.checkpoint)
+
+    if settings.device == "CPU":
+        path = _any_size_model(settings, known.fingerprint, read)
+        shape = ANY_SIZE
+    else:
+        side = settings.max_level_side
+        wanted = (STATIC_BATCH, 3, side, side)
+        path = _kept(settings, known.fingerprint, wanted)
+        if not is_whole(path):
+            export_weights(read(), settings.checkpoint, path, ExportSettings(wanted, "CPU"))
+        path, shape = _readable(settings, path, read_mindir(path))
+    return _lite_program(settings, path, known.fingerprint, shape, known.has_attention)
+
+
+def _kept(settings: EngineSettings, network: str, shape: tuple[int, ...], suffix: str = "") -> Path:
+    """Return where the model of a network for some input is kept."""
+    return settings.models_path / f"{network}-{'x'.join(map(str, shape))}{suffix}.mindir"
+
+
+def _any_size_model(settings: EngineSettings, network: str, read: Callable[[], Weights]) -> Path:
+    """Return a model of some weights for photos of any size that any runtime reads."""
+    path = _kept(settings, network, (1, 3, 0, 0))
+    if not is_whole(path):
+        export = ExportSettings((1, 3, 0, 0), "CPU", version=OLD_VERSION)
+        export_weights(read(), settings.source, path, export)
+    return path
+
+
+def _readable(
+    settings: EngineSettings, path: str | Path, model: MindIr
+) -> tuple[str | Path, tuple[int, ...]]:
+    """Return a model that the program's runtime reads, with its input: this one or a copy.
+
+    On a CPU the copy takes photos of any size whatever this one takes: levels padded to 2048×2048
+    need 7.3 GB there, and 29 s a photo of 1024×768 instead of 8. Elsewhere it takes the same.
+    """
+    build_program()
+    if newest_readable(model.version, PROGRAM) >= model.version:
+        return path, model.input_shape
+    if settings.device == "CPU":
+        copy, shape = _any_size_model(settings, model.fingerprint, lambda: model.weights), ANY_SIZE
+    else:
+        shape = model.input_shape
+        lengths = tuple(max(length, 0) for length in shape)
+        copy = _kept(settings, model.fingerprint, lengths, "-version1")
+        if not is_whole(copy):
+            write_version1(path, copy)
+    LOG.info(
+        "%s is MindIR of version %d, which this runtime does not read: a copy of version %d for %s "
+        "runs instead, %s",
+        *(path, model.version, OLD_VERSION, _photos(shape), copy),
+    )
+    return copy, shape
+
+
+def _photos(shape: tuple[int, ...]) -> str:
+    return "photos of any size" if -1 in shape else "x".join(map(str, shape))
 
 
 def _lite_program(
