@@ -38,11 +38,13 @@ def test_map_is_the_same_by_either_engine(tmp_path, world, attention_checkpoint,
     tables = {}
     for name, script, arguments in (
         ("model", "run_infer_310_retrieval_images.sh", (any_size_mindir, images, truth, 0)),
-        ("python", "run_eval_retrieval_images.sh", (images, truth, attention_checkpoint, "0")),
-        (
-            "lite",
-            "run_eval_retrieval_images.sh",
-            (images, truth, attention_checkpoint, "01", "--engine=lite"),
+        *(
+            (name, "run_eval_retrieval_images.sh", (images, truth, attention_checkpoint, *more))
+            for name, more in (
+                ("python", ("0", "--engine=mindspore")),
+                ("lite", ("01", "--engine=lite")),
+                ("openvino", ("01", "--precision=float32")),
+            )
         ),
     ):
         output = tmp_path / f"{name}.txt"
@@ -51,7 +53,7 @@ def test_map_is_the_same_by_either_engine(tmp_path, world, attention_checkpoint,
         assert result.returncode == 0, result.stderr
         tables[name] = output.read_text()
         assert tables[name] in result.stdout
-    assert tables["model"] == tables["python"] == tables["lite"]
+    assert tables["model"] == tables["python"] == tables["lite"] == tables["openvino"]
     assert [path.suffix for path in (tmp_path / "lite" / "models").iterdir()] == [".mindir"]
     time = (PROJECT_ROOT / "time_Result" / "test_perform_static.txt").read_text()
     assert re.match(r"NN inference cost average time: [\d.]+ ms of infer_count \d+", time)
