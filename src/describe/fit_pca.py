@@ -25,13 +25,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from sample_world.build import build_sample_world
 from sample_world.options import WorldOptions
 from sample_world.plan import GLDV2_FOLDER
 from src.common.atomic_files import PathLike
 from src.common.errors import UserError, run_command
+from src.common.progress import progress
 from src.delf_config import DelfConfig, add_config_arguments, config_from_arguments
 from src.describe.engines.choice import EngineSettings, add_engine_arguments, choose_engine
 from src.describe.engines.interface import Engine
@@ -77,7 +77,7 @@ def fit_pca_on_photos(
     def descriptors() -> Iterator[np.ndarray]:
         nonlocal not_finite
         photos = described(engine, images_path, tasks, plain, device_id=device_id)
-        for photo in tqdm(photos, total=len(tasks), unit="photo", disable=None):
+        for photo in progress(photos, "fitting a PCA", "photo", len(tasks)):
             if photo.features is None:
                 LOG.warning("skipped: %s", photo.reason)
                 not_finite += not photo.finite

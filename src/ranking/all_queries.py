@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from src.common.atomic_files import PathLike
 from src.common.errors import UserError
+from src.common.progress import progress_bar
 from src.feature_io import MANIFEST_NAME, check_settings, feature_path, read_manifest
 from src.index.files import read_description
 from src.ranking.one_query import RankedQuery
@@ -96,7 +96,7 @@ def _rank_missing(
     results = {label: found for label, found in kept.items() if found is not None}
     missing = [task for task in tasks if task.label not in results]
     LOG.info("%d queries, %d of them done before", len(tasks), len(results))
-    with tqdm(total=len(tasks), initial=len(results), desc="queries", disable=None) as progress:
+    with progress_bar("ranking", len(tasks), "query photo", len(results)) as progress:
         for label, result in rank_in_processes(missing, index_folder, logs, settings, workers):
             results[label] = result
             progress.update()

@@ -16,7 +16,7 @@ from src.describe.engines.interface import Engine
 from src.describe.engines.lite_program import PROGRAM, LiteProgram, build_program
 from src.describe.engines.lite_runtime import newest_readable
 from src.describe.engines.mindspore_graph import STATIC_BATCH, MindSporeEngine
-from src.describe.engines.openvino_engine import PRECISIONS, OpenVinoEngine
+from src.describe.engines.openvino_runtime import PRECISIONS, OpenVinoEngine
 from src.network.export import ExportSettings, export_weights
 from src.network.feature_weights import has_attention, read_feature_weights
 from src.network.mindir import MindIr, is_whole, read_mindir

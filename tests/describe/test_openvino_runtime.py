@@ -14,11 +14,11 @@ from model_utils.environment import PROJECT_ROOT
 from src.common.errors import UserError
 from src.delf_config import DelfConfig
 from src.delf_model import FeatureExtractor
-from src.describe.engines import openvino_engine, openvino_graph
+from src.describe.engines import openvino_graph, openvino_runtime
 from src.describe.engines.choice import EngineSettings, choose_engine
 from src.describe.engines.mindspore_graph import FeatureNetwork
-from src.describe.engines.openvino_engine import OpenVinoEngine, _level, native_precision
 from src.describe.engines.openvino_graph import feature_graph
+from src.describe.engines.openvino_runtime import OpenVinoEngine, _level, native_precision
 from src.describe.folder import extract_folder
 from src.describe.tasks import list_tasks
 from src.feature_io import feature_path, read_features, read_manifest
@@ -130,7 +130,7 @@ def test_any_number_of_threads_gives_the_same_bytes(attention_checkpoint, precis
     pixels = textured(200, 150, seed=1)
     outputs = []
     for threads in (1, 2, 3):
-        monkeypatch.setattr(openvino_engine, "thread_count", lambda threads=threads: threads)
+        monkeypatch.setattr(openvino_runtime, "thread_count", lambda threads=threads: threads)
         outputs.append(_level(opened(attention_checkpoint, precision)._opened(), pixels))
     for other in outputs[1:]:
         assert all((a == b).all() for a, b in zip(outputs[0], other))
@@ -138,7 +138,7 @@ def test_any_number_of_threads_gives_the_same_bytes(attention_checkpoint, precis
 
 @pytest.mark.parametrize("isa", ["AVX2", "AVX512_CORE"])
 def test_precision_is_float32_where_the_runtime_is_held_to_less(isa):
-    code = "from src.describe.engines.openvino_engine import native_precision as p; print(p())"
+    code = "from src.describe.engines.openvino_runtime import native_precision as p; print(p())"
     limited = subprocess.run(
         [sys.executable, "-c", code],
         cwd=PROJECT_ROOT,
