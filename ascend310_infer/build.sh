@@ -4,7 +4,8 @@
 # The MindSpore Lite runtime is $MS_LITE_HOME/runtime where that is set (Ascend, or any release of your own); else the
 # CPU runtime of the Python package mindspore-lite 2.0.0, fetched once and kept in ${DELF_CACHE:-~/.cache/delf_mindspore}.
 set -euo pipefail
-here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+unset CDPATH
+here="$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)"
 source "$here/../scripts/common.sh"
 
 package=mindspore-lite

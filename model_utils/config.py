@@ -10,10 +10,8 @@ from typing import Any
 
 import yaml
 
-from model_utils.environment import PROJECT_ROOT
+from model_utils.bounds import DEFAULT_CONFIG, YAML_LOADER, Bounds
 from src.common.errors import UserError
-
-DEFAULT_CONFIG = PROJECT_ROOT / "delf_config.yaml"
 
 
 class Config(SimpleNamespace):
@@ -32,8 +30,8 @@ def load_config(
 
     Raises:
         UserError: the YAML is missing, is malformed or names a setting nobody knows; a value has
-            the wrong type or is none of the choices. argparse itself ends the program (exit code
-            2) for an unknown option.
+            the wrong type, is none of the choices or out of its bounds. argparse itself ends the
+            program (exit code 2) for an unknown option.
     """
     finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     finder.add_argument("--config_path", default=config_path or str(DEFAULT_CONFIG))
@@ -56,6 +54,8 @@ def load_config(
             file = path if name in own else DEFAULT_CONFIG
             base = file.resolve().parent if text is None else Path.cwd()
             value = str(base / value) if value else ""
+        elif isinstance(allowed, dict):
+            value = Bounds(**allowed).check(name, value)
         elif allowed is not None and value not in allowed:
             raise UserError(f"{name} is {value!r}; choose from {', '.join(map(str, allowed))}")
         settings[name] = value
@@ -107,6 +107,10 @@ def _read_documents(
 
 
 def _checked(path: Path, name: str, value: Any, default: Any) -> Any:
+    if isinstance(default, list):
+        if not isinstance(value, list):
+            raise UserError(f"{path}: {name} is {value!r}, but should look like {default!r}")
+        return [_checked(path, name, item, default[0]) for item in value]
     wanted = (int, float) if isinstance(default, float) else type(default)
     is_bool_where_none_fits = isinstance(value, bool) != isinstance(default, bool)
     if not isinstance(value, wanted) or is_bool_where_none_fits:
@@ -118,7 +122,7 @@ def _parse(path: Path) -> tuple[dict[str, Any], dict[str, str], dict[str, Any]]:
     if not path.is_file():
         raise UserError(f"configuration {path} does not exist")
     try:
-        documents = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
+        documents = list(yaml.load_all(path.read_text(encoding="utf-8"), YAML_LOADER))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"configuration {path} is not valid YAML: {error}") from error
     documents += [{}] * (3 - len(documents))

@@ -1,7 +1,11 @@
-# Shared by the scripts of this folder: `source "$(dirname "$0")/common.sh"`.
+# Shared by the scripts of this folder: `source "$(dirname -- "$0")/common.sh"`.
 # Sets PROJECT_ROOT; ensure_environment sets PYTHON.
 
-PROJECT_ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+# What a person may have exported for other programs: with CDPATH, `cd` goes elsewhere and says so on
+# standard output; with PYTHONHOME, an environment looks for its modules in another Python.
+unset CDPATH PYTHONHOME
+
+PROJECT_ROOT="$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)"
 VENV="$PROJECT_ROOT/.venv"
 
 say() { printf '%s\n' "$*"; }
@@ -18,10 +22,42 @@ ensure_environment() {
     PYTHON="$VENV/bin/python"
 }
 
+# read_arguments USAGE ARGUMENT...
+# Sets `words` (what has its place) and `settings` (--name=value, or one of `switches`, wherever they stand). Behind -- all
+# are words: a name may begin with a dash.
+read_arguments() {
+    local usage="$1"
+    shift
+    words=() settings=()
+    while [ $# -gt 0 ]; do
+        if [[ "$1" =~ ^--[A-Za-z0-9_]+= ]] || [[ " ${switches:-} " == *" $1 "* ]]; then
+            settings+=("$1")
+        elif [ "$1" = -- ]; then
+            shift
+            words+=("$@")
+            return
+        elif [ "$1" = -h ] || [ "$1" = --help ]; then
+            say "$usage"
+            exit 0
+        elif [[ "$1" == -* ]]; then
+            die "$1 is not of the form --name=value (a name that begins with a dash stands behind --); $usage"
+        else
+            words+=("$1")
+        fi
+        shift
+    done
+}
+
+# expect_words USAGE LEAST MOST: end unless there are so many words.
+expect_words() {
+    [ "${#words[@]}" -ge "$2" ] || die "$1"
+    [ "${#words[@]}" -le "$3" ] || die "${words[$3]} is one word too many, or a setting that is not --name=value; $1"
+}
+
 # absolute_path PATH: the path seen from the folder the person typed it in, which need not exist.
 absolute_path() {
     case "$1" in
-        /*) printf '%s\n' "$1" ;;
+        "" | /*) printf '%s\n' "$1" ;;
         *) printf '%s\n' "$PWD/$1" ;;
     esac
 }

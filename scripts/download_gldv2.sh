@@ -10,7 +10,7 @@
 # Options: --no-unpack, --no-keep_archives, --base_url MIRROR, --retries N, --timeout SECONDS, --help.
 # Environment: DELF_GLDV2_URL (a mirror), DELF_UNPACK=0, DELF_KEEP_ARCHIVES=0.
 
-source "$(dirname "$0")/common.sh"
+source "$(dirname -- "$0")/common.sh"
 
 [ $# -ge 3 ] || die "usage: bash scripts/download_gldv2.sh MIN MAX DATASET_PATH [OPTIONS]"
 ensure_environment

@@ -9,7 +9,7 @@
 # Options: --no-keep_archives, --base_url MIRROR, --retries N, --timeout SECONDS, --help.
 # Environment: DELF_PARIS_URL (a mirror), DELF_KEEP_ARCHIVES=0.
 
-source "$(dirname "$0")/common.sh"
+source "$(dirname -- "$0")/common.sh"
 
 [ $# -ge 1 ] || die "usage: bash scripts/download_paris.sh DATASET_PATH [OPTIONS]"
 ensure_environment

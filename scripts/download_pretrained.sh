@@ -10,7 +10,7 @@
 # Options: --weights_only, --images_path PHOTOS, --tarball FILE, --help.
 # Environment: PCA_IMAGES (photos to fit the PCA to), DELF_PRETRAINED_URL (a mirror of the release).
 
-source "$(dirname "$0")/common.sh"
+source "$(dirname -- "$0")/common.sh"
 
 ensure_environment
 exec "$PYTHON" "$PROJECT_ROOT/src/downloads/pretrained.py" "$@"

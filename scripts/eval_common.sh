@@ -1,4 +1,4 @@
-# Shared by the two evaluation launchers, which set `options` and `usage`.
+# Shared by the launchers of eval.py, which set `options` and `usage`, after common.sh.
 
 existing_folder() { [ -d "$1" ] || die "folder $1 does not exist; $usage"; }
 existing_path() { [ -e "$1" ] || die "file or folder $1 does not exist; $usage"; }
@@ -14,21 +14,32 @@ absolute_paths() {
     printf '%s\n' "$joined"
 }
 
-# run_evaluation [DEVICES] [--name=value ...]: run eval.py in the project's folder.
+# seen_from_here NAME VALUE: the value of a setting; paths in it are seen from the folder the person
+# typed them in.
+seen_from_here() {
+    case "$1" in
+        config_path) absolute_path "$2" ;;
+        distractors_path) absolute_paths "$2" ;;
+        pca_path) if [ "$2" = auto ]; then say auto; else absolute_path "$2"; fi ;;
+        *)
+            # delf_config.yaml says of each setting whether it is a path.
+            if grep -qxF -- "$1: path" "$PROJECT_ROOT/delf_config.yaml"; then
+                absolute_path "$2"
+            else
+                printf '%s\n' "$2"
+            fi
+            ;;
+    esac
+}
+
+# run_evaluation: run eval.py in the project's folder, where its logs go.
 run_evaluation() {
-    if [ $# -gt 0 ] && [[ "$1" != --* ]]; then
-        options+=("--devices=$1")
-        shift
-    fi
-    local option
-    for option in "$@"; do
-        [[ "$option" == --*=* ]] || die "$option is not of the form --name=value; $usage"
-        case "$option" in
-            --distractors_path=*) option="--distractors_path=$(absolute_paths "${option#*=}")" ;;
-        esac
-        options+=("$option")
-    done
+    local setting name
     ensure_environment
-    cd "$PROJECT_ROOT"
+    for setting in ${settings[@]+"${settings[@]}"}; do
+        name="${setting%%=*}"
+        options+=("$name=$(seen_from_here "${name#--}" "${setting#*=}")")
+    done
+    cd -- "$PROJECT_ROOT"
     exec "$PYTHON" eval.py "${options[@]}"
 }

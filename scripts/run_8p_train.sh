@@ -13,24 +13,24 @@
 # the whole job says is in train_parallel_<stage>.log. DELF_WAIT=1 waits for the end. A training that was
 # stopped or killed goes on when the same command is given again.
 set -euo pipefail
-source "$(dirname "$0")/common.sh"
-source "$(dirname "$0")/train_common.sh"
+source "$(dirname -- "$0")/common.sh"
+source "$PROJECT_ROOT/scripts/train_common.sh"
 
 usage="usage: bash scripts/run_8p_train.sh [RANK_TABLE_FILE] tuning | attn CHECKPOINT [--name=value ...]"
+read_arguments "$usage" "$@"
 rank_table=""
-case "${1:-}" in
-    tuning | attn | --* | "") ;;
+case "${words[0]:-}" in
+    tuning | attn | "") ;;
     *)
-        [ -f "$1" ] || die "rank table $1 does not exist; $usage"
-        rank_table="$(absolute_path "$1")"
-        shift
+        [ -f "${words[0]}" ] || die "rank table ${words[0]} does not exist; $usage"
+        rank_table="$(absolute_path "${words[0]}")"
+        words=("${words[@]:1}")
         ;;
 esac
-read_training_arguments "$usage" "$@"
+read_stage "$usage" ${words[@]+"${words[@]}"}
 ensure_environment
 
-logs="${DELF_LOG_ROOT:-$PROJECT_ROOT}"
-mkdir -p "$logs" || die "folder $logs cannot be made"
+open_logs
 train_in_background "$stage" "$logs/train_parallel_$stage.log" \
     "$PYTHON" "$PROJECT_ROOT/model_utils/launch.py" ${rank_table:+"$rank_table"} "$stage" \
     ${checkpoint:+"$checkpoint"} ${settings[@]+"${settings[@]}"}

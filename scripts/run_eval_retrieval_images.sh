@@ -8,15 +8,16 @@
 # Logs: extract_feature.log, retrieval_dataset/process[X]/retrieval[X].log, calculate_mAP.log, in the
 # project's folder.
 set -euo pipefail
-source "$(dirname "$0")/common.sh"
-source "$(dirname "$0")/eval_common.sh"
+source "$(dirname -- "$0")/common.sh"
+source "$PROJECT_ROOT/scripts/eval_common.sh"
 
 usage="usage: bash scripts/run_eval_retrieval_images.sh IMAGES_PATH GT_PATH CHECKPOINT [DEVICES] [--name=value ...]"
-[ $# -ge 3 ] || die "$usage"
-existing_folder "$1"
-existing_path "$2"
-existing_file "$3"
-options=("--eval_task=retrieval" "--images_path=$(absolute_path "$1")" "--gt_path=$(absolute_path "$2")"
-    "--checkpoint_path=$(absolute_path "$3")")
-shift 3
-run_evaluation "$@"
+read_arguments "$usage" "$@"
+expect_words "$usage" 3 4
+existing_folder "${words[0]}"
+existing_path "${words[1]}"
+existing_file "${words[2]}"
+options=("--eval_task=retrieval" "--images_path=$(absolute_path "${words[0]}")" "--gt_path=$(absolute_path "${words[1]}")"
+    "--checkpoint_path=$(absolute_path "${words[2]}")")
+[ "${#words[@]}" -lt 4 ] || options+=("--devices=${words[3]}")
+run_evaluation

@@ -3,10 +3,12 @@
 #   bash scripts/run_infer_310_match_images.sh GEN_MINDIR_PATH IMAGES_PATH [DEVICE_ID] [--name=value ...]
 # Logs: extract_feature.log, match_images.log; mean time of the network: time_Result/, in the project's folder.
 set -euo pipefail
-source "$(dirname "$0")/common.sh"
-source "$(dirname "$0")/infer_310_common.sh"
+source "$(dirname -- "$0")/common.sh"
+source "$PROJECT_ROOT/scripts/eval_common.sh"
+source "$PROJECT_ROOT/scripts/infer_310_common.sh"
 
 usage="usage: bash scripts/run_infer_310_match_images.sh GEN_MINDIR_PATH IMAGES_PATH [DEVICE_ID] [--name=value ...]"
-[ $# -ge 2 ] || die "$usage"
+read_arguments "$usage" "$@"
+expect_words "$usage" 2 3
 options=("--eval_task=match" "--match_output=$PROJECT_ROOT/test_match.png")
-run_inference "$@"
+run_inference "${words[@]}"

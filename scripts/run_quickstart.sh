@@ -4,12 +4,15 @@
 # skips what is there.
 #   bash scripts/run_quickstart.sh [FOLDER]     default: runs/quickstart
 set -euo pipefail
-source "$(dirname "$0")/common.sh"
+source "$(dirname -- "$0")/common.sh"
 
-[ $# -le 1 ] || die "usage: bash scripts/run_quickstart.sh [FOLDER]"
-folder="$(absolute_path "${1:-$PROJECT_ROOT/runs/quickstart}")"
+usage="usage: bash scripts/run_quickstart.sh [FOLDER]"
+read_arguments "$usage" "$@"
+expect_words "$usage" 0 1
+[ "${#settings[@]}" = 0 ] || die "the quickstart takes no settings; $usage"
+folder="$(absolute_path "${words[0]:-$PROJECT_ROOT/runs/quickstart}")"
 ensure_environment
-mkdir -p "$folder" || die "folder $folder cannot be made"
+mkdir -p -- "$folder" || die "folder $folder cannot be made"
 weights="$PROJECT_ROOT/resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
 world="$folder/sample_world"
 
@@ -17,7 +20,7 @@ world="$folder/sample_world"
 step() {
     local text="$1" start=$SECONDS
     shift
-    printf '\n== %s\n   %s\n' "$text" "${*//$PROJECT_ROOT\//}"
+    printf '\n== %s\n   %s\n' "$text" "${*//"$PROJECT_ROOT"\//}"
     (cd "$folder" && "$@")
     printf '   (%d s)\n' $((SECONDS - start))
 }

@@ -5,7 +5,7 @@
 # DELF_PYTHON names the Python to build it with; otherwise the first of python3, python3.12 … 3.10 that fits.
 # What it does is said on standard error: standard output belongs to the script that called it.
 set -euo pipefail
-source "$(dirname "$0")/common.sh"
+source "$(dirname -- "$0")/common.sh"
 
 kind="${1:-run}"
 case "$kind" in

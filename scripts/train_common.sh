@@ -1,42 +1,58 @@
-# Shared by the scripts that train: `source "$(dirname "$0")/train_common.sh"`, after common.sh.
+# Shared by the scripts that train, after common.sh.
 
-# read_training_arguments USAGE STAGE [CHECKPOINT] [--name=value ...]
-# Sets stage, checkpoint (absolute, or empty) and settings (an array), or ends with one line.
-read_training_arguments() {
-    local usage="$1" setting
-    shift
-    stage="${1:-}" checkpoint="" settings=()
+# read_stage USAGE STAGE [CHECKPOINT]
+# Sets stage and checkpoint (absolute, or empty), or ends with one line.
+read_stage() {
+    stage="${2:-}" checkpoint=""
     case "$stage" in
-        tuning | attn) shift ;;
-        *) die "$usage" ;;
+        tuning | attn) ;;
+        *) die "$1" ;;
     esac
-    if [ $# -gt 0 ] && [[ "$1" != --* ]]; then
-        [ -f "$1" ] || die "checkpoint $1 does not exist"
-        checkpoint="$(absolute_path "$1")"
-        shift
+    [ $# -le 3 ] || die "$4 is one word too many, or a setting that is not --name=value; $1"
+    if [ $# -gt 2 ]; then
+        [ -f "$3" ] || die "checkpoint $3 does not exist"
+        checkpoint="$(absolute_path "$3")"
     elif [ "$stage" = attn ]; then
-        die "attn needs the checkpoint of the tuning stage; $usage"
+        die "attn needs the checkpoint of the tuning stage; $1"
     fi
-    for setting in "$@"; do
-        [[ "$setting" == --*=* ]] || die "$setting is not of the form --name=value; $usage"
-        settings+=("$setting")
-    done
+}
+
+# open_logs: set `logs`, the folder of the logs, which is made.
+open_logs() {
+    logs="$(absolute_path "${DELF_LOG_ROOT:-$PROJECT_ROOT}")"
+    mkdir -p -- "$logs" || die "folder $logs cannot be made"
+}
+
+# hold_log LOG: end with one line while a training of this host writes to it. The training holds the log
+# by descriptor 8, which its processes inherit, to its end, whatever that is.
+hold_log() {
+    local lock="${1%/*}/.${1##*/}.$(uname -n).lock" refused=0
+    command -v flock >/dev/null || return 0
+    exec 8<>"$lock"
+    # Where the disk has no locks, the lock of the checkpoint folder has to do.
+    flock -n -E 9 8 2>/dev/null || refused=$?
+    [ "$refused" != 9 ] ||
+        die "a training that writes $1 still runs (process $(cat <&8));" \
+            "wait for its end, stop it, or set DELF_LOG_ROOT to the folder of another log"
+    log_lock="$lock"
 }
 
 # train_in_background STAGE LOG COMMAND...
-# Runs a training in the background with its output in LOG, whose last line says how it ended.
-# Returns when the first step is done, or with the error and the exit code; DELF_WAIT=1 waits for the
-# end.
+# Runs a training in the background with its output behind what is in LOG, whose last line says how it
+# ended. Returns when the first step is done, or with the error and the exit code; DELF_WAIT=1 waits for
+# the end.
 train_in_background() {
-    local stage="$1" log="$2" process code=0
+    local stage="$1" log="$2" log_lock="" process start code=0
     shift 2
+    hold_log "$log"
+    printf '== %s %s\n' "$(date '+%Y-%m-%d %H:%M:%S')" "$*" >>"$log" || die "$log cannot be written"
+    start=$(($(wc -c <"$log") + 1))
     # The background shell outlives this one and writes the last line whatever happens.
     nohup bash -c '
         "$@" &
         child=$!
         # A plain kill of this shell is for the training, which writes a checkpoint first.
         trap "kill -TERM $child" TERM
-        trap "kill -INT $child" INT
         code=0
         wait "$child" || code=$?
         while kill -0 "$child" 2>/dev/null; do code=0; wait "$child" || code=$?; done
@@ -46,24 +62,26 @@ train_in_background() {
             *) echo "TRAINING FAILED, exit code $code" ;;
         esac
         exit "$code"
-    ' train "$@" >"$log" 2>&1 </dev/null &
+    ' train "$@" >>"$log" 2>&1 </dev/null &
     process=$!
+    [ -z "$log_lock" ] || printf '%s\n' "$process" >"$log_lock"
+    said() { tail -c "+$start" -- "$log"; }
     # Wait for the first step, so that what is wrong with data, weights or settings is said here.
-    while kill -0 "$process" 2>/dev/null && ! grep -q '^epoch: ' "$log" 2>/dev/null; do sleep 1; done
+    while kill -0 "$process" 2>/dev/null && ! grep -q '^epoch: ' <(said); do sleep 1; done
     if [ "${DELF_WAIT:-0}" = 1 ]; then
         # Ctrl-C and SIGTERM go to the training, which writes a checkpoint.
         trap 'kill -TERM $process 2>/dev/null || true' INT TERM
         wait "$process" || code=$?
         while kill -0 "$process" 2>/dev/null; do code=0; wait "$process" || code=$?; done
         trap - INT TERM
-        tail -n 4 "$log"
+        said | tail -n 4
         return "$code"
     fi
     if kill -0 "$process" 2>/dev/null; then
         say "Training ($stage) runs in the background as process $process; follow it with: tail -f $log"
     else
         wait "$process" || code=$?
-        if [ "$code" != 0 ]; then grep '^error: ' "$log" >&2 || tail -n 4 "$log"; else tail -n 2 "$log"; fi
+        if [ "$code" != 0 ]; then grep '^error: ' <(said) >&2 || said | tail -n 4; else said | tail -n 2; fi
         return "$code"
     fi
 }

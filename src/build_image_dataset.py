@@ -13,9 +13,10 @@ if __name__ == "__main__":  # run as a script: from any folder, by any Python
 
 import argparse
 
+from model_utils.bounds import number
 from src.common.errors import run_command
-from src.shards.build import BuildSettings, build_image_dataset
-from src.shards.plan import DEFAULT_MAX_SHARDS, IMAGES_A_SHARD
+from src.shards.build import MAX_WORKERS, BuildSettings, build_image_dataset
+from src.shards.plan import DEFAULT_MAX_SHARDS, IMAGES_A_SHARD, MAX_SHARDS
 
 
 def main() -> None:
@@ -34,21 +35,22 @@ def main() -> None:
     parser.add_argument("--output_directory", required=True, help="where the shards go")
     parser.add_argument(
         "--num_shards",
-        type=int,
+        type=number(int, "num_shards", min=1, max=MAX_SHARDS),
         help=f"shards of each set (default: one for {IMAGES_A_SHARD:,} photos, at most "
         f"{DEFAULT_MAX_SHARDS})",
     )
     parser.add_argument(
         "--validation_split_size",
-        type=float,
+        type=number(float, "validation_split_size", min=0.0, below=1.0),
         default=0.2,
         help="share of each landmark's photos kept for validation (default: 0.2)",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of split and order (default: 0)")
-    parser.add_argument("--num_workers", type=int, help="processes (default: one a core)")
+    seed, workers = number(int, "seed"), number(int, "num_workers", min=1, max=MAX_WORKERS)
+    parser.add_argument("--seed", type=seed, default=0, help="of split and order (default: 0)")
+    parser.add_argument("--num_workers", type=workers, help="processes (default: one a core)")
     parser.add_argument(
         "--max_bad_fraction",
-        type=float,
+        type=number(float, "max_bad_fraction"),
         default=0.5,
         help="share of the listed photos that may be missing or unreadable (default: 0.5)",
     )

@@ -80,6 +80,8 @@ class PhotoBatches:
         rank_size: number of devices.
         batches_a_step: batches of each device whose gradients make one step; an epoch holds whole
             steps.
+        most_photos: of a validation; the same ones each time, spread evenly over the shards. 0:
+            all.
 
     Raises:
         UserError: a shard is missing or cut short, or a setting is impossible.
@@ -97,6 +99,7 @@ class PhotoBatches:
         rank_id: int = 0,
         rank_size: int = 1,
         batches_a_step: int = 1,
+        most_photos: int = 0,
     ):
         if image_size < 1 or batch_size < 1 or seed < 0:
             raise UserError(
@@ -111,6 +114,9 @@ class PhotoBatches:
             raise UserError(
                 f"no photo in the {'training' if training else 'validation'} shards of {shards}"
             )
+        self._there = self.photos
+        if most_photos and not training:
+            self.photos = min(self.photos, most_photos)
         self.image_size = image_size
         self.batch_size = batch_size
         self.training = training
@@ -157,7 +163,8 @@ class PhotoBatches:
     def _rows(self, epoch: int) -> np.ndarray:
         """Return the numbers of the photos this device reads in an epoch, in order."""
         if not self.training:
-            return np.arange(self.rank_id, self.photos, self.rank_size)
+            chosen = np.arange(self.photos) * self._there // self.photos
+            return chosen[self.rank_id :: self.rank_size]
         order = np.random.default_rng([self.seed, epoch]).permutation(self.photos)
         batches = order[: len(order) // self.batch_size * self.batch_size]
         batches = batches.reshape(-1, self.batch_size)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ import numpy as np
 from src.common.atomic_files import PathLike
 from src.common.errors import UserError
 from src.common.text_files import read_lines
+from src.photos.names import PhotoNames
 
 LOG = logging.getLogger(__name__)
 
@@ -28,6 +29,9 @@ REPORTED_RANKS = (10, 20, 30, 40, 50, 60, 70, 80, 90)
 #: Oxford5k writes its query images with this in front of their names.
 QUERY_PREFIX = "oxc1_"
 _LISTS = ("good", "ok", "junk")
+_POSITIVE_LISTS = ("good", "ok", "easy", "hard")  # of both layouts
+#: Of the listed images so many may be missing; data sets lose a few photos on the way.
+MISSING_SHARE = 0.1
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,7 @@ class Query:
         image: index of the query image in the list of all images.
         box: (left, top, right, bottom) of the landmark in the query image, pixels.
         good, ok, junk: sorted int64 indices of the images in each list that exist.
+        lost: list → how many of its images do not.
     """
 
     label: str
@@ -49,6 +54,16 @@ class Query:
     good: np.ndarray
     ok: np.ndarray
     junk: np.ndarray
+    lost: Mapping[str, int] = field(default_factory=dict)
+
+    def others(self, *kinds: str) -> np.ndarray:
+        """Return the images in some of the lists but the query's own."""
+        listed = np.concatenate([getattr(self, kind) for kind in kinds])
+        return np.setdiff1d(listed, [self.image])
+
+    def has_lost(self, *kinds: str) -> bool:
+        """Tell whether photos are missing and none but the query's own is left of some lists."""
+        return any(map(self.lost.get, kinds)) and not self.others(*kinds).size
 
 
 @dataclass(frozen=True)
@@ -60,11 +75,13 @@ class GroundTruth:
             ranked lists.
         image_count: number of images that the indices in the queries refer to.
         missing: names that stand in a list although there is no such image, sorted.
+        listed: number of names that stand in a list, those of `missing` included.
     """
 
     queries: tuple[Any, ...]
     image_count: int
     missing: tuple[str, ...]
+    listed: int = 0
 
 
 @dataclass(frozen=True)
@@ -85,6 +102,8 @@ Judge = Callable[[Any], Judgement]
 def read_ground_truth(folder: PathLike, image_names: Sequence[str]) -> GroundTruth:
     """Read the `*_query.txt`, `*_good.txt`, `*_ok.txt` and `*_junk.txt` files of a folder.
 
+    Names may carry the suffix of a photo and be written in any of Unicode's normal forms.
+
     Args:
         folder: where the text files are.
         image_names: the names (file stems) of all images, in the order of the index.
@@ -92,7 +111,7 @@ def read_ground_truth(folder: PathLike, image_names: Sequence[str]) -> GroundTru
     Raises:
         UserError: when the folder holds no query, a list is missing, a line is malformed, or a
             query image is not among `image_names`. Other names without an image are counted,
-            logged and returned in `missing`: data sets lose photos.
+            logged and returned in `missing`: data sets lose photos. `refuse_missing` judges.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -100,27 +119,72 @@ def read_ground_truth(folder: PathLike, image_names: Sequence[str]) -> GroundTru
     query_files = sorted(folder.glob("[!.]*_query.txt"))
     if not query_files:
         raise UserError(f"the ground truth folder {folder} holds no *_query.txt file")
-    position = {name: index for index, name in enumerate(image_names)}
-    missing: set[str] = set()
+    known = PhotoNames(image_names)
+    place_of: dict[str, int | None] = {}
     queries = []
     for path in query_files:
         label = path.name[: -len("_query.txt")]
-        name, box = _read_query(path, position)
-        lists = {}
+        name, box = _read_query(path, known)
+        lists, lost = {}, {}
         for kind in _LISTS:
-            names = _read_names(folder / f"{label}_{kind}.txt")
-            missing.update(name for name in names if name not in position)
-            found = {position[name] for name in names if name in position}
+            listed = set(_read_names(folder / f"{label}_{kind}.txt"))
+            place_of.update((one, known.position(one)) for one in listed - place_of.keys())
+            found = {place_of[one] for one in listed if place_of[one] is not None}
             lists[kind] = np.array(sorted(found), dtype=np.int64)
-        queries.append(Query(label, name, position[name], box, **lists))
+            lost[kind] = sum(place_of[one] is None for one in listed)
+        queries.append(Query(label, name, known.position(name), box, **lists, lost=lost))
+    missing = sorted(name for name, place in place_of.items() if place is None)
     if missing:
         LOG.warning(
             "%d image(s) named in the ground truth %s do not exist and are left out, such as %s",
-            len(missing),
-            folder,
-            ", ".join(sorted(missing)[:3]),
+            *(len(missing), folder, ", ".join(missing[:3])),
         )
-    return GroundTruth(tuple(queries), len(position), tuple(sorted(missing)))
+    return GroundTruth(tuple(queries), len(known), tuple(missing), len(place_of))
+
+
+def refuse_missing(truth: GroundTruth, gt_path: PathLike, missing_images: str) -> None:
+    """Refuse to judge by lists of which more than a small share of the images does not exist.
+
+    What is left would be judged as if it were all: with nothing but the queries there, 100 %.
+
+    Args:
+        truth: what was read.
+        gt_path: where from, for the message.
+        missing_images: "refuse", or "ignore" to judge by what is there.
+
+    Raises:
+        UserError: more than `MISSING_SHARE` is missing, of all images listed or of the positive
+            ones, those of every query counted.
+    """
+    lost = [query.label for query in truth.queries if _has_lost_positives(query)]
+    if lost:
+        LOG.warning(
+            "%d of %d queries have lost all their positive images and do not count, such as %s",
+            *(len(lost), len(truth.queries), ", ".join(lost[:3])),
+        )
+    if missing_images == "ignore" or not truth.missing:
+        return
+    gone = sum(query.lost.get(kind, 0) for query in truth.queries for kind in _POSITIVE_LISTS)
+    there = sum(
+        len(getattr(query, kind, ())) for query in truth.queries for kind in _POSITIVE_LISTS
+    )
+    for count, whole, what in (
+        (len(truth.missing), truth.listed, "images listed"),
+        (gone, gone + there, "mentions of a positive image"),
+    ):
+        if count > MISSING_SHARE * whole:
+            raise UserError(
+                f"{count} of the {whole} {what} in {gt_path} ({count / whole:.0%}) are of photos "
+                f"that do not exist, such as {', '.join(truth.missing[:3])}; {MISSING_SHARE:.0%} "
+                "may be missing. Give the folder that holds them, or --missing_images=ignore to "
+                "judge by those that are there"
+            )
+
+
+def _has_lost_positives(query: Any) -> bool:
+    """Tell whether photos of a query are missing and no positive one is left but its own."""
+    kinds = [kind for kind in _POSITIVE_LISTS if hasattr(query, kind)]
+    return query.has_lost(*kinds)
 
 
 def _read_lines(path: Path) -> list[tuple[int, list[str]]]:
@@ -140,9 +204,7 @@ def _read_names(path: Path) -> list[str]:
     return names
 
 
-def _read_query(
-    path: Path, position: Mapping[str, int]
-) -> tuple[str, tuple[float, float, float, float]]:
+def _read_query(path: Path, known: PhotoNames) -> tuple[str, tuple[float, float, float, float]]:
     lines = _read_lines(path)
     number, words = lines[0] if len(lines) == 1 else (1, [])
     form = "<image name> <left> <top> <right> <bottom>"
@@ -157,14 +219,16 @@ def _read_query(
         ) from None
     if not (left < right and top < bottom and np.isfinite([left, top, right, bottom]).all()):
         raise UserError(f"{path}, line {number}: the box {' '.join(words[1:])} is empty")
-    if name not in position and name.startswith(QUERY_PREFIX):
+    photo = known.find(name)
+    if photo is None and name.startswith(QUERY_PREFIX):
         name = name[len(QUERY_PREFIX) :]
-    if name not in position:
+        photo = known.find(name)
+    if photo is None:
         raise UserError(
             f"{path}, line {number}: the query image {name} is not among the images; "
             "give the folder that holds it, or remove the query's four files"
         )
-    return name, (left, top, right, bottom)
+    return photo, (left, top, right, bottom)
 
 
 # ---------------------------------------------------------------- protocols
@@ -176,20 +240,28 @@ def judgement(positives: Sequence[np.ndarray], junk: Sequence[np.ndarray]) -> Ju
     return Judgement(np.setdiff1d(np.concatenate(positives), ignored), ignored)
 
 
+def _without_positives(query: Query) -> Judgement:
+    """Judge a query that cannot be: to find itself among what is left would be a perfect score."""
+    return judgement([query.good[:0]], [query.junk, np.array([query.image])])
+
+
 def judge_easy(query: Query) -> Judgement:
     """Good images and the query itself are positive; ok and junk ones are ignored.
 
     Where good holds nothing but the query (all of Paris6k), the ok list takes its place and the
-    query is ignored: then easy equals hard.
+    query is ignored: then easy equals hard. Where the photos of good are missing, nothing does.
     """
-    itself = np.array([query.image])
-    if not np.setdiff1d(query.good, itself).size:
+    if query.has_lost("good"):
+        return _without_positives(query)
+    if not query.others("good").size:
         return judge_hard(query)
-    return judgement([query.good, itself], [query.ok, query.junk])
+    return judgement([query.good, np.array([query.image])], [query.ok, query.junk])
 
 
 def judge_medium(query: Query) -> Judgement:
     """Good and ok images and the query itself are positive; junk ones are ignored."""
+    if query.has_lost("good", "ok"):
+        return _without_positives(query)
     return judgement([query.good, query.ok, np.array([query.image])], [query.junk])
 
 
@@ -204,6 +276,8 @@ def judge_classic(query: Query) -> Judgement:
     Oxford5k and Paris6k list the query image itself among the positives, so it counts. Where a
     data set lists it nowhere, its rank says nothing and it is ignored.
     """
+    if query.has_lost("good", "ok"):
+        return _without_positives(query)
     listed = np.concatenate([query.good, query.ok, query.junk])
     itself = np.setdiff1d(np.array([query.image]), listed)
     return judgement([query.good, query.ok], [query.junk, itself])

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import math
 from typing import Any
 
+from model_utils.bounds import check_fields, number
 from src.common.errors import UserError
 
 SCORES = ("attention", "norm")
@@ -67,23 +67,17 @@ class DelfConfig:
     def __post_init__(self) -> None:
         """Bring the scales to a tuple and check every range."""
         object.__setattr__(self, "image_scales", tuple(float(s) for s in self.image_scales))
-        scales_fit = all(math.isfinite(scale) and scale > 0 for scale in self.image_scales)
+        check_fields(self)
         checks = (
-            ("image_scales", bool(self.image_scales) and scales_fit, "one or more numbers above 0"),
             ("receptive_field", self.receptive_field >= 1, "at least 1"),
             ("stride", self.stride >= 1, "at least 1"),
             ("padding", self.padding >= 0, "at least 0"),
-            ("max_feature_num", self.max_feature_num >= 1, "at least 1"),
-            ("min_level_side", self.min_level_side >= 1, "at least 1"),
             (
                 "max_level_side",
                 self.max_level_side >= self.min_level_side,
                 f"at least min_level_side ({self.min_level_side})",
             ),
             ("score", self.score in SCORES, f"one of {', '.join(SCORES)}"),
-            ("score_threshold", 0 <= self.score_threshold <= 1, "from 0 to 1"),
-            ("pca_dim", self.pca_dim >= 1, "at least 1"),
-            ("nms_iou", 0 < self.nms_iou <= 1, "above 0 and at most 1 (1: off)"),
         )
         for name, fits, wanted in checks:
             if not fits:
@@ -99,16 +93,17 @@ class DelfConfig:
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     """Add an option for each setting of the features that a person may want to change."""
     defaults = DelfConfig()
+    for name in ("max_feature_num", "max_level_side", "min_level_side", "pca_dim"):
+        parser.add_argument(f"--{name}", type=number(int, name), default=getattr(defaults, name))
+    for name in ("score_threshold", "nms_iou"):
+        parser.add_argument(f"--{name}", type=number(float, name), default=getattr(defaults, name))
     parser.add_argument(
-        "--image_scales", type=float, nargs="+", default=list(defaults.image_scales)
+        "--image_scales",
+        type=number(float, "image_scales"),
+        nargs="+",
+        default=list(defaults.image_scales),
     )
-    parser.add_argument("--max_feature_num", type=int, default=defaults.max_feature_num)
-    parser.add_argument("--max_level_side", type=int, default=defaults.max_level_side)
-    parser.add_argument("--min_level_side", type=int, default=defaults.min_level_side)
     parser.add_argument("--score", choices=SCORES, default=defaults.score)
-    parser.add_argument("--score_threshold", type=float, default=defaults.score_threshold)
-    parser.add_argument("--pca_dim", type=int, default=defaults.pca_dim)
-    parser.add_argument("--nms_iou", type=float, default=defaults.nms_iou)
     for name in ("use_pca", "use_whitening"):
         parser.add_argument(
             f"--{name}", action=argparse.BooleanOptionalAction, default=getattr(defaults, name)

@@ -13,6 +13,7 @@ if __name__ == "__main__":  # run as a script: from any folder, by any Python
 
 import argparse
 
+from model_utils.bounds import number
 from src.common.errors import run_command
 from src.delf_config import add_config_arguments, config_from_arguments
 from src.describe.engines.choice import EngineSettings, add_engine_arguments, choose_engine
@@ -32,7 +33,12 @@ def main() -> None:
     parser.add_argument("--devices", default="0", help="03: devices 0 and 3; 0,12: 0 and 12")
     parser.add_argument("--device_target", default="auto", choices=("auto", "Ascend", "CPU"))
     parser.add_argument("--pca_path", default="pca", help="folder of the PCA")
-    parser.add_argument("--max_bad_fraction", type=float, default=0.1, help="of unreadable photos")
+    parser.add_argument(
+        "--max_bad_fraction",
+        type=number(float, "max_bad_fraction"),
+        default=0.1,
+        help="of unreadable photos",
+    )
     add_engine_arguments(parser)
     add_config_arguments(parser)
     arguments = parser.parse_args()

@@ -17,8 +17,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from model_utils.bounds import number
 from src.common.errors import run_command
-from src.dataset import read_ground_truth
+from src.dataset import read_ground_truth, refuse_missing
 from src.index.folder import load_index
 from src.ranking.all_queries import OUTPUT_FOLDER, retrieve
 from src.ranking.settings import RetrievalSettings
@@ -36,13 +37,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--output_path", type=Path, default=OUTPUT_FOLDER, help="results (%(default)s)"
     )
-    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="(%(default)s)")
+    parser.add_argument(
+        "--workers",
+        type=number(int, "workers", "retrieval_workers", min=1),
+        default=os.cpu_count(),
+        help="(%(default)s)",
+    )
     parser.add_argument(
         "--num_neighbors",
         "--neighbours",
-        type=int,
+        type=number(int, "num_neighbors"),
         default=defaults.neighbours,
         help="votes of a query descriptor (%(default)s)",
+    )
+    parser.add_argument(
+        "--missing_images",
+        choices=("refuse", "ignore"),
+        default="refuse",
+        help="images of the ground truth that do not exist, more than a tenth (%(default)s)",
     )
     parser.add_argument(
         "--plain",
@@ -50,12 +62,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help="rank as published: by inliers alone, of any map and of all matches",
     )
     args = parser.parse_args(arguments)
-    for name, lowest in (("workers", 1), ("num_neighbors", 1)):
-        if getattr(args, name) < lowest:
-            parser.error(f"--{name} must be at least {lowest}")
     settings = RetrievalSettings.plain() if args.plain else defaults
     settings = replace(settings, neighbours=args.num_neighbors)
     ground_truth = read_ground_truth(args.gt_path, load_index(args.index_path).names)
+    refuse_missing(ground_truth, args.gt_path, args.missing_images)
     retrieve(
         args.index_path,
         args.features_path,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from model_utils.device import set_up_device
+from tests.helpers.checkout import ODD_NAME, Checkout
 from tests.helpers.loopback_server import LoopbackServer
 from tests.helpers.weights import random_weights
 
@@ -13,6 +14,12 @@ from tests.helpers.weights import random_weights
 def cpu():
     """MindSpore on CPU, as the programs set it up."""
     return set_up_device("CPU")
+
+
+@pytest.fixture(scope="session")
+def checkout(tmp_path_factory):
+    """A copy of the project for its scripts to write into, in a folder with an odd name."""
+    return Checkout(tmp_path_factory.mktemp("checkout") / ODD_NAME)
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@
 #include "inc/errors.h"
 #include "inc/network.h"
 #include "inc/options.h"
+#include "inc/results.h"
 #include "inc/stream.h"
 
 namespace delf {
@@ -103,7 +104,7 @@ Result Describe(Network *network, Frame frame, Timing *timing) {
 
 void Run(const Options &options) {
   Network network(options);
-  ResultWriter writer(stdout);  // its first bytes say that the model is loaded
+  ResultWriter writer(OpenResults());  // its first bytes say that the model is loaded
   BoundedQueue<Frame> photos(kWaiting);
   BoundedQueue<Result> results(kWaiting);
   Worker reading([&photos] {
@@ -167,12 +168,14 @@ void Run(const Options &options) {
 }  // namespace delf
 
 int main(int argc, char **argv) {
-  if (argc == 2 && std::string(argv[1]) == "--help") {
-    std::cout << delf::Usage();
-    return delf::kDone;
-  }
   std::signal(SIGPIPE, SIG_IGN);  // a reader that is gone is an error of writing
   try {
+    if (argc == 2 && std::string(argv[1]) == "--help") {
+      std::FILE *output = delf::OpenResults();
+      std::fputs(delf::Usage().c_str(), output);
+      std::fflush(output);
+      return delf::kDone;
+    }
     delf::Run(delf::ParseOptions(argc, argv));
   } catch (...) {
     delf::Exit(std::current_exception());

@@ -33,6 +33,11 @@ def one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
+def first_clause(error: UserError) -> str:
+    """Return what has happened, without what a person is to do about it."""
+    return one_line(error).split("; ")[0]
+
+
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's message: MindSpore's go on with stacks."""
     lines = str(error).strip().splitlines()

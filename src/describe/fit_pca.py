@@ -26,11 +26,12 @@ from pathlib import Path
 
 import numpy as np
 
+from model_utils.bounds import number
 from sample_world.build import build_sample_world
 from sample_world.options import WorldOptions
 from sample_world.plan import GLDV2_FOLDER
 from src.common.atomic_files import PathLike
-from src.common.errors import UserError, run_command
+from src.common.errors import run_command
 from src.common.progress import progress
 from src.delf_config import DelfConfig, add_config_arguments, config_from_arguments
 from src.describe.engines.choice import EngineSettings, add_engine_arguments, choose_engine
@@ -126,17 +127,18 @@ def main() -> None:
     parser.add_argument("--checkpoint", required=True, help="weights (.ckpt, or ImageNet .h5)")
     parser.add_argument("--output_directory", default="pca", help="where the three arrays go")
     parser.add_argument("--images_path", help="folder of photos; by default some are rendered")
-    parser.add_argument("--num_images", type=int, default=64, help="photos to look at")
-    parser.add_argument("--dimensions", type=int, default=DIMENSIONS, help="largest pca_dim")
-    parser.add_argument("--seed", type=int, default=0, help="of the choice of photos")
+    images, size = number(int, "num_images", "pca_images"), number(int, "dimensions", "pca_dim")
+    parser.add_argument("--num_images", type=images, default=64, help="photos to look at")
+    parser.add_argument("--dimensions", type=size, default=DIMENSIONS, help="largest pca_dim")
+    parser.add_argument(
+        "--seed", type=number(int, "seed"), default=0, help="of the choice of photos"
+    )
     parser.add_argument("--device_target", default="auto", choices=("auto", "Ascend", "CPU"))
-    parser.add_argument("--device_id", type=int, default=0)
+    parser.add_argument("--device_id", type=number(int, "device_id"), default=0)
     add_engine_arguments(parser)
     add_config_arguments(parser)
     arguments = parser.parse_args()
     config = config_from_arguments(arguments)
-    if arguments.num_images < 1 or arguments.dimensions < 1:
-        raise UserError("--num_images and --dimensions must be at least 1")
     engine = choose_engine(
         EngineSettings(
             name=arguments.engine,

@@ -157,6 +157,8 @@ def extract_folder(
     images_path, feature_folder = Path(images_path), Path(feature_folder)
     if config.use_pca and pca is None:
         raise UserError("use_pca is set and there is no PCA; fit one with src/describe/fit_pca.py")
+    if config.use_pca:
+        pca.check_dimension(config.pca_dim)
     tasks = list_tasks(images_path) if tasks is None else list(tasks)
     settings = feature_settings(engine, config, pca, tasks)
     _warn_of_foreign_pca(pca if config.use_pca else None, engine.fingerprint)
@@ -211,8 +213,8 @@ def _tell(stock: Stock, images_path: Path, feature_folder: Path) -> None:
     """Say what was found."""
     if stock.damaged:
         LOG.warning(
-            "%d feature files of %s are missing or damaged and are made again (the first: %s)",
-            *(len(stock.damaged), feature_folder, stock.damaged[0]),
+            "%s: %d feature files missing, damaged or replaced (the first: %s); made again",
+            *(feature_folder, len(stock.damaged), stock.damaged[0]),
         )
     if stock.failed:
         LOG.warning(

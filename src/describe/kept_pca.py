@@ -26,20 +26,28 @@ def read_kept_pca(folder: Path) -> Pca | None:
     Returns:
         The PCA; None where there is none, or neither can be read.
     """
-    read: dict[Path, Pca] = {}
-    for place in (folder, _copy(folder)):
-        try:
-            read[place] = read_pca(place)
-        except UserError as error:
-            if os.path.exists(place):
-                LOG.warning("the PCA in %s is damaged and is made again: %s", place, error)
+    places = (folder, _copy(folder))
+    read = {place: pca for place in places if (pca := _read(place)) is not None}
     if not read:
+        if any(map(os.path.exists, places)):
+            LOG.warning("the PCA in %s and its copy are damaged; one is fitted again", folder)
         return None
-    pca = next(iter(read.values()))
-    for place in (folder, _copy(folder)):
-        if place not in read or read[place].fingerprint != pca.fingerprint:
+    # One that says which it is comes first.
+    pca = min(read.values(), key=lambda found: "fingerprint" not in found.about)
+    for place in places:
+        found = read.get(place)
+        if found is None or (found.fingerprint, found.about) != (pca.fingerprint, pca.about):
+            if place == folder or os.path.exists(place):
+                LOG.warning("%s is damaged or gone and is made again from its copy", place)
             _write_whole(place, pca)
     return pca
+
+
+def _read(folder: Path) -> Pca | None:
+    try:
+        return read_pca(folder)
+    except UserError:
+        return None
 
 
 def _copy(folder: Path) -> Path:
@@ -50,6 +58,8 @@ def _write_whole(folder: Path, pca: Pca) -> None:
     """Write a PCA so that the folder is one at any moment, or none."""
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     write_pca(temporary, pca)
-    if os.path.exists(folder):
+    if folder.is_dir():
         shutil.rmtree(folder)
+    else:
+        folder.unlink(missing_ok=True)
     os.replace(temporary, folder)

@@ -47,6 +47,15 @@ class Pca:
             digest.update(np.ascontiguousarray(array, "<f4").tobytes())
         return digest.hexdigest()[:16]
 
+    def check_dimension(self, dimension: int, channels: int | None = None) -> None:
+        """Raise `UserError` where it cannot bring descriptors (of so many channels) to a length."""
+        if dimension > len(self.projection) or channels not in (None, len(self.mean)):
+            have = "" if channels is None else f"the features have {channels} and "
+            raise UserError(
+                f"the PCA takes {len(self.mean)} dimensions to at most {len(self.projection)}, "
+                f"{have}pca_dim is {dimension}; fit a PCA for them"
+            )
+
     def project(self, descriptors: np.ndarray, dimension: int, whiten: bool) -> np.ndarray:
         """Reduce descriptors and bring them to unit length.
 
@@ -61,12 +70,7 @@ class Pca:
         Raises:
             UserError: there are fewer components, or other channels than in the descriptors.
         """
-        if dimension > len(self.projection) or descriptors.shape[1] != len(self.mean):
-            raise UserError(
-                f"the PCA takes {len(self.mean)} dimensions to at most {len(self.projection)}, the "
-                f"features have {descriptors.shape[1]} and pca_dim is {dimension}; fit a PCA for "
-                "them"
-            )
+        self.check_dimension(dimension, descriptors.shape[1])
         # Not a BLAS product: its last bits depend on the number of threads and on the other rows.
         reduced = np.einsum("nc,dc->nd", descriptors - self.mean, self.projection[:dimension])
         if whiten:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from model_utils.bounds import check_fields
 from src.common.atomic_files import PathLike
 from src.common.errors import UserError
 from src.common.file_names import file_name_for
@@ -41,6 +42,9 @@ class DescribeSettings:
         pca_path: folder of a PCA, or "auto".
         pca_images: photos to fit one to.
         seed: of the choice of these photos.
+
+    Raises:
+        UserError: a number is out of its bounds.
     """
 
     engine: EngineSettings
@@ -51,6 +55,9 @@ class DescribeSettings:
     pca_path: str = "auto"
     pca_images: int = 64
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     @classmethod
     def from_config(cls, config: Any, time_file: str = "") -> DescribeSettings:

@@ -40,7 +40,7 @@ class Stock:
         failed: the reason for each photo that could not be described and has not changed since.
         pending: photos to describe, as they are listed.
         states: of the files of these photos, before they are read.
-        damaged: names whose feature files are missing, though noted, or damaged.
+        damaged: names whose feature files are missing, though noted, damaged, or of another photo.
         doubted: whether something had to be looked at that the record can say from now on.
     """
 
@@ -139,7 +139,12 @@ class _Shelf:
             if noted.size != found.size:
                 return None
         self.stock.doubted = True
-        return found if found.digest and unchanged_digest(photo, state) == found.digest else None
+        digest = unchanged_digest(photo, state)
+        if digest and digest == found.digest:
+            return found
+        if noted is not None and noted.digest == digest:  # the photo is what it was
+            self.stock.damaged.append(name)
+        return None
 
     def failed_before(self, name: str, photo: Path, state: FileState | None) -> bool:
         """Tell whether a photo is one that could be read, but not described, and is as it was."""

@@ -18,6 +18,7 @@ from typing import Any
 
 import cv2
 
+from model_utils.bounds import setting_bounds
 from src.common.atomic_files import PathLike
 from src.common.errors import UserError, one_line
 from src.common.signals import interruptible
@@ -79,7 +80,7 @@ def parse_devices(text: str) -> tuple[int, ...]:
         raise UserError(
             f"devices {text!r}: give one digit for each device (03), or numbers with commas (0,12)"
         )
-    devices = tuple(int(item) for item in items)
+    devices = tuple(setting_bounds()["device_id"].check("devices", int(item)) for item in items)
     if len(set(devices)) < len(devices):
         raise UserError(f"devices {text!r} names a device twice")
     return devices
@@ -152,7 +153,7 @@ def keep_features(
     They are on the disk for certain only when the record has been written.
     """
     path = feature_path(feature_folder, name)
-    write_features(path, features, origin, durable=False)
+    write_features(path, features, origin, False)
     size, changed = (state.size, state.changed) if state else (-1, -1)
     return Noted(size, changed, origin.photo, features_checksum(path))
 

@@ -9,6 +9,7 @@ Distractors are more images to search that are negative for every query.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,17 +25,22 @@ from src.dataset import (
     Judge,
     judge_classic,
     read_ground_truth,
+    refuse_missing,
 )
 from src.evaluation.revisited import (
     PATTERN,
     PRECISION_RANKS,
     SETUPS,
     Box,
+    by_photo_names,
     database_images,
     read_gnd,
     revisited_ground_truth,
 )
 from src.photos.finding import list_images
+from src.photos.names import normal_form
+
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -154,18 +160,18 @@ def list_distractors(
         UserError: a folder is missing or holds no photo, or a name is taken: a distractor must not
             be a photo of the data set, and images are known by their names.
     """
-    holder = dict.fromkeys(photos, str(images_path))
+    holder = dict.fromkeys(map(normal_form, photos), str(images_path))
     folders: dict[str, list[str]] = {}
     for path in filter(None, (part.strip() for part in text.split(","))):
         names = [name for name, _ in list_images(path)]
-        taken = [name for name in names if name in holder]
+        taken = [name for name in names if normal_form(name) in holder]
         if taken:
             raise UserError(
                 f"{len(taken)} photos of the distractors {path} have names of photos in "
-                f"{holder[taken[0]]}, such as {taken[0]}; take out what belongs to the data set "
-                "and rename the rest"
+                f"{holder[normal_form(taken[0])]}, such as {taken[0]}; take out what belongs to "
+                "the data set and rename the rest"
             )
-        holder.update(dict.fromkeys(names, path))
+        holder.update(dict.fromkeys(map(normal_form, names), path))
         folders[str(Path(path).resolve())] = names
     return folders
 
@@ -176,6 +182,7 @@ def read_benchmark(
     distractors: Sequence[str] = (),
     protocol: str = "auto",
     crop: bool | None = None,
+    missing_images: str = "refuse",
 ) -> Benchmark:
     """Read the ground truth for a folder of photos.
 
@@ -185,22 +192,48 @@ def read_benchmark(
         distractors: names of the photos to add; none of them may be among `photos`.
         protocol: a name of `PROTOCOLS`, or "auto".
         crop: whether to crop the queries; None: as the protocol does.
+        missing_images: "refuse" where more of the listed images than a small share do not exist,
+            or "ignore" that.
 
     Raises:
-        UserError: the ground truth is missing, malformed, of another protocol, or names a query
-            without a photo.
+        UserError: the ground truth is missing, malformed, of another protocol, names a query
+            without a photo or too many other photos that do not exist, or leaves nothing to judge.
     """
     chosen = choose_protocol(protocol, gt_path)
     if chosen.in_pickle:
-        gnd = read_gnd(gt_path)
+        gnd = by_photo_names(read_gnd(gt_path), photos)
         database = database_images(gnd, photos)
         images = sorted([*database, *distractors])
         ground_truth = revisited_ground_truth(gnd, database, images)
     else:
         images = sorted([*photos, *distractors])
         ground_truth = _among(read_ground_truth(gt_path, photos), photos, images)
+    refuse_missing(ground_truth, gt_path, missing_images)
+    _refuse_nothing_to_judge(chosen, ground_truth, gt_path)
     crop = chosen.crop if crop is None else crop
     return Benchmark(chosen, crop, ground_truth, tuple(images), len(distractors))
+
+
+def _refuse_nothing_to_judge(protocol: Protocol, truth: GroundTruth, gt_path: PathLike) -> None:
+    """Refuse a ground truth by which no ranked list is better than another.
+
+    Raises:
+        UserError: no query has a positive image but its own photo.
+    """
+    found = wrong = 0
+    for judge in protocol.setups.values():
+        for query in truth.queries:
+            judged = judge(query)
+            itself = np.array([getattr(query, "image", -1)])
+            found += np.setdiff1d(judged.positives, itself).size
+            wrong += truth.image_count - judged.positives.size - judged.junk.size
+    if not found:
+        raise UserError(
+            f"no query of {gt_path} has a positive image among the photos but its own: there is "
+            "nothing to judge; do the photos and the ground truth belong together?"
+        )
+    if not wrong:
+        LOG.warning("no photo is a wrong answer to any query: every order of them scores 100 %")
 
 
 def _among(truth: GroundTruth, photos: Sequence[str], images: Sequence[str]) -> GroundTruth:
@@ -219,4 +252,4 @@ def _among(truth: GroundTruth, photos: Sequence[str], images: Sequence[str]) -> 
         )
         for query in truth.queries
     )
-    return GroundTruth(queries, len(images), truth.missing)
+    return replace(truth, queries=queries, image_count=len(images))

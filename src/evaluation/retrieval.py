@@ -147,6 +147,7 @@ def read_questions(settings: EvaluationSettings) -> tuple[Benchmark, list[str]]:
         [name for names in distractors.values() for name in names],
         settings.protocol,
         settings.crop_queries,
+        settings.missing_images,
     )
     return benchmark, list(distractors)
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from src.common.atomic_files import PathLike
 from src.common.errors import UserError
 from src.common.restricted_pickle import load_plain_pickle
 from src.dataset import GroundTruth, Judge, Judgement, judgement
+from src.photos.names import PhotoNames, without_suffix
 
 LOG = logging.getLogger(__name__)
 
@@ -75,6 +76,7 @@ class RevisitedQuery:
     Attributes:
         label, name, box: as in `GndEntry`.
         easy, hard, junk: sorted int64 indices of the images in each list that exist.
+        lost: list → how many of its images do not.
     """
 
     label: str
@@ -83,6 +85,11 @@ class RevisitedQuery:
     easy: np.ndarray
     hard: np.ndarray
     junk: np.ndarray
+    lost: Mapping[str, int] = field(default_factory=dict)
+
+    def has_lost(self, *kinds: str) -> bool:
+        """Tell whether photos are missing and none is left of some lists."""
+        return any(map(self.lost.get, kinds)) and not any(len(getattr(self, k)) for k in kinds)
 
 
 # ---------------------------------------------------------------- reading
@@ -128,7 +135,7 @@ def read_gnd(path: PathLike) -> Gnd:
         raise UserError(f"{path}: imlist names {twice} twice, so that its positions lie")
     queries = [
         _read_entry(path, entry, label, name, len(images))
-        for entry, label, name in zip(entries, _labels(names), names)
+        for entry, label, name in zip(entries, _labels([*map(without_suffix, names)]), names)
     ]
     return Gnd(path, tuple(images), tuple(queries))
 
@@ -209,6 +216,26 @@ def _labels(names: Sequence[str]) -> list[str]:
 # ---------------------------------------------------------------- against the photos
 
 
+def by_photo_names(gnd: Gnd, photos: Iterable[str]) -> Gnd:
+    """Return a ground truth whose names are those of the photos that they mean.
+
+    Names may carry the suffix of a photo and be written in any of Unicode's normal forms; those
+    that no photo bears stay as they are.
+
+    Raises:
+        UserError: two names of `imlist` mean one photo.
+    """
+    known = PhotoNames(photos)
+    images = tuple(known.find(name) or name for name in gnd.images)
+    twice = next((name for name, times in Counter(images).items() if times > 1), None)
+    if twice is not None:
+        raise UserError(f"{gnd.path}: imlist names {twice} twice, so that its positions lie")
+    queries = tuple(
+        replace(query, name=known.find(query.name) or query.name) for query in gnd.queries
+    )
+    return replace(gnd, images=images, queries=queries)
+
+
 def database_images(gnd: Gnd, photos: Iterable[str]) -> list[str]:
     """Return the images to search: those of `imlist` that are there and are no queries, sorted.
 
@@ -251,21 +278,23 @@ def revisited_ground_truth(
     """
     known = set(database)
     place = {name: index for index, name in enumerate(index_names) if name in known}
+    missing = sorted(set(gnd.images) - known - {query.name for query in gnd.queries})
+    gone = set(missing)
     queries = []
     for query in gnd.queries:
-        lists = {}
+        lists, lost = {}, {}
         for kind in _LISTS:
-            names = (gnd.images[position] for position in getattr(query, kind))
+            names = {gnd.images[position] for position in getattr(query, kind)}
             found = {place[name] for name in names if name in place}
             lists[kind] = np.array(sorted(found), dtype=np.int64)
-        queries.append(RevisitedQuery(query.label, query.name, query.box, **lists))
-    missing = sorted(set(gnd.images) - known - {query.name for query in gnd.queries})
+            lost[kind] = len(names & gone)
+        queries.append(RevisitedQuery(query.label, query.name, query.box, **lists, lost=lost))
     if missing:
         LOG.warning(
             "%d of %d image(s) named in %s do not exist and are left out, such as %s",
             *(len(missing), len(gnd.images), gnd.path, ", ".join(missing[:3])),
         )
-    return GroundTruth(tuple(queries), len(index_names), tuple(missing))
+    return GroundTruth(tuple(queries), len(index_names), tuple(missing), len(gnd.images))
 
 
 # ---------------------------------------------------------------- the three setups

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from model_utils.bounds import check_fields
 from src.common.errors import UserError
 from src.describe.engines.lite_program import TIME_FILE
 from src.describe.recipe import DescribeSettings
@@ -24,6 +25,7 @@ class EvaluationSettings:
         distractors_path: folders of distractors, with commas between them.
         protocol: a name, or "auto".
         crop_queries: None for what the protocol says.
+        missing_images: "refuse" or "ignore" listed images that do not exist.
         work_path: where features, indexes and ranks are kept.
         map_output: the table.
         result_page: whether a page is made beside it.
@@ -31,6 +33,9 @@ class EvaluationSettings:
         describe: how photos are described.
         index: kind of index.
         retrieval: how images are ranked.
+
+    Raises:
+        UserError: a number is out of its bounds.
     """
 
     images_path: str
@@ -38,6 +43,7 @@ class EvaluationSettings:
     distractors_path: str
     protocol: str
     crop_queries: bool | None
+    missing_images: str
     work_path: Path
     map_output: str
     result_page: bool
@@ -45,6 +51,9 @@ class EvaluationSettings:
     describe: DescribeSettings
     index: IndexSettings
     retrieval: RetrievalSettings
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     @classmethod
     def from_config(cls, config: Any) -> EvaluationSettings:
@@ -60,6 +69,7 @@ class EvaluationSettings:
             config.distractors_path,
             config.protocol,
             {"auto": None, "True": True, "False": False}[config.crop_queries],
+            config.missing_images,
             Path(config.work_path),
             config.map_output,
             config.result_page,

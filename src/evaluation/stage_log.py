@@ -6,25 +6,44 @@ import contextlib
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 from src.common.errors import LOG_FORMAT, UserError, one_line
 
 
 @contextlib.contextmanager
 def stage_log(path: str | Path) -> Iterator[None]:
-    """Write what is logged inside, and the message of an error, to a file as well."""
-    handler = logging.FileHandler(path, mode="w", encoding="utf-8")
-    handler.setFormatter(logging.Formatter(LOG_FORMAT))
-    root = logging.getLogger()
-    root.addHandler(handler)
+    """Write what is logged inside, and the message of an error, to a file as well.
+
+    The file is begun anew, unless another process is writing to it: then behind what that says.
+    """
+    with _opened(path) as stream:
+        handler = logging.StreamHandler(stream)
+        handler.setFormatter(logging.Formatter(LOG_FORMAT))
+        root = logging.getLogger()
+        root.addHandler(handler)
+        try:
+            yield
+        except UserError as error:
+            stream.write(f"error: {one_line(error)}\n")
+            raise
+        except Exception:
+            stream.write("error: a defect of the program; see the traceback\n")
+            raise
+        finally:
+            root.removeHandler(handler)
+
+
+def _opened(path: str | Path) -> TextIO:
+    """Open a log, empty but for what another process is writing to it."""
+    stream = open(path, "a", encoding="utf-8")  # noqa: SIM115 (the caller closes it)
     try:
-        yield
-    except UserError as error:
-        handler.stream.write(f"error: {one_line(error)}\n")
-        raise
-    except Exception:
-        handler.stream.write("error: a defect of the program; see the traceback\n")
-        raise
-    finally:
-        root.removeHandler(handler)
-        handler.close()
+        import fcntl
+
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)  # until it is closed
+    except BlockingIOError:
+        return stream
+    except (ImportError, OSError):  # nobody can tell
+        pass
+    stream.truncate(0)
+    return stream

@@ -8,6 +8,7 @@ import math
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from model_utils.bounds import check_fields, number
 from src.common.errors import UserError
 
 LOG = logging.getLogger(__name__)
@@ -63,13 +64,8 @@ class IndexSettings:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise UserError(f"there is no kind of index {self.kind!r}; take {', '.join(KINDS)}")
-        lowest = {"memory": 0, "exact_features": 0, "lists": 0, "probes": 0, "training": 1}
-        lowest.update(iterations=1, seed=0, growth=1)
-        for name, least in lowest.items():
-            if not getattr(self, name) >= least:
-                raise UserError(f"{name} of the index is {getattr(self, name)}, less than {least}")
-        if not 0 < self.recall <= 1:
-            raise UserError(f"recall of the index is {self.recall}, not between 0 and 1")
+        own = {field.name for field in fields(self)} - {"seed"}
+        check_fields(self, {name: f"index_{name}" for name in own})
 
     @classmethod
     def from_config(cls, config: Any) -> IndexSettings:
@@ -86,7 +82,7 @@ def add_index_arguments(parser: argparse.ArgumentParser) -> None:
         choices = KINDS if field.name == "kind" else None
         group.add_argument(
             f"--index_{field.name}",
-            type=type(field.default),
+            type=str if choices else number(type(field.default), f"index_{field.name}"),
             default=field.default,
             choices=choices,
             help="(%(default)s)",

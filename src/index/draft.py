@@ -25,8 +25,6 @@ LOG = logging.getLogger(__name__)
 
 #: Share of rows without an image above which an index is written anew.
 MAX_WASTE = 0.25
-#: Rows of an old index that are looked at together.
-_BLOCK = 65_536
 
 
 @dataclass
@@ -176,15 +174,11 @@ class Draft:
         Raises:
             DamagedError: numbers are not finite, or rows are missing in the lists.
         """
-        for name, rows in zip(self.rows.names, (self.rows.descriptors, self.rows.locations)):
-            for start in range(0, len(rows), _BLOCK):
-                if not np.isfinite(rows[start : start + _BLOCK]).all():
-                    raise damaged(self.files.folder, f"{name} holds values that are not finite")
+        self.rows.descriptors.check_all()
+        self.rows.locations.check_all()
         missing = np.full(self.searched, bool(self.structure.lists_files))
-        for part in self.structure.opened(self.files):
+        for part in self.structure.opened(self.files, self.searched):
             for numbers in part.rows():
-                if len(numbers) and not 0 <= numbers.min() <= numbers.max() < len(missing):
-                    raise damaged(self.files.folder, "its lists hold rows that there are not")
                 missing[numbers] = False
         if missing.any():
             raise damaged(self.files.folder, "its lists do not hold every row")

@@ -195,7 +195,7 @@ def _open(folder: Path, description: Mapping[str, Any]) -> Index:
         raise damaged(folder, "its files do not belong together")
     stored, locations = files.descriptors, files.locations
     structure = SearchStructure.of(description)
-    lists = structure.opened(known)
+    lists = structure.opened(known, files.count)
     if structure.trained_file is not None and (
         any(part.dimension != files.dimension for part in lists)
         or sum(map(len, lists)) != files.count

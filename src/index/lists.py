@@ -109,13 +109,16 @@ class SearchedLists:
         files: of the index folder.
         name: of the file of lists.
         trained_name: of the file of the trained part.
+        row_count: rows of the index.
 
     Raises:
         DamagedError: a file is not what it should be.
     """
 
-    def __init__(self, files: SummedFiles, name: str, trained_name: str):
+    def __init__(self, files: SummedFiles, name: str, trained_name: str, row_count: int):
         self._lists = _Lists(files.open(name))
+        self._row_count = row_count
+        self._in_range = np.zeros(len(self._lists.sizes), dtype=bool)
         self._index = read_trained(files, trained_name)
         known = self._index.nlist, self._index.code_size
         if known != (len(self._lists.sizes), self._lists.code_bytes):
@@ -164,7 +167,7 @@ class SearchedLists:
             DamagedError: one of those lists is not what was written.
         """
         distances, numbers = (np.ascontiguousarray(part) for part in centres)
-        self._lists.check(numbers)
+        self._check(numbers)
         squares = np.empty((len(queries), k), dtype=np.float32)
         rows = np.empty((len(queries), k), dtype=np.int64)
         # Not `search`, which chooses the lists by itself: by other ones, when distances round
@@ -176,18 +179,34 @@ class SearchedLists:
         )  # fmt: skip
         return squares, rows
 
-    def check_all(self) -> None:
-        """Compare the whole file with its sums.
+    def rows(self) -> Iterator[np.ndarray]:
+        """Yield the numbers of the rows, int64, list after list.
 
         Raises:
-            DamagedError: it is not what was written.
+            DamagedError: as `search`.
         """
-        self._lists.file.check_all()
-
-    def rows(self) -> Iterator[np.ndarray]:
-        """Yield the numbers of the rows, int64, list after list."""
+        self._check(np.arange(self.list_count))
         for number in range(self.list_count):
-            yield self._lists.chunk(number, "rows").view(np.int64)
+            yield self._rows_of(number)
+
+    def _check(self, numbers: np.ndarray) -> None:
+        """Compare lists with the sums of the file, and see that they hold rows of the index.
+
+        FAISS says nothing of a row that is none: it leaves it out.
+        """
+        if self._in_range.all():
+            return
+        self._lists.check(numbers)
+        wanted = np.zeros(self.list_count, dtype=bool)
+        wanted[numbers[numbers >= 0]] = True
+        for number in np.flatnonzero(wanted & ~self._in_range).tolist():
+            rows = self._rows_of(number)
+            if len(rows) and not 0 <= rows.min() <= rows.max() < self._row_count:
+                raise self._lists.file.damaged(f"holds rows that there are not in list {number}")
+            self._in_range[number] = True
+
+    def _rows_of(self, number: int) -> np.ndarray:
+        return self._lists.chunk(number, "rows").view(np.int64)
 
 
 def read_trained(files: SummedFiles, name: str) -> faiss.IndexIVF:

@@ -88,10 +88,14 @@ class RowFiles:
         return made
 
     def _rows(self, name: str, width: int) -> Rows:
-        file = self.files.open(name)
+        file = self.files.open(name, _is_finite)
         if file.size != self.count * width * 4:
             raise damaged(self.files.folder, "its files do not belong together")
         return Rows(file, width)
+
+
+def _is_finite(block: bytes) -> bool:
+    return bool(np.isfinite(np.frombuffer(block, dtype=np.float32)).all())
 
 
 class Rows:
@@ -126,6 +130,14 @@ class Rows:
     def ordered(self, offsets: np.ndarray, starts: np.ndarray) -> Rows:
         """Return the same rows in the order of the image names."""
         return Rows(self._file, self.shape[1], offsets, starts)
+
+    def check_all(self) -> None:
+        """Compare the whole file with its sums.
+
+        Raises:
+            DamagedError: it is not what was written.
+        """
+        self._file.check_all()
 
     def __len__(self) -> int:
         return self.shape[0]

@@ -68,15 +68,17 @@ class SearchStructure:
         """Names of its files."""
         return [self.trained_file, *self.lists_files] if self.trained_file else []
 
-    def opened(self, files: SummedFiles) -> list[SearchedLists]:
-        """Open the files of lists; none for flat.
+    def opened(self, files: SummedFiles, row_count: int) -> list[SearchedLists]:
+        """Open the files of lists, of an index with so many rows; none for flat.
 
         Raises:
             DamagedError: a file is not what it should be.
         """
         if self.trained_file is None:
             return []
-        return [SearchedLists(files, name, self.trained_file) for name in self.lists_files]
+        return [
+            SearchedLists(files, name, self.trained_file, row_count) for name in self.lists_files
+        ]
 
     @classmethod
     def make(
@@ -120,7 +122,7 @@ class SearchStructure:
         self, files: SummedFiles, wanted: float, rows: Rows, images: ImageTable
     ) -> SearchStructure:
         """Return the structure with as many probes as the recall needs."""
-        (opened,) = self.opened(files)
+        (opened,) = self.opened(files, len(rows))
         probes, recall = measure_probes(opened, rows, images, wanted)
         if recall < wanted:
             LOG.warning(

@@ -99,13 +99,20 @@ class SummedFile:
     Args:
         path: the file, in the folder of an index.
         size: bytes from its start that belong to the index.
-        sums: of its blocks, uint32; None: it has none, and nothing is compared.
+        sums: of its blocks, uint32; None: it has none.
+        is_sane: says of a block of a file without sums whether it can be what was written.
 
     Raises:
         DamagedError: it is missing or too short.
     """
 
-    def __init__(self, path: Path, size: int, sums: np.ndarray | None):
+    def __init__(
+        self,
+        path: Path,
+        size: int,
+        sums: np.ndarray | None,
+        is_sane: Callable[[bytes], bool] | None = None,
+    ):
         self.path = path
         self.size = size
         try:
@@ -117,9 +124,15 @@ class SummedFile:
         if there < size:
             raise self.damaged(f"has {there} bytes, not {size}")
         self._sums = sums
-        self._compared = np.zeros(0 if sums is None else len(sums), dtype=bool)
-        self._all_compared = not len(self._compared)
+        self._is_sane = is_sane or (lambda block: True)
+        self._compared = np.zeros(-(-size // BLOCK_BYTES), dtype=bool)
+        self._all_compared = not size or (sums is None and is_sane is None)
         self._readers = itertools.count()
+
+    @property
+    def summed(self) -> bool:
+        """Whether it has sums."""
+        return self._sums is not None
 
     def damaged(self, what: str) -> DamagedError:
         """Return what to tell about this file."""
@@ -185,7 +198,8 @@ class SummedFile:
             raise self.damaged(f"cannot be read: {_reason(error)}") from None
         if len(content) < end - start:
             raise self.damaged(f"has been cut to {start + len(content)} bytes or less")
-        if zlib.crc32(content) != self._sums[block]:
+        whole = zlib.crc32(content) == self._sums[block] if self.summed else self._is_sane(content)
+        if not whole:
             raise self.damaged(f"holds something else from byte {start} to {end}")
         self._compared[block] = True
 
@@ -215,8 +229,12 @@ class SummedFiles:
         """Whether every file has sums."""
         return None not in self._sums.values()
 
-    def open(self, name: str) -> SummedFile:
+    def open(self, name: str, is_sane: Callable[[bytes], bool] | None = None) -> SummedFile:
         """Open one of the files for reading.
+
+        Args:
+            name: of the file.
+            is_sane: as for `SummedFile`.
 
         Raises:
             DamagedError: it is missing or too short.
@@ -225,7 +243,7 @@ class SummedFiles:
             raise damaged(self.folder, f"{name} does not belong to it")
         sums = self._sums[name]
         size = self._sizes[name] if sums is None else sums.size
-        return SummedFile(self.folder / name, size, None if sums is None else sums.sums)
+        return SummedFile(self.folder / name, size, None if sums is None else sums.sums, is_sane)
 
     @contextlib.contextmanager
     def writing(self, name: str, append: bool = False) -> Iterator[Callable[[Any], None]]:

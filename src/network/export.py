@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from model_utils.bounds import check_fields
 from model_utils.config import Config
 from model_utils.device import set_up_device
 from src.common.atomic_files import atomic_path
@@ -71,6 +72,7 @@ class ExportSettings:
 
     def __post_init__(self) -> None:
         """Check the shape."""
+        check_fields(self)
         shape = self.shape
         if len(shape) != 4 or shape[0] < 1 or shape[1] != 3 or min(shape) < 0:
             levels = len(DelfConfig().image_scales)

@@ -17,10 +17,14 @@ if __name__ == "__main__":  # run as a script: from any folder, by any Python
 
 import argparse
 import os
+import re
+import sys
 import time
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 
+from model_utils.bounds import number
 from model_utils.config import load_config
 from model_utils.environment import PROJECT_ROOT
 from model_utils.host_lock import exclusive, make_folder
@@ -94,6 +98,31 @@ def report(found: Sequence[Found], seconds: float) -> str:
     return "\n".join(lines)
 
 
+def sort_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Divide a command line: what is for this program, photos last, and settings (--name=value).
+
+    argparse by itself takes a setting that it does not know for a photo when there is a space in
+    its value, and photos between options for none.
+
+    >>> sort_arguments(["photos", "--work_path=my work", "--top=3", "--", "-1.jpg"])
+    (['--top=3', '--', 'photos', '-1.jpg'], ['--work_path=my work'])
+    """
+    own, photos, settings = [], [], []
+    left = deque(arguments)
+    while left:
+        argument = left.popleft()
+        if argument == "--":
+            photos += left
+            break
+        if argument == "--top" and left:
+            own += [argument, left.popleft()]
+        elif re.match(r"--(?!top=)\w+=", argument):
+            settings.append(argument)
+        else:
+            (own if argument.startswith("-") else photos).append(argument)
+    return [*own, "--", *photos], settings
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Search from the command line."""
     start = time.perf_counter()
@@ -104,15 +133,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("photos", help="folder of photos")
     parser.add_argument("queries", nargs="*", help="photos to look for; none: describe the folder")
-    parser.add_argument("--top", type=int, default=10, help="results to show (%(default)s)")
+    top = number(int, "top", min=1)
+    parser.add_argument("--top", type=top, default=10, help="results to show (%(default)s)")
     parser.add_argument(
         "--forget",
         action="store_true",
         help="drop the features of photos that are gone; they are kept in case they come back",
     )
-    given, others = parser.parse_known_intermixed_args(arguments)
-    if given.top < 1:
-        parser.error("--top must be at least 1")
+    own, others = sort_arguments(sys.argv[1:] if arguments is None else arguments)
+    given = parser.parse_args(own)
     config = load_config(others, description=parser.description, config_path=str(SETTINGS))
     settings = SearchSettings.from_config(config)
     found = search(settings, given.photos, given.queries, given.top, given.forget)

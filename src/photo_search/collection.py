@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from src.common.errors import UserError
+from src.common.errors import UserError, first_clause
 from src.common.locks import HeldError
 from src.describe.folder import ExtractionSummary
 from src.describe.kept_pca import keep_pca, read_kept_pca
@@ -125,7 +125,7 @@ class Collection:
         Args:
             error: what was met.
         """
-        LOG.warning("what is kept of these photos is damaged and is made again: %s", error)
+        LOG.warning("%s; what is kept of these photos is made again", first_clause(error))
         self.look_thoroughly()
         if self.index.exists():
             shutil.rmtree(self.index)
@@ -183,7 +183,7 @@ class Collection:
         except UserError as error:
             if not self.index.exists():
                 raise
-            LOG.warning("the index is built again: %s", error)
+            LOG.warning("%s; it is built again", first_clause(error))
             shutil.rmtree(self.index)
             update_index(self.features, self.index, self._settings.index)
         for old in self.folder.glob("index-*"):

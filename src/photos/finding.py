@@ -27,7 +27,7 @@ EXTENSIONS = frozenset(
     )
 )
 #: Folders of a NAS, of Windows, macOS, Linux and Android: thumbnails, trash and what was rescued,
-#: in lower case. Those whose names begin with a dot are passed over without being listed.
+#: in lower case. Those whose names begin with a dot are hidden and passed over as well.
 SKIPPED_FOLDERS = frozenset(
     (
         *("@eadir", "@tmp", "@recycle", "@recently-snapshot", "@sharesnap", "@sharebin"),
@@ -38,8 +38,7 @@ SKIPPED_FOLDERS = frozenset(
 )
 # Suffixes and folders that are named in the line about what was left out.
 _TOLD = 8
-# Of 255 bytes a file name may have, what is left beside the ending of a temporary feature file.
-_LONGEST_NAME = 230
+_LONGEST_SUFFIX = 12
 
 
 def list_images(folder: PathLike) -> list[tuple[str, str]]:
@@ -85,10 +84,10 @@ def list_photos(folder: PathLike) -> list[tuple[str, str]]:
     """
     found = []
     for path in _image_files(Path(folder)):
-        if _is_one_line_of_text(path) and len(Path(path).name.encode()) <= _LONGEST_NAME:
+        if _is_one_line_of_text(path):
             found.append(path)
         else:
-            LOG.warning("skipped: the name of %r is too long or no text; rename it", path)
+            LOG.warning("skipped: the name of %r is no text of one line; rename it", path)
     if not found:
         raise _no_image(folder)
     return [(path, path) for path in sorted(found)]
@@ -103,12 +102,16 @@ class LeftOut:
 
     def note_file(self, name: str) -> None:
         """Count a file that is no photo by its suffix; hidden ones do not count."""
-        if not name.startswith("."):
-            self._suffixes[Path(name).suffix.lower() or "without a suffix"] += 1
+        if name.startswith("."):
+            return
+        suffix = Path(name).suffix.lower()
+        said = suffix.isascii() and suffix.isprintable() and 1 < len(suffix) <= _LONGEST_SUFFIX
+        self._suffixes[suffix if said else "without a suffix"] += 1
 
     def note_folder(self, name: str) -> None:
-        """Count a folder that is not looked into."""
-        self._folders[name] += 1
+        """Count a folder that is not looked into; hidden ones do not count."""
+        if not name.startswith("."):
+            self._folders[name] += 1
 
     def text(self) -> str:
         """Return it in one line, "" where nothing was left out."""
@@ -142,9 +145,18 @@ def is_photo(name: str) -> bool:
     return not name.startswith(".") and Path(name).suffix.lower() in EXTENSIONS
 
 
+def is_skipped(name: str) -> bool:
+    """Tell by its name whether a folder is hidden or one of `SKIPPED_FOLDERS`."""
+    return name.startswith(".") or name.lower() in SKIPPED_FOLDERS
+
+
 def _image_files(folder: Path) -> Iterator[str]:
     """Yield the image files below a folder, relative to it, each folder once."""
-    if not folder.is_dir():
+    try:
+        is_folder = folder.is_dir()
+    except OSError as error:  # whoever may not look is told so
+        _unreadable(error)
+    if not is_folder:
         what = "is a file" if folder.exists() else "does not exist"
         raise UserError(f"image folder {folder} {what}; give a folder of photos")
     left_out = LeftOut()
@@ -162,7 +174,7 @@ def walk(
 ) -> Iterator[tuple[str, list[str], list[str]]]:
     """Walk through folders and their sub-folders by name, over links too, each real folder once.
 
-    Hidden sub-folders and those of `SKIPPED_FOLDERS` are passed over, and the latter are noted.
+    Sub-folders that `is_skipped` are passed over, and noted in `left_out`.
 
     Yields:
         (folder, its sub-folders, its files); what is taken out of the sub-folders is passed over.
@@ -175,12 +187,9 @@ def walk(
                 children.clear()
                 continue
             seen.add((status.st_dev, status.st_ino))
-            skipped = [name for name in children if name.lower() in SKIPPED_FOLDERS]
-            for name in skipped if left_out is not None else ():
+            for name in filter(is_skipped, children if left_out is not None else ()):
                 left_out.note_folder(name)
-            children[:] = sorted(
-                name for name in children if not name.startswith(".") and name not in skipped
-            )
+            children[:] = sorted(name for name in children if not is_skipped(name))
             yield folder, children, names
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
+import faiss
 import numpy as np
 
+from src.feature_io import Features
 from src.index.folder import Index
 from src.ranking.geometry import Verification
 from src.ranking.settings import RetrievalSettings
@@ -18,6 +20,7 @@ SAME_DESCRIPTOR = 1e-4
 def expanded(
     scores: np.ndarray,
     index: Index,
+    features: Features,
     votes: Votes,
     verified: dict[int, Verification],
     settings: RetrievalSettings,
@@ -28,13 +31,14 @@ def expanded(
     Args:
         scores: float64 [images], of the query alone.
         index: the index.
+        features: of the query.
         votes: of the query.
         verified: image → its inliers.
         settings: how many images, and with how many features each.
         pool: threads to search in.
     """
     scores = scores.copy()
-    for image in _images_to_expand_by(scores, votes, verified, settings):
+    for image in _images_to_expand_by(scores, index, features, votes, verified, settings):
         rows = _rows_around(index, votes, image, verified[image], settings)
         scores += _votes_of_rows(index, image, rows, settings, pool)
     return scores
@@ -42,6 +46,8 @@ def expanded(
 
 def _images_to_expand_by(
     scores: np.ndarray,
+    index: Index,
+    features: Features,
     votes: Votes,
     verified: dict[int, Verification],
     settings: RetrievalSettings,
@@ -51,10 +57,23 @@ def _images_to_expand_by(
     for image in sorted(verified, key=lambda image: (-scores[image], image)):
         if len(chosen) == settings.expansion_images:
             break
-        itself = np.median(votes.distances[votes.of(image)]) < SAME_DESCRIPTOR
-        if verified[image].count >= settings.expansion_inliers and not itself:
+        if verified[image].count < settings.expansion_inliers:
+            continue
+        if not _is_the_query(index, features, votes, image):
             chosen.append(image)
     return chosen
+
+
+def _is_the_query(index: Index, features: Features, votes: Votes, image: int) -> bool:
+    """Whether an image holds most of those descriptors of the query that vote for it.
+
+    They are looked for among the image's own as they are stored. The distances of the votes do not
+    tell: a compressed index finds even a descriptor that it holds at some distance.
+    """
+    voting = np.unique(votes.from_query[votes.of(image)])
+    start, end = index.offsets[image : image + 2]
+    squares, _ = faiss.knn(features.descriptors[voting], index.descriptors[start:end], 1)
+    return bool(np.median(squares) < SAME_DESCRIPTOR)
 
 
 def _rows_around(

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from model_utils.bounds import check_fields
+
 #: An affine map is fixed by three pairs of points.
 MINIMAL_MATCHES = 3
 
@@ -24,12 +26,18 @@ class VerifySettings:
             mirrors, shows no building from another place and leaves no inliers. Without the limit
             a map that shrinks everything into one spot collects inliers. 0 = no limit; only a map
             onto a line or a point is refused then.
+
+    Raises:
+        UserError: one of the numbers makes no sense.
     """
 
     threshold: float = 20.0
     max_trials: int = 3000
     confidence: float = 0.99
     max_scale: float = 3.0
+
+    def __post_init__(self) -> None:
+        check_fields(self, {"threshold": "inlier_threshold", "max_trials": "ransac_trials"})
 
 
 @dataclass(frozen=True)

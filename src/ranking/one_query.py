@@ -77,7 +77,7 @@ def rank_images(
             for image, found in verified.items():
                 agreeing = votes.weights[votes.of(image)][found.inliers]
                 scores[image] += settings.inlier_weight * agreeing.sum()
-        scores = expanded(scores, index, votes, verified, settings, pool)
+        scores = expanded(scores, index, features, votes, verified, settings, pool)
     ranks = np.argsort(-scores, kind="stable").astype(np.int32)
     seconds = (searched - start, time.perf_counter() - searched)
     return RankedQuery(ranks, scores, inliers, counts.astype(np.int32), seconds)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from src.common.errors import UserError
+from model_utils.bounds import check_fields
 from src.ranking.geometry import VerifySettings
 
 
@@ -40,17 +40,7 @@ class RetrievalSettings:
     verify: VerifySettings = field(default_factory=VerifySettings)
 
     def __post_init__(self) -> None:
-        lowest = {
-            "neighbours": 1,
-            "shortlist": 0,
-            "inlier_weight": 0,
-            "expansion_images": 0,
-            "expansion_inliers": 0,
-            "expansion_features": 1,
-        }
-        for name, bound in lowest.items():
-            if not getattr(self, name) >= bound:
-                raise UserError(f"{name} is {getattr(self, name)}; give at least {bound}")
+        check_fields(self, {"neighbours": "num_neighbors"})
 
     @classmethod
     def plain(cls) -> RetrievalSettings:

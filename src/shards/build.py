@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from model_utils.bounds import check_fields
 from src.common.atomic_files import PathLike, write_csv
 from src.common.digests import sha256_of
 from src.common.errors import UserError
@@ -51,6 +52,8 @@ from src.shards.tables import CleanTable, PhotoFiles, find_photo_files, read_cle
 from src.shards.writer import ShardTask, page_bytes, write_shard
 
 LOG = logging.getLogger(__name__)
+
+MAX_WORKERS = 1024
 
 
 @dataclass(frozen=True)
@@ -93,12 +96,11 @@ class BuildSettings:
                 f"validation_split_size is {self.validation_split_size}; it must be at least 0 and "
                 "below 1"
             )
-        if not 0.0 <= self.max_bad_fraction <= 1.0:
-            raise UserError(f"max_bad_fraction is {self.max_bad_fraction}; it must be from 0 to 1")
-        if self.num_workers is not None and self.num_workers < 1:
-            raise UserError(f"num_workers is {self.num_workers}; it must be at least 1")
-        if self.seed < 0:
-            raise UserError(f"seed is {self.seed}; it must not be negative")
+        if self.num_workers is not None and not 1 <= self.num_workers <= MAX_WORKERS:
+            raise UserError(
+                f"num_workers is {self.num_workers}; it must be from 1 to {MAX_WORKERS}"
+            )
+        check_fields(self)
 
     @property
     def folders(self) -> Sequence[PathLike]:

@@ -18,7 +18,7 @@ import pandas as pd
 
 from src.common.atomic_files import PathLike
 from src.common.errors import UserError, one_line
-from src.photos.finding import LeftOut, is_photo, walk
+from src.photos.finding import LeftOut, is_photo, is_skipped, walk
 
 _ROWS_AT_ONCE = 500_000
 
@@ -223,7 +223,12 @@ def _expand(where: Sequence[str]) -> list[str]:
     for item in where:
         expanded = os.path.expanduser(item)
         matches = [expanded] if os.path.isdir(expanded) else glob.glob(expanded)
-        matches = [os.path.abspath(match) for match in matches if os.path.isdir(match)]
+        literal = set(Path(expanded).parts)
+        matches = [
+            os.path.abspath(match)
+            for match in matches
+            if os.path.isdir(match) and not any(map(is_skipped, set(Path(match).parts) - literal))
+        ]
         if not matches:
             raise UserError(f"no folder {item}; look at --train_directory")
         folders.update(matches)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,8 @@ from src.common.errors import UserError
 from src.common.signals import StopRequest
 from src.data_augmentation_parallel import PhotoBatches, count_classes
 from src.network.weight_files import read_checkpoint
+from src.network.weights import Weights
+from src.training.background import Background
 from src.training.checkpoints import CheckpointFolder, claimed
 from src.training.curve import draw_curve
 from src.training.mindinsight import profiled
@@ -29,7 +31,7 @@ from src.training.stages import (
     load_initial_weights,
     photo_batches,
 )
-from src.training.state import TrainingRecord, read_record, read_state
+from src.training.state import TrainingRecord, read_record
 from src.training.validation import measure_accuracy, open_validation
 
 LOG = logging.getLogger(__name__)
@@ -45,12 +47,19 @@ class TrainingResult:
     accuracy: float | None
 
 
-def train(settings: TrainingSettings) -> TrainingResult:
+def train(
+    settings: TrainingSettings, after_saving: Callable[[], None] = lambda: None
+) -> TrainingResult:
     """Run a stage of the training to step `max_iters`.
 
     Where `save_ckpt` holds a checkpoint of the same training, it goes on from there; otherwise it
     begins with step `start_iter`. Several processes, brought together by a launcher, train as one:
-    the first writes what is left behind.
+    the first writes what is left behind, beside the training.
+
+    Args:
+        settings: of the training.
+        after_saving: called, by the first process, when a checkpoint has been written, in the
+            thread that wrote it.
 
     Raises:
         UserError: data or weights are missing or do not fit the settings or each other, or the
@@ -60,10 +69,12 @@ def train(settings: TrainingSettings) -> TrainingResult:
     device = set_up_device(settings.device_target, launched_device(settings.device_id))
     group = join_group()
     with noticing_lost_workers(group):
-        return _train_in_group(settings, device, group)
+        return _train_in_group(settings, device, group, after_saving)
 
 
-def _train_in_group(settings: TrainingSettings, device: str, group: WorkerGroup) -> TrainingResult:
+def _train_in_group(
+    settings: TrainingSettings, device: str, group: WorkerGroup, after_saving: Callable[[], None]
+) -> TrainingResult:
     num_classes = count_classes(settings.photos.traindata_path)
     ms.set_seed(settings.seed)
     photos = photo_batches(settings.photos, settings.seed, group, training=True)
@@ -80,7 +91,7 @@ def _train_in_group(settings: TrainingSettings, device: str, group: WorkerGroup)
     record = TrainingRecord(
         settings.descent.start_iter - 1, settings.identity(group.size, device) | facts
     )
-    run = _Run(settings, group, parts, photos, record)
+    run = _Run(settings, group, parts, photos, record, after_saving)
     folder, stage = settings.outputs.save_ckpt, settings.stage.train_state
     with claimed(folder, stage) if group.is_first else nullcontext():
         run.begin()
@@ -96,6 +107,7 @@ class _Run:
     parts: TrainingParts
     photos: PhotoBatches
     record: TrainingRecord
+    after_saving: Callable[[], None]
     saved: Path | None = None
 
     def __post_init__(self) -> None:
@@ -103,9 +115,10 @@ class _Run:
         outputs, stage = self.settings.outputs, self.settings.stage.train_state
         self.checkpoints = CheckpointFolder(outputs.save_ckpt, stage, outputs.keep_checkpoint_max)
         self.metrics_path = Path(outputs.save_ckpt) / f"train_{stage}.jsonl"
+        self.background = Background()
         self.validation = None
         if outputs.validate_step:
-            self.validation = open_validation(self.settings.photos, self.settings.seed, self.group)
+            self.validation = open_validation(self.settings, self.group)
 
     def begin(self) -> None:
         """Set the weights, and the state of an earlier run of the same training."""
@@ -114,17 +127,16 @@ class _Run:
             # The same file name may hold other weights the next time.
             self.record.settings["initial_weights"] = initial_weights_digest(stage)
             self.checkpoints.remove_leftovers()
-            present = self.checkpoints.list()
-            if present:
-                self._go_on_from(present[-1])
+            newest = self.checkpoints.read_newest(self.record.settings)
+            if newest is not None:
+                self._go_on_from(*newest)
             else:
                 load_initial_weights(stage, self.settings.descent.start_iter, self.parts.state)
         self.parts.state.take_from_first(self.group)
         own = self.record.step if self.group.is_first else 0
         self.record.step = int(self.group.sum([own])[0])
 
-    def _go_on_from(self, checkpoint: Path) -> None:
-        weights, record = read_state(checkpoint, self.record.settings)
+    def _go_on_from(self, checkpoint: Path, weights: Weights, record: TrainingRecord) -> None:
         self.parts.state.load(weights, str(checkpoint))
         self.record = record
         self.saved = checkpoint
@@ -134,6 +146,14 @@ class _Run:
             best_record = read_record(read_checkpoint(best), best)
             if best_record is not None and best_record.settings == record.settings:
                 record.best_accuracy = best_record.accuracy
+                record.validated = best_record.validated
+        if self.validation is not None and record.validated not in (None, self.validation.photos):
+            LOG.info(
+                "the best accuracy so far was measured on %d photos, now %d are measured on: a "
+                "new best begins",
+                *(record.validated, self.validation.photos),
+            )
+            record.best_accuracy = None
         LOG.info("going on after step %d from %s", record.step, checkpoint)
 
     def finish(self) -> TrainingResult:
@@ -142,6 +162,7 @@ class _Run:
         first, last = self.record.step + 1, self.settings.descent.max_iters
         if first > last:
             LOG.info("step %d was reached before: %s", last, self.saved)
+            self._write_inference_weights()
             return self._result()
         LOG.info(
             "%s: %d photos of %d classes, %d steps an epoch, steps %d to %d; worker %d of %d",
@@ -149,20 +170,31 @@ class _Run:
             *(self.photos.steps_per_epoch, first, last, self.group.rank, self.group.size),
         )
         writes = self.group.is_first
-        with open_progress(
-            self.settings.descent,
-            self.settings.photos.photos_a_step(self.group.size),
-            self.record.step,
-            summary_folder=outputs.save_summary if outputs.need_summary and writes else None,
-            metrics_path=self.metrics_path if writes else None,
-        ) as progress:
+        with (
+            open_progress(
+                self.settings.descent,
+                self.settings.photos.photos_a_step(self.group.size),
+                self.record.step,
+                summary_folder=outputs.save_summary if outputs.need_summary and writes else None,
+                metrics_path=self.metrics_path if writes else None,
+            ) as progress,
+            self.background,
+        ):
             self._do_steps(first, progress)
+            # The others need not wait for what the first one has left to do.
+            self.group.wait()
         if writes:
             draw_curve(self.metrics_path, self.metrics_path.with_suffix(".png"), f"DELF, {stage}")
-        self.group.wait()
         if self.record.step < last:
             raise KeyboardInterrupt
+        self._write_inference_weights()
         return self._result()
+
+    def _write_inference_weights(self) -> None:
+        if self.group.is_first:
+            path = self.checkpoints.save_inference_weights()
+            LOG.info("weights for inference: %s", path)
+            self.after_saving()
 
     def _do_steps(self, first: int, progress: Progress) -> None:
         """Do the steps from `first` on, until somebody asks to stop."""
@@ -181,6 +213,7 @@ class _Run:
                 progress.step_is_done()
                 if number == first + PROFILED_STEPS - 1:
                     profile.close()
+                self.background.check()
                 # With several workers the answer to the question before is read, so that nobody
                 # waits for this step; it comes to all of them at the same step.
                 asked_before, asked = asked, self.group.start_sum([stop.is_made])
@@ -223,11 +256,9 @@ class _Run:
         with progress.not_training():
             if validates or saves:
                 self.parts.state.average_statistics(self.group)
-            if validates:
-                self._validate(number, progress)
-            if saves and self.group.is_first:
-                self.saved = self.checkpoints.save(self._write, *self._position(number))
-                progress.log_saved(self.saved)
+            is_best = validates and self._validate(number, progress)
+            if self.group.is_first and (saves or is_best):
+                self._save(number, progress, saves=saves, is_best=is_best)
 
     def _mean_loss(self, losses: list[ms.Tensor]) -> float:
         """Return the mean loss of a step over its batches and all workers."""
@@ -240,19 +271,33 @@ class _Run:
             )
         return loss
 
-    def _validate(self, number: int, progress: Progress) -> None:
+    def _validate(self, number: int, progress: Progress) -> bool:
+        """Measure the accuracy; return whether it is the best so far."""
         accuracy = measure_accuracy(self.parts.network, self.validation, self.group)
         self.parts.step.set_train()
-        position = self._position(number)
-        progress.log_accuracy(number, position, accuracy)
+        progress.log_accuracy(number, self._position(number), accuracy)
         self.record.accuracy = accuracy
+        self.record.validated = self.validation.photos
         best = self.record.best_accuracy
-        if self.group.is_first and (best is None or accuracy > best):
-            self.record.best_accuracy = accuracy
-            self.checkpoints.save_best(self._write, *position)
+        if best is not None and accuracy <= best:
+            return False
+        self.record.best_accuracy = accuracy
+        return True
 
-    def _write(self, path: Path) -> None:
-        self.parts.state.save(path, self.record)
+    def _save(self, number: int, progress: Progress, saves: bool, is_best: bool) -> None:
+        """Write checkpoints of what is now, while the training goes on."""
+        self.background.wait()  # two copies in memory would be one too many
+        weights, position = self.parts.state.snapshot(self.record), self._position(number)
+
+        def write() -> None:
+            if is_best:
+                self.checkpoints.save_best(weights, *position)
+            if saves:
+                self.saved = self.checkpoints.save(weights, *position)
+                progress.log_saved(self.saved)
+            self.after_saving()
+
+        self.background.start(write)
 
     def _position(self, number: int) -> tuple[int, int]:
         """Return the epoch and the step in it, both counted from 1."""

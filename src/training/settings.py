@@ -8,25 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TypeVar
 
+from model_utils.bounds import check_fields
 from model_utils.config import Config
 from src.common.errors import UserError
 
 Part = TypeVar("Part")
-
-_LEAST = {
-    "batch_size": 1,
-    "start_iter": 1,
-    "image_size": 32,
-    "accumulation_steps": 1,
-    "frozen_stages": 0,
-    "keep_checkpoint_max": 1,
-    "save_ckpt_step": 1,
-    "log_step": 1,
-    "validate_step": 0,
-    "num_parallel_workers": 0,
-    "loss_scale": 1,
-}
-_MOST_FROZEN_STAGES = 4
 
 
 @dataclass(frozen=True)
@@ -92,6 +78,7 @@ class OutputSettings:
     keep_checkpoint_max: int
     log_step: int
     validate_step: int
+    validate_photos: int
     need_summary: bool
     save_summary: str
     need_profile: bool
@@ -132,24 +119,13 @@ class TrainingSettings:
 
     def __post_init__(self) -> None:
         """Check every range, and what must fit together."""
-        parts = (self.photos, self.stage, self.descent, self.outputs)
-        values = {name: value for part in parts for name, value in vars(part).items()}
-        for name, minimum in _LEAST.items():
-            if values[name] < minimum:
-                raise UserError(f"{name} is {values[name]}; it should be at least {minimum}")
+        for part in (self, self.photos, self.stage, self.descent, self.outputs):
+            check_fields(part)
         start_iter, max_iters = self.descent.start_iter, self.descent.max_iters
         if max_iters < start_iter:
             raise UserError(
                 f"max_iters ({max_iters}) comes before start_iter ({start_iter}): "
                 "there is no step to do"
-            )
-        for name in ("initial_lr", "clip_norm"):
-            if values[name] <= 0:
-                raise UserError(f"{name} is {values[name]}; it should be above 0")
-        if self.stage.frozen_stages > _MOST_FROZEN_STAGES:
-            raise UserError(
-                f"frozen_stages is {self.stage.frozen_stages}; conv5_x is always trained, so it "
-                f"should be at most {_MOST_FROZEN_STAGES}"
             )
         if not self.stage.is_tuning and not self.stage.checkpoint_path:
             raise UserError("attn starts from a checkpoint of tuning: set checkpoint_path")

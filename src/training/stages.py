@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,14 +26,18 @@ from src.training.settings import PhotoSettings, StageSettings, TrainingSettings
 from src.training.state import TrainingState, read_record
 from src.training.step import AccumulatingStep, ClassificationLoss, PolynomialDecay, TrainStep
 
+LOG = logging.getLogger(__name__)
 _LOSS_SCALE_WINDOW = 1000
 _DIGEST_DIGITS = 16
 
 
 def photo_batches(
-    photos: PhotoSettings, seed: int, group: WorkerGroup, training: bool
+    photos: PhotoSettings, seed: int, group: WorkerGroup, training: bool, most_photos: int = 0
 ) -> PhotoBatches:
-    """Open the photos of this worker; the workers of a host share its cores."""
+    """Open the photos of this worker; the workers of a host share its cores.
+
+    `most_photos` caps the photos of a validation; 0: all.
+    """
     threads = max(1, len(os.sched_getaffinity(0)) // group.local_size)
     return PhotoBatches(
         photos.traindata_path,
@@ -44,6 +49,7 @@ def photo_batches(
         rank_id=group.rank,
         rank_size=group.size,
         batches_a_step=photos.accumulation_steps if training else 1,
+        most_photos=most_photos,
     )
 
 
@@ -118,5 +124,9 @@ def load_initial_weights(stage: StageSettings, start_iter: int, state: TrainingS
         prefixes += ["attention.", "classifier."]
     load_weights(state.network, weights, path, only=tuple(prefixes))
     record = read_record(weights, path)
-    if record is not None and start_iter == record.step + 1:
-        state.load_momentum(weights)
+    if record is not None and start_iter == record.step + 1 and not state.load_momentum(weights):
+        LOG.warning(
+            "%s holds no momentum, which only the newest checkpoint of a training does: it begins "
+            "at zero",
+            path,
+        )

@@ -4,6 +4,9 @@ A checkpoint holds the weights under their names in the network, and beside them
 `training.*`, the optimiser's momentum and step count, the loss scale, and a JSON text with the step
 and the settings. Crops, flips and the order of the photos follow from seed, epoch and photo, so
 the step is also the position in the data and the random state.
+
+What the optimiser needs is as large as the weights, and only the newest checkpoint is gone on from:
+the others hold the weights and the record (`without_state`).
 """
 
 from __future__ import annotations
@@ -18,7 +21,6 @@ from mindspore import nn
 
 from model_utils.worker_group import WorkerGroup
 from src.common.errors import UserError
-from src.network.weight_files import read_checkpoint, write_checkpoint
 from src.network.weights import Weights, load_weights
 
 PREFIX = "training."
@@ -35,6 +37,7 @@ class TrainingRecord:
     loss: float | None = None
     accuracy: float | None = None  # the last one measured
     best_accuracy: float | None = None
+    validated: int | None = None  # number of photos it was measured on; None: not noted then
 
 
 class TrainingState:
@@ -75,12 +78,16 @@ class TrainingState:
                 raise UserError(f"{source} lacks {name}: it does not hold this training's state")
             parameter.set_data(ms.Tensor(weights[name], parameter.dtype))
 
-    def load_momentum(self, weights: Weights) -> None:
-        """Set the optimiser's momentum from a checkpoint, where it holds it in this shape."""
+    def load_momentum(self, weights: Weights) -> bool:
+        """Set the optimiser's momentum from a checkpoint, where it holds it in this shape.
+
+        Returns whether the checkpoint holds any.
+        """
         for name, parameter in self.parameters.items():
             value = weights.get(name)
             if name.startswith(_MOMENTS) and value is not None and value.shape == parameter.shape:
                 parameter.set_data(ms.Tensor(value, parameter.dtype))
+        return has_state(weights)
 
     def take_from_first(self, group: WorkerGroup) -> None:
         """Make all workers equal to the first one."""
@@ -94,9 +101,9 @@ class TrainingState:
         """
         self._set(self._moving, group.mean_arrays, group)
 
-    def save(self, path: Path, record: TrainingRecord) -> None:
-        """Write a checkpoint in one step; `UserError` where a weight is no longer finite."""
-        tensors = {name: parameter.asnumpy() for name, parameter in self.parameters.items()}
+    def snapshot(self, record: TrainingRecord) -> Weights:
+        """Return what a checkpoint holds, as copies; `UserError` where a weight is not finite."""
+        tensors = {name: parameter.asnumpy().copy() for name, parameter in self.parameters.items()}
         for name, value in tensors.items():
             if not np.isfinite(value).all():
                 raise UserError(
@@ -104,7 +111,7 @@ class TrainingState:
                     "Lower initial_lr, or check the weights the training started from"
                 )
         text = json.dumps(asdict(record), sort_keys=True).encode()
-        write_checkpoint(path, {**tensors, _RECORD: np.frombuffer(text, np.uint8).copy()})
+        return {**tensors, _RECORD: np.frombuffer(text, np.uint8).copy()}
 
     @staticmethod
     def _set(parameters, exchange, group: WorkerGroup) -> None:
@@ -114,6 +121,20 @@ class TrainingState:
         values = exchange([parameter.asnumpy() for parameter in parameters])
         for parameter, value in zip(parameters, values):
             parameter.set_data(ms.Tensor(value, parameter.dtype))
+
+
+def without_state(weights: Weights) -> Weights:
+    """Return what stays of a checkpoint when a newer one has the optimiser's state."""
+    return {
+        name: value
+        for name, value in weights.items()
+        if name == _RECORD or not name.startswith(PREFIX)
+    }
+
+
+def has_state(weights: Weights) -> bool:
+    """Return whether a checkpoint holds what the optimiser needs to go on."""
+    return any(name.startswith(_MOMENTS) for name in weights)
 
 
 def read_record(weights: Weights, source: str | Path) -> TrainingRecord | None:
@@ -127,19 +148,13 @@ def read_record(weights: Weights, source: str | Path) -> TrainingRecord | None:
         raise UserError(f"{source} was written by another version of this project") from error
 
 
-def read_state(path: Path, settings: dict[str, object]) -> tuple[Weights, TrainingRecord]:
-    """Read a checkpoint to go on from.
+def check_state(weights: Weights, path: Path, settings: dict[str, object]) -> TrainingRecord:
+    """Return the record of a checkpoint to go on from.
 
     Raises:
-        UserError: it is damaged, holds weights only, or belongs to a training with other settings;
-            the first differences are named.
+        UserError: it holds weights only, or belongs to a training with other settings; the first
+            differences are named.
     """
-    try:
-        weights = read_checkpoint(path)
-    except UserError as error:
-        raise UserError(
-            f"{error}. Remove it, and the training goes on from the one before"
-        ) from error
     record = read_record(weights, path)
     if record is None:
         raise UserError(
@@ -156,4 +171,10 @@ def read_state(path: Path, settings: dict[str, object]) -> tuple[Weights, Traini
             f"{path} belongs to a training with other settings ({'; '.join(different[:4])}): "
             "give the same ones to go on, or another save_ckpt to start anew"
         )
-    return weights, record
+    if not has_state(weights):
+        raise UserError(
+            f"{path} holds the weights of step {record.step} without the optimiser's state, which "
+            "the newest checkpoint has: go on from that one, or begin with these weights by "
+            f"--checkpoint_path={path} --start_iter={record.step + 1} and another save_ckpt"
+        )
+    return record

@@ -11,14 +11,15 @@ from mindspore import nn
 from model_utils.worker_group import WorkerGroup
 from src.data_augmentation_parallel import PhotoBatches, find_shards
 from src.shards.inventory import count_labels
-from src.training.settings import PhotoSettings
+from src.training.settings import TrainingSettings
 from src.training.stages import photo_batches
 
 LOG = logging.getLogger(__name__)
 
 
-def open_validation(photos: PhotoSettings, seed: int, group: WorkerGroup) -> PhotoBatches | None:
+def open_validation(settings: TrainingSettings, group: WorkerGroup) -> PhotoBatches | None:
     """Open the validation photos beside the training shards; None, and a warning, without any."""
+    photos = settings.photos
     shards = find_shards(photos.traindata_path, "validation")
     if not shards or not sum(sum(count_labels(shard).values()) for shard in shards):
         LOG.warning(
@@ -27,7 +28,9 @@ def open_validation(photos: PhotoSettings, seed: int, group: WorkerGroup) -> Pho
             photos.traindata_path,
         )
         return None
-    return photo_batches(photos, seed, group, training=False)
+    return photo_batches(
+        photos, settings.seed, group, training=False, most_photos=settings.outputs.validate_photos
+    )
 
 
 def measure_accuracy(network: nn.Cell, photos: PhotoBatches, group: WorkerGroup) -> float:

@@ -12,6 +12,7 @@ import pytest
 
 from src.common.atomic_files import (
     atomic_path,
+    flush,
     write_csv,
     write_json,
     write_npy,
@@ -59,6 +60,67 @@ def test_an_error_leaves_the_file_as_it_was_and_nothing_beside_it(tmp_path, monk
         WRITERS[kind](path)
     assert path.read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_a_file_is_on_the_disk_before_it_takes_its_place(tmp_path, monkeypatch, kind):
+    events = recorded(monkeypatch)
+    WRITERS[kind](tmp_path / "file.npz")
+    assert [event for event, _ in events] == ["flush", "rename", "flush"]
+    assert events[0][1].startswith(".file") and events[2][1] == tmp_path.name
+
+
+def test_many_files_are_flushed_together(tmp_path, monkeypatch):
+    events = recorded(monkeypatch)
+    paths = [tmp_path / folder / f"{name}.npz" for folder in "ab" for name in range(3)]
+    for path in paths:
+        write_npz(path, ARRAYS, durable=False)
+    assert {event for event, _ in events} == {"rename"}
+    events.clear()
+    flush(paths)
+    assert [name for _, name in events] == [*(f"{i}.npz" for i in (0, 1, 2, 0, 1, 2)), "a", "b"]
+    paths[0].unlink()
+    with pytest.raises(FileNotFoundError):
+        flush(paths)
+
+
+def test_a_disk_that_knows_no_flushing_is_written_to_all_the_same(tmp_path, monkeypatch):
+    def refuse(_):
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    write_text(tmp_path / "a.txt", "new")
+    assert (tmp_path / "a.txt").read_text() == "new"
+
+
+def test_a_disk_that_fails_to_take_it_is_no_success(tmp_path, monkeypatch):
+    def fail(_):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    (tmp_path / "a.txt").write_text("old")
+    with pytest.raises(OSError, match="Input/output"):
+        write_text(tmp_path / "a.txt", "new")
+    assert (tmp_path / "a.txt").read_text() == "old"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def recorded(monkeypatch):
+    """Let flushes and renames be noted, in order, by the name of the file."""
+    events = []
+    original, replace = os.fsync, os.replace
+
+    def fsync(opened):
+        events.append(("flush", os.path.basename(os.readlink(f"/proc/self/fd/{opened}"))))
+        original(opened)
+
+    def renamed(source, target):
+        events.append(("rename", os.path.basename(target)))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "replace", renamed)
+    return events
 
 
 @pytest.mark.parametrize("kind", WRITERS)

@@ -14,7 +14,7 @@ from src.describe.folder import extract_folder
 from src.describe.pca import Pca
 from src.describe.tasks import chosen_tasks, read_cropped
 from src.describe.workers import parse_devices
-from src.feature_io import read_features, read_manifest
+from src.feature_io import read_features, read_manifest, write_features
 from src.photos.reading import UnreadableImageError
 from tests.helpers.toy_engine import CONFIG, PCA, FakeEngine, FakeNetwork, extract_image
 
@@ -192,9 +192,28 @@ def test_other_settings_are_refused_by_name(photos, tmp_path, finished):
     assert _bytes(out) == before
 
 
+@pytest.mark.parametrize("is_cache", [False, True])
+def test_without_a_manifest_the_feature_files_are_asked(photos, tmp_path, is_cache):
+    out = tmp_path / "features"
+    extract_folder(photos, out, FakeEngine(), CONFIG, PCA)
+    whole = _bytes(out)
+    (out / "features.json").unlink()
+    other = DelfConfig(image_scales=(0.5, 1.0), pca_dim=5, max_feature_num=20)
+    if is_cache:  # ours, by its name: what is of others is of no use
+        summary = extract_folder(photos, out, FakeEngine(), other, PCA, is_cache=True)
+        assert (summary.extracted, summary.skipped) == (7, 0)
+        return
+    with pytest.raises(UserError, match="other settings"):
+        extract_folder(photos, out, FakeEngine(), other, PCA)
+    summary = extract_folder(photos, out, FakeEngine(), CONFIG, PCA)
+    assert (summary.extracted, summary.skipped) == (0, 7)
+    assert _bytes(out) == whole
+
+
 def test_features_of_unknown_settings_are_refused(photos, tmp_path):
     out = tmp_path / "features"
     extract_folder(photos, out, FakeEngine(), CONFIG, PCA)
+    write_features(out / "photo_3.npz", read_features(out / "photo_3.npz"))  # as older ones are
     (out / "features.json").unlink()
     with pytest.raises(UserError, match="unknown settings"):
         extract_folder(photos, out, FakeEngine(), CONFIG, PCA)

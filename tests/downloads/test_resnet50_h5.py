@@ -76,7 +76,7 @@ def test_damage_in_a_file_of_ours_is_noticed(tmp_path):
     assert content.count(kernel[99:199].tobytes()) == 1
     path.write_bytes(content.replace(kernel[99:199].tobytes(), bytes(400)))
     with h5py.File(path) as file, pytest.raises(OSError, match="filter"):
-        file["conv1/conv1_W_1:0"][...]
+        file["conv1/conv1/conv1_W_1:0"][...]
 
 
 def test_a_full_disk_is_noticed_before_writing(tmp_path, monkeypatch):

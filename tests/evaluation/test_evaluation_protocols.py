@@ -353,11 +353,40 @@ def test_faults_of_ground_truth_and_distractors_come_before_any_work(tmp_path, r
     assert not (tmp_path / "mark").exists()
 
 
-def test_no_query_has_positives(tmp_path, run):
+def test_what_cannot_be_judged_is_refused_before_any_work(tmp_path, run, world):
     entries = [{"bbx": [0, 0, 99, 99], "easy": [], "hard": [], "junk": [0]}]
     gnd = tmp_path / "gnd_none.pkl"
     gnd.write_bytes(pickle.dumps({"imlist": ["a1", "b1"], "qimlist": ["a0"], "gnd": entries}))
-    result = run(gnd)
-    assert "1 (easy), 1 (medium), 1 (hard) queries without positives" in result.text()
-    assert read_map_text(tmp_path / "mAP.txt")["revisited hard (queries cropped)"]["queries"] == 0
-    assert results(tmp_path)["setups"]["easy"]["mAP"] is None
+    with pytest.raises(UserError, match="nothing to judge"):
+        run(gnd)
+    queries = tmp_path / "queries"
+    queries.mkdir()
+    for name in ("a0.png", "b0.png"):
+        os.link(world / "images" / name, queries / name)
+    for protocol in ("levels", "classic"):
+        with pytest.raises(UserError, match=r"9 of the 11 images listed .*--missing_images=ignore"):
+            run(images_path=queries, protocol=protocol)
+    for gt in ("gt", "gnd_world.pkl"):
+        with pytest.raises(UserError, match=r"nothing to judge|none of the 11 database images"):
+            run(gt, images_path=queries, missing_images="ignore")
+    assert not (tmp_path / "work").exists()
+    assert not (tmp_path / "mAP.txt").exists()
+
+
+@pytest.mark.parametrize("gt", ["gt", "gnd_world.pkl"])
+def test_names_with_suffixes_give_the_same_table(tmp_path, run, world, gt):
+    wanted = run(gt).text()
+    named = tmp_path / gt
+    if gt == "gt":
+        named.mkdir()
+        for path in (world / gt).iterdir():
+            lines = [line.split(" ", 1) for line in path.read_text().splitlines()]
+            text = [" ".join([f"{name}.jpg", *rest]) for name, *rest in lines]
+            (named / path.name).write_text("\n".join(text))
+    else:
+        gnd = pickle.loads((world / gt).read_bytes())
+        for key in ("imlist", "qimlist"):
+            gnd[key] = [f"{name}.JPG" for name in gnd[key]]
+        named.write_bytes(pickle.dumps(gnd))
+    assert run(named).text() == wanted
+    assert len(results(tmp_path)["missing"]) == 1

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import zlib
+
 import numpy as np
 
 from src.index.choice import IndexSettings
@@ -13,6 +17,11 @@ FIRST = {"a": 30, "b": 0, "c": 50, "d": 17}
 LATER = {"a": 30, "aa": 25, "c": 50, "e": 0, "f": 12}
 ALL = {"a": 30, "aa": 25, "b": 0, "c": 50, "d": 17, "e": 0, "f": 12}
 SMALL_LISTS = IndexSettings("ivf", lists=4, probes=4)
+#: Every kind, small; all lists are looked into. Product quantisation wants 256 features.
+ALL_KINDS = {"flat": IndexSettings("flat")} | {
+    kind: IndexSettings(kind, lists=4, probes=4, growth=100)
+    for kind in ("ivf", "ivf_fp16", "ivf_sq8", "ivf_pq")
+}
 
 
 def write_folder(folder, counts, seed=0, dimension=8, settings=None, failed=()):
@@ -33,6 +42,23 @@ def list_some(folder, names):
     list_images(folder, names, {"pca_dim": 8})
 
 
+def as_old_format(index_folder):
+    """Describe an index as it was before there were sums: by checksums of samples of its files."""
+    path = index_folder / "index.json"
+    content = json.loads(path.read_text())
+    for name, known in content["files"].items():
+        whole = (index_folder / name).read_bytes()[: known["bytes"]]
+        last = max(0, len(whole) - 4096)
+        checksum = zlib.crc32(str(len(whole)).encode())
+        for offset in sorted({last * i // 15 for i in range(16)}):
+            checksum = zlib.crc32(whole[offset : offset + 4096], checksum)
+        content["files"][name] = {"bytes": len(whole), "checksum": checksum}
+    content["format"] = 2
+    for key in ("digest", "block_bytes"):
+        content.pop(key, None)
+    path.write_text(json.dumps(content))
+
+
 def contents(folder):
     """File name → bytes."""
     return {path.name: path.read_bytes() for path in folder.iterdir()}
@@ -40,7 +66,17 @@ def contents(folder):
 
 def answers(index_folder, k=40):
     """What a search sees of an index."""
-    index = load_index(index_folder)
+    return answers_of(load_index(index_folder), k)
+
+
+def answers_digest(index):
+    """A digest of what a search sees of an opened index."""
+    parts = (np.ascontiguousarray(part).tobytes() for part in answers_of(index))
+    return hashlib.sha256(b"".join(parts)).hexdigest()[:16]
+
+
+def answers_of(index, k=40):
+    """What a search sees of an opened index."""
     rng = np.random.default_rng(3)
     queries = rng.normal(size=(25, index.dimension)).astype(np.float32)
     rows = rng.permutation(len(index.descriptors))[:20]

@@ -9,6 +9,7 @@ import numpy as np
 
 from src.feature_io import Features
 from src.index.build import build_index
+from src.index.choice import IndexSettings
 from src.index.folder import Index, load_index
 from src.ranking.query_matches import QueryMatches
 from src.ranking.settings import RetrievalSettings
@@ -50,9 +51,17 @@ def world(folder: Path, seed: int = 0) -> Path:
     return write_features_folder(folder, photos)
 
 
-def index_of(folder: Path, photos: dict[str, Features]) -> Index:
+#: Every kind of index that a test can have, all lists looked into.
+KINDS = {
+    kind: IndexSettings(kind, lists=4 * (kind != "flat"), probes=4 * (kind != "flat"))
+    for kind in ("flat", "ivf", "ivf_fp16", "ivf_sq8", "ivf_pq")
+}
+
+
+def index_of(folder: Path, photos: dict[str, Features], kind: str = "flat") -> Index:
     """Build and open the index of some photos."""
-    build_index(write_features_folder(folder / "features", photos), folder / "index")
+    features = write_features_folder(folder / "features", photos)
+    build_index(features, folder / "index", KINDS[kind])
     return load_index(folder / "index")
 
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import signal
@@ -8,133 +7,27 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 
-from model_utils.config import load_config
 from model_utils.environment import PROJECT_ROOT
 from src.common.errors import UserError
-from src.describe.engines import choice
 from src.describe.record import RECORD_NAME
 from src.feature_io import read_features, read_manifest
-from src.photo_search.__main__ import SETTINGS, main, report, search
-from src.photo_search.settings import SearchSettings
-from src.photo_search.weights import WEIGHTS_NAME
+from src.photo_search.__main__ import main, report, search, sort_arguments
 from src.photos.finding import list_photos
 from tests.helpers.browser import CHROMIUM, open_page
-from tests.helpers.toy_engine import FakeEngine, FakeNetwork
-
-
-class CountingNetwork(FakeNetwork):
-    """Counts photos (one level each); may stop at one of them."""
-
-    opened = 0
-    photos = 0
-    stop_at: int | None = None
-    stop_by: object = None
-
-    def __init__(self, device_id=0):
-        super().__init__(device_id)
-        CountingNetwork.opened += 1
-
-    def __call__(self, images):
-        if CountingNetwork.photos == CountingNetwork.stop_at:
-            CountingNetwork.stop_by()
-        CountingNetwork.photos += 1
-        return super().__call__(images)
-
-
-class CountingEngine(FakeEngine):
-    def __init__(self, *_):
-        super().__init__()
-
-    def open(self, device_id):
-        return CountingNetwork(device_id)
-
-
-def interrupt():
-    raise KeyboardInterrupt
-
-
-def be_killed():
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def configuration(work: Path):
-    """Settings for the small network above, whose weights have been seen before."""
-    work.mkdir(exist_ok=True)
-    checkpoint = work / "weights.ckpt"
-    if not checkpoint.exists():
-        checkpoint.write_bytes(b"of the test")
-        status = checkpoint.stat()
-        known = {"stamp": [status.st_size, status.st_mtime_ns], "network": "fake"}
-        text = json.dumps({str(checkpoint): {**known, "attention": True}})
-        (work / WEIGHTS_NAME).write_text(text)
-    config = load_config(
-        [
-            *(f"--work_path={work}", f"--checkpoint_path={checkpoint}", "--image_scales=1.0"),
-            "--engine=mindspore",
-            *("--pca_dim=4", "--max_feature_num=40", "--pca_images=4"),
-        ],
-        config_path=str(SETTINGS),
-    )
-    return SearchSettings.from_config(config)
-
-
-def find(photos, *queries, top=10):
-    """Search with the small network; return what was found, photos described, networks opened."""
-    choice.ENGINES["mindspore"] = CountingEngine
-    CountingNetwork.opened = CountingNetwork.photos = 0
-    found = search(configuration(photos.parent / "work"), photos, queries, top)
-    return found, CountingNetwork.photos, CountingNetwork.opened
-
-
-def find_in_a_process(photos, query, stop_at, results):
-    CountingNetwork.stop_at, CountingNetwork.stop_by = stop_at, be_killed
-    found, count, _ = find(photos, query)
-    results.put(([result.name for result in found[0].results], count))
-
-
-def photo(path, seed, size=(224, 160)):
-    """Save a photo of coloured blocks; the seed says which."""
-    blocks = np.random.default_rng(seed).integers(0, 256, (20, 28, 3)).astype(np.uint8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(blocks).resize((224, 160), Image.Resampling.NEAREST).crop((0, 0, *size)).save(
-        path
-    )
-    return path
-
-
-@pytest.fixture(autouse=True)
-def restored(monkeypatch):
-    monkeypatch.setitem(choice.ENGINES, "mindspore", None)
-    monkeypatch.setattr(CountingNetwork, "stop_at", None)
-
-
-@pytest.fixture
-def photos(tmp_path):
-    """Six photos, two of them of one name; outside, a copy of one with some other pixels."""
-    folder = tmp_path / "my photos é"
-    for number, name in enumerate(("a/1.png", "a/2.png", "b/1.png", "c.png", "d.png", "e.png")):
-        os.utime(photo(folder / name, number), (1e9, 1e9))
-    pixels = np.asarray(Image.open(folder / "b" / "1.png")).copy()
-    pixels[:, 150:] //= 2
-    Image.fromarray(pixels).save(tmp_path / "query.png")
-    return folder
-
-
-def names(found):
-    return [result.name for result in found[0].results]
-
-
-def snapshot(folder):
-    return {path: path.stat().st_mtime_ns for path in sorted(folder.rglob("*"))}
-
-
-def features_folder(photos):
-    (folder,) = (photos.parent / "work").glob("*/features-*")
-    return folder
+from tests.helpers.search import (
+    CountingNetwork,
+    configuration,
+    features_folder,
+    find,
+    find_in_a_process,
+    interrupt,
+    names,
+    photo,
+    snapshot,
+)
 
 
 def test_the_photo_that_the_query_was_made_from_comes_first(photos):
@@ -321,12 +214,13 @@ def test_several_queries_share_a_page(photos):
 def test_names_that_no_list_can_hold_and_links_in_a_circle(tmp_path, caplog):
     photo(tmp_path / "good.png", 0)
     photo(tmp_path / "sub" / "good.png", 1)
-    photo(tmp_path / f"{'x' * 240}.png", 2)
+    long = f"{'x' * 251}.png"
+    photo(tmp_path / long, 2)
     photo(tmp_path / "two\nlines.png", 3)
     photo(Path(os.fsdecode(os.fsencode(tmp_path) + b"/latin-\xe9.png")), 3)
     (tmp_path / "sub" / "circle").symlink_to(tmp_path)
-    assert [name for name, _ in list_photos(tmp_path)] == ["good.png", "sub/good.png"]
-    assert caplog.text.count("skipped") == 3
+    assert [name for name, _ in list_photos(tmp_path)] == ["good.png", "sub/good.png", long]
+    assert caplog.text.count("skipped") == 2
 
 
 def test_results_that_lie_among_the_photos_are_not_searched(photos):
@@ -380,3 +274,20 @@ def test_the_script_with_the_real_network(tmp_path, attention_checkpoint):
     mistake = run("my photos", "my photos/9.jpg")
     assert mistake.returncode == 2
     assert mistake.stderr.startswith("error: ")
+
+
+@pytest.mark.parametrize(
+    ("typed", "own", "settings"),
+    [
+        (["p", "--work_path=../my work/w", "q 1.jpg"], ["--", "p", "q 1.jpg"], [1]),
+        (["--top", "3", "p", "--seed=1", "q"], ["--top", "3", "--", "p", "q"], [3]),
+        (
+            ["--top=3", "--a=-b c", "--", "-p", "--q=1.jpg"],
+            ["--top=3", "--", "-p", "--q=1.jpg"],
+            [1],
+        ),
+        (["p", "-q.jpg", "--help"], ["-q.jpg", "--help", "--", "p"], []),
+    ],
+)
+def test_settings_and_photos_stand_in_any_order(typed, own, settings):
+    assert sort_arguments(typed) == (own, [typed[place] for place in settings])

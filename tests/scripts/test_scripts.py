@@ -1,22 +1,21 @@
 """The launchers: their arguments are checked, and what fails behind them is seen."""
 
+import os
 import subprocess
 
 import pytest
 
 from model_utils.environment import PROJECT_ROOT
+from tests.helpers.checkout import the_error
 
 SCRIPTS = sorted((PROJECT_ROOT / "scripts").glob("*.sh"))
 
 
 def bash(*arguments, **environment):
-    import os
-
     return subprocess.run(
         ["bash", *arguments],
         capture_output=True,
         text=True,
-        cwd=PROJECT_ROOT,
         env={**os.environ, **environment},
         timeout=300,
     )
@@ -65,9 +64,9 @@ def test_scripts_are_well_formed(script):
         ("run_search.sh src --top", "--name=value"),
     ],
 )
-def test_wrong_arguments_end_with_one_line_and_code_2(command, message):
+def test_wrong_arguments_end_with_one_line_and_code_2(checkout, command, message):
     script, *arguments = command.split()
-    result = bash(f"scripts/{script}", *arguments)
+    result = checkout.run(script, *arguments)
     assert result.returncode == 2
     assert result.stderr.startswith("error: ")
     assert result.stderr.count("\n") == 1
@@ -93,25 +92,25 @@ def test_another_python_is_named_when_none_fits(tmp_path):
         (project / "scripts" / name).write_bytes((PROJECT_ROOT / "scripts" / name).read_bytes())
     for name in ("requirements.txt", "requirements-dev.txt"):
         (project / name).write_bytes((PROJECT_ROOT / name).read_bytes())
-    for version in ("3.9", "3.10", "3.11", "3.12"):
+    for version in ("3.10", "3.11", "3.12"):
         (tmp_path / f"python{version}").symlink_to(fake)
     (tmp_path / "python").symlink_to(fake)
     result = bash(str(project / "scripts" / "setup.sh"), PATH=f"{tmp_path}:/usr/bin:/bin")
     assert result.returncode == 2
-    assert "needs Python 3.9-3.12" in result.stderr
+    assert "needs Python 3.10-3.12" in result.stderr
     named = bash(str(project / "scripts" / "setup.sh"), DELF_PYTHON=str(fake))
     assert named.returncode == 2
-    assert "is not a Python 3.9-3.12" in named.stderr
+    assert "is not a Python 3.10-3.12" in named.stderr
 
 
-def test_a_training_that_fails_at_the_start_is_seen_by_who_started_it():
-    result = bash(
-        "scripts/run_1p_train.sh",
-        "tuning",
-        "--traindata_path=nowhere/train.mindrecord000",
-        "--save_ckpt=nowhere",
+def test_a_training_that_fails_at_the_start_is_seen_by_who_started_it(checkout):
+    log = checkout.folder / "train_tuning.log"
+    before = log.read_text().splitlines() if log.exists() else []
+    result = checkout.run(
+        "run_1p_train.sh",
+        *("tuning", "--traindata_path=nowhere/train.mindrecord000", "--save_ckpt=nowhere"),
     )
-    assert result.returncode == 2
-    assert "error: " in result.stderr
-    log = (PROJECT_ROOT / "train_tuning.log").read_text().splitlines()
-    assert log[-1] == "TRAINING FAILED, exit code 2"
+    assert "nowhere" in the_error(result)
+    lines = log.read_text().splitlines()
+    assert lines[: len(before)] == before
+    assert lines[-1] == "TRAINING FAILED, exit code 2"

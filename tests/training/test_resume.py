@@ -24,6 +24,7 @@ def told(data, **changes):
         "max_iters": STEPS,
         "log_step": 1,
         "save_ckpt_step": 3,
+        "keep_checkpoint_max": 1,
         "validate_step": 7,
         **changes,
     }
@@ -70,7 +71,8 @@ def test_a_training_ends_where_it_would_have_ended(training_data, tmp_path, whol
     assert again.returncode == 0, again.stderr
     after = losses(again.stdout)
     done = int(re.search(r"going on after step (\d+) ", again.stderr)[1])
-    assert len(before) - done in (range(4) if number == signal.SIGKILL else range(1))
+    # Of the last two checkpoints, three steps apart, the newer one may just be being written.
+    assert len(before) - done in (range(7) if number == signal.SIGKILL else range(1))
     # The same photos in the same order, or the losses would differ.
     joined = before[:done] + after
     assert [entry[:2] for entry in joined] == [entry[:2] for entry in wanted]
@@ -142,7 +144,7 @@ def test_half_a_checkpoint_does_not_go_on(training_data, whole, tmp_path, share)
     half.parent.mkdir()
     content = last_checkpoint(whole[0]).read_bytes()
     half.write_bytes(content[: int(share * len(content))])
-    refused(training_data, tmp_path, "Remove it, and the training goes on from the one before")
+    refused(training_data, tmp_path, "There is no other one to go on from: remove it to begin")
 
 
 def refused(data, folder, message, **changes):

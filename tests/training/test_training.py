@@ -40,7 +40,14 @@ def test_both_stages_from_imagenet_weights_to_a_checkpoint(training_data, tmp_pa
         "checkpoint_delf_tuning-3_1.ckpt",
         "train_tuning.jsonl",
         "train_tuning.png",
+        "weights_delf_tuning-3_1.ckpt",
     ]
+    # The optimiser's state is in the newest, and nothing but the network in the weights.
+    held = {path.name: read_checkpoint(path).keys() for path in (tmp_path / "ckpt").glob("*.ckpt")}
+    states = [name for name, keys in held.items() if "training.global_step" in keys]
+    assert states == ["checkpoint_delf_tuning-3_1.ckpt"]
+    weights = held["weights_delf_tuning-3_1.ckpt"]
+    assert weights == {name for name in held[states[0]] if name.startswith("backbone.")}
     assert list((tmp_path / "summary").glob("*summary*"))
 
     last = tmp_path / "ckpt" / "checkpoint_delf_tuning-3_1.ckpt"

@@ -12,8 +12,9 @@ from src.network.weight_files import read_checkpoint, write_checkpoint
 from src.training.state import (
     TrainingRecord,
     TrainingState,
+    check_state,
     read_record,
-    read_state,
+    without_state,
 )
 
 SETTINGS = {"seed": 3, "max_iters": 70, "initial_lr": 0.005, "train_bn_statistics": True}
@@ -22,6 +23,11 @@ NETWORK = {
     *("3.weight", "3.bias"),
 }
 MOMENTS = {f"training.moments.{name}" for name in NETWORK if "moving" not in name}
+
+
+def read_state(path, settings):
+    weights = read_checkpoint(path)
+    return weights, check_state(weights, path, settings)
 
 
 def make(classes=2, scaled=True, in_cell=False):
@@ -65,7 +71,7 @@ def saved(cpu, tmp_path_factory):
     state = make().state
     values = fill(state, 0)
     record = TrainingRecord(12, dict(SETTINGS), loss=0.25, accuracy=0.5, best_accuracy=0.75)
-    state.save(path, record)
+    write_checkpoint(path, state.snapshot(record))
     return SimpleNamespace(path=path, values=values, record=record)
 
 
@@ -101,7 +107,7 @@ def test_weights_and_momentum_stay_with_their_parameters(saved):
 def test_loss_scaling_may_begin_in_a_training_that_goes_on(saved, tmp_path):
     plain = make(scaled=False)
     values = fill(plain.state, 2)
-    plain.state.save(tmp_path / "plain.ckpt", saved.record)
+    write_checkpoint(tmp_path / "plain.ckpt", plain.state.snapshot(saved.record))
     scaled = make()
     scaled.state.load(read_checkpoint(tmp_path / "plain.ckpt"), "plain.ckpt")
     found = tensors(scaled.state)
@@ -143,6 +149,15 @@ def test_weights_without_a_record_are_no_state(saved, tmp_path):
     assert "\n" not in str(error.value)
 
 
+def test_a_checkpoint_that_is_no_longer_the_newest_is_no_state(saved, tmp_path):
+    path = tmp_path / "older.ckpt"
+    write_checkpoint(path, without_state(read_checkpoint(saved.path)))
+    weights = read_checkpoint(path)
+    assert weights.keys() == {*NETWORK, "training.record"}
+    with pytest.raises(UserError, match=r"--checkpoint_path=.*older\.ckpt --start_iter=13"):
+        read_state(path, SETTINGS)
+
+
 @pytest.mark.parametrize("text", [b"{", b"[]", b'{"step": 1, "colour": 2}', b"{}", b"\xff"])
 def test_a_record_of_another_version_is_refused(text):
     weights = {"training.record": np.frombuffer(text, np.uint8)}
@@ -178,12 +193,12 @@ def test_a_setting_that_is_not_known_is_not_compared(saved):
 def test_momentum_of_another_shape_is_ignored(saved):
     other = make(classes=5)
     before = fill(other.state, 4)
-    other.state.load_momentum(read_checkpoint(saved.path))
+    assert other.state.load_momentum(read_checkpoint(saved.path))
     after = tensors(other.state)
     taken = MOMENTS - {"training.moments.3.weight", "training.moments.3.bias"}
     assert_equal({n: after[n] for n in taken}, {n: saved.values[n] for n in taken})
     assert_equal({n: after[n] for n in after if n not in taken}, drop(before, taken))
-    other.state.load_momentum({})
+    assert not other.state.load_momentum(without_state(read_checkpoint(saved.path)))
     assert_equal(tensors(other.state), after)
 
 

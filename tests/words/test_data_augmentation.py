@@ -284,6 +284,24 @@ def test_crops_have_the_areas_of_the_source():
     assert (corners.max(axis=0) > 300).all() and (corners.min(axis=0) < 20).all()
 
 
+@pytest.mark.parametrize("most", [0, 1, 4, 5, 6, 9])
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_a_validation_sees_the_same_photos_each_time(many, most, workers):
+    """As many as it may, from all over the shards, whatever the seed and the number of workers."""
+    seen = []
+    for rank in range(workers):
+        options = {"rank_id": rank, "rank_size": workers, "most_photos": most, "seed": rank + most}
+        photos = PhotoBatches(many, image_size=8, batch_size=2, training=False, **options)
+        for _ in range(2):
+            seen.append(labels(batches(photos.epoch())))
+        assert photos.photos == min(most or 6, 6)
+    for first, second in zip(seen[::2], seen[1::2]):
+        assert first == second
+    wanted = {0: range(6), 1: [0], 4: [0, 1, 3, 4], 5: [0, 1, 2, 3, 4], 6: range(6), 9: range(6)}
+    assert sorted(label for part in seen[::2] for label in part) == list(wanted[most])
+    assert PhotoBatches(many, image_size=8, batch_size=2, most_photos=3).photos == PHOTOS
+
+
 def test_classes_are_counted_and_checked(many, tmp_path):
     assert count_classes(many) == count_classes(many / "train.mindrecord000") == PHOTOS
     assert count_labels(many / "train.mindrecord001") == dict.fromkeys(range(9, 18), 1)

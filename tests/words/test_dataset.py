@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import unicodedata
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -58,11 +60,50 @@ def test_windows_line_ends_blank_lines_and_byte_order_mark(tmp_path):
     assert read_ground_truth(tmp_path, NAMES).queries[0].ok.tolist() == [0, 1]
 
 
+def test_names_may_carry_the_suffix_of_a_photo(tmp_path):
+    write_query(tmp_path, query="oxc1_q.jpg", good=["a.JPG", "b"], ok=["c.png"], junk=["d.jpg.jpg"])
+    query = read_ground_truth(tmp_path, ("a", "b", "c", "d.jpg", "q")).queries[0]
+    assert (query.name, query.image) == ("q", 4)
+    assert (query.good.tolist(), query.ok.tolist(), query.junk.tolist()) == ([0, 1], [2], [3])
+
+
+def test_a_photo_of_the_very_name_comes_first(tmp_path):
+    write_query(tmp_path, good=["st.mary", "a.jpg", "v1.0"])
+    query = read_ground_truth(tmp_path, ("a", "a.jpg", "q", "st.mary", "v1.0")).queries[0]
+    assert query.good.tolist() == [1, 3, 4]
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_names_are_the_same_in_every_normal_form(tmp_path, form):
+    other = {"NFC": "NFD", "NFD": "NFC"}[form]
+    names = [unicodedata.normalize(form, name) for name in ("Hôtel-de-Ville", "naïve", "q")]
+    listed = [unicodedata.normalize(other, name) for name in names]
+    write_query(tmp_path, query=listed[1], good=[listed[0]])
+    truth = read_ground_truth(tmp_path, names)
+    assert (truth.queries[0].name, truth.queries[0].good.tolist()) == (names[1], [0])
+    assert truth.missing == ()
+
+
+def test_two_photos_that_look_alike_are_told_apart_or_refused(tmp_path):
+    composed, decomposed = (unicodedata.normalize(form, "Café") for form in ("NFC", "NFD"))
+    write_query(tmp_path, good=[decomposed])
+    names = (decomposed, composed, "q")
+    assert read_ground_truth(tmp_path, names).queries[0].good.tolist() == [0]
+    write_query(tmp_path, good=["Ǻ"])  # three ways to write it, and the photos have the other two
+    with pytest.raises(UserError, match="either of two photos"):
+        read_ground_truth(tmp_path, ("q", "A\u030a\u0301", "\u00c5\u0301"))
+
+
 def test_missing_names_are_reported_once(tmp_path, caplog):
     write_query(tmp_path, "x_1", good=["gone"])
     write_query(tmp_path, "x_2", ok=["gone", "lost"])
     with caplog.at_level("WARNING"):
-        assert read_ground_truth(tmp_path, NAMES).missing == ("gone", "lost")
+        truth = read_ground_truth(tmp_path, NAMES)
+    assert (truth.missing, truth.listed) == (("gone", "lost"), 2)
+    assert [query.lost for query in truth.queries] == [
+        {"good": 1, "ok": 0, "junk": 0},
+        {"good": 0, "ok": 2, "junk": 0},
+    ]
     assert "2 image(s)" in caplog.text
 
 

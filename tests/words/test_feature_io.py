@@ -7,13 +7,17 @@ import pytest
 
 from src.common.errors import UserError
 from src.feature_io import (
+    DamagedFeaturesError,
     Features,
     Manifest,
+    Origin,
     check_settings,
     feature_path,
     features_checksum,
+    look_at_features,
     read_features,
     read_manifest,
+    settings_digest,
     write_features,
     write_manifest,
 )
@@ -53,6 +57,49 @@ def test_plain_numpy_reads_a_feature_file(tmp_path):
     write_features(tmp_path / "a.npz", some_features())
     with np.load(tmp_path / "a.npz") as arrays:
         assert sorted(arrays) == ["attention", "descriptors", "locations", "scales"]
+
+
+def test_a_feature_file_says_what_it_was_made_of(tmp_path):
+    origin = Origin("p" * 64, settings_digest({"a": [1, 2]}))
+    for name in "ab":
+        write_features(tmp_path / f"{name}.npz", some_features(), origin)
+    write_features(tmp_path / "older.npz", some_features())
+    for thoroughly in (False, True):
+        assert look_at_features(tmp_path / "a.npz", thoroughly).origin == origin
+        assert look_at_features(tmp_path / "older.npz", thoroughly).origin is None
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+    # The content is the same, by whatever it is read.
+    assert features_checksum(tmp_path / "a.npz") == features_checksum(tmp_path / "older.npz")
+    with np.load(tmp_path / "a.npz") as arrays, np.load(tmp_path / "older.npz") as others:
+        assert sorted(arrays) == sorted(others)
+        assert all((arrays[name] == others[name]).all() for name in others)
+    assert settings_digest({"b": 1, "a": (1, 2)}) == settings_digest({"a": [1, 2], "b": 1})
+    assert settings_digest({"a": [2, 1]}) != origin.settings
+
+
+def test_any_change_of_a_feature_files_arrays_is_seen(tmp_path):
+    """Of every byte that is not only bookkeeping of the archive; nothing but our error comes."""
+    path = tmp_path / "a.npz"
+    write_features(path, some_features(2), Origin("p" * 64, "s" * 16))
+    whole, known = path.read_bytes(), look_at_features(path, thoroughly=True)
+    features = read_features(path)
+    for position in range(0, len(whole), 3):
+        changed = bytearray(whole)
+        changed[position] ^= 0x81
+        path.write_bytes(changed)
+        try:
+            found = look_at_features(path, thoroughly=True)
+        except DamagedFeaturesError:
+            continue
+        if found == known:
+            back = read_features(path)
+            for name in ("locations", "scales", "descriptors", "attention"):
+                np.testing.assert_array_equal(getattr(back, name), getattr(features, name))
+    for length in range(0, len(whole) - 150, 50):  # cut short, or a power cut's zeros
+        for end in (b"", bytes(len(whole) - length)):
+            path.write_bytes(whole[:length] + end)
+            with pytest.raises(DamagedFeaturesError):
+                look_at_features(path)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import threading
-from collections import deque
 from collections.abc import Sequence
 from typing import IO
 
@@ -16,7 +15,7 @@ _PATIENCE = 10.0  # seconds for a process to end by itself
 
 
 class ChainPart:
-    """A process of the chain, and the last lines it said."""
+    """A process of the chain, and its last words."""
 
     def __init__(self, what: str, command: Sequence[str], stdin: IO[bytes] | int):
         self.what = what
@@ -29,7 +28,8 @@ class ChainPart:
             start_new_session=True,
             env={"GLOG_v": "3", **os.environ},
         )
-        self._said: deque[str] = deque(maxlen=20)
+        self._last = ""
+        self._error = ""  # its own line, which a runtime's may follow
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
         self._widen(self._process.stdout)
@@ -58,10 +58,10 @@ class ChainPart:
             how = signal.Signals(-code).name
             memory = ", perhaps for lack of memory" if -code == signal.SIGKILL else ""
             return f"{self.what} was ended by {how}{memory}"
-        for line in reversed(self._said):
-            if line.startswith("error: "):
-                return line[len("error: ") :]
-        return f"{self.what} ended with exit code {code}{self._last_words()}"
+        if self._error:
+            return self._error
+        last_words = f" ({self._last})" if self._last else ""
+        return f"{self.what} ended with exit code {code}{last_words}"
 
     def end(self) -> None:
         """End it if it runs, and let go of its pipes."""
@@ -77,10 +77,9 @@ class ChainPart:
     def _listen(self) -> None:
         with contextlib.suppress(ValueError, OSError):
             for line in self._process.stderr:
-                self._said.append(line.decode(errors="replace").rstrip())
-
-    def _last_words(self) -> str:
-        return f" ({self._said[-1]})" if self._said else ""
+                self._last = line.decode(errors="replace").rstrip()
+                if self._last.startswith("error: "):
+                    self._error = self._last.removeprefix("error: ")
 
     @staticmethod
     def _widen(pipe: IO[bytes]) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from model_utils.bounds import check_fields
 from model_utils.device import find_device_target
 from src.common.errors import UserError
 from src.describe.engines.interface import Engine
@@ -46,6 +47,9 @@ class EngineSettings:
         lite_threads: of the C++ program on CPU; 0 for all cores.
         precision: of OpenVINO: "float32", "bfloat16", or "auto" for what suits the processor.
         time_file: where the C++ program writes the mean time a photo took; "" for nowhere.
+
+    Raises:
+        UserError: a number is out of its bounds.
     """
 
     name: str = "auto"
@@ -59,6 +63,9 @@ class EngineSettings:
     lite_threads: int = 0
     precision: str = "auto"
     time_file: str = ""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     @classmethod
     def from_config(cls, config: Any, time_file: str = "") -> EngineSettings:
@@ -214,7 +221,7 @@ def _readable(
     """Return a model that the program's runtime reads, with its input: this one or a copy.
 
     On a CPU the copy takes photos of any size whatever this one takes: levels padded to 2048×2048
-    need 7.3 GB there, and 29 s a photo of 1024×768 instead of 8. Elsewhere it takes the same.
+    need 7.3 GB there, and 29 s a photo of 1024×768 instead of 7. Elsewhere it takes the same.
     """
     build_program()
     if newest_readable(model.version, PROGRAM) >= model.version:

@@ -1,0 +1,16 @@
+// Where the results go: standard output, which is theirs alone.
+#ifndef DELF_ASCEND310_INFER_RESULTS_H_
+#define DELF_ASCEND310_INFER_RESULTS_H_
+
+#include <cstdio>
+
+namespace delf {
+
+// Opens what was standard output when the program was started. From before the first line of any
+// library on, whatever else is printed there goes to standard error: the runtime's own lines would
+// stand in the middle of the stream. Throws Error(kOutput) when there was none.
+std::FILE *OpenResults();
+
+}  // namespace delf
+
+#endif  // DELF_ASCEND310_INFER_RESULTS_H_

@@ -1,0 +1,400 @@
+"""Photos of more than 8 bits a sample, and of kinds that Pillow misreads.
+
+The truth has 8 bits; each file holds it in other numbers. TIFFs are written tag by tag.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from pathlib import Path
+
+import cv2
+import imagecodecs
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image, PngImagePlugin
+
+from src.photos.jpeg_check import BrokenPhotoError, is_plain_jpeg
+from src.photos.reading import UnreadableImageError, read_image, read_reduced
+from src.photos.sample_range import find_range
+from tests.helpers.tiff import BLACK_IS_ZERO, CMYK, RGB, WHITE_IS_ZERO, write_tiff
+
+CASES = Path(__file__).parents[3] / "shared" / "data" / "cases"
+HEIGHT, WIDTH = 24, 32
+
+
+def grey():
+    """Grey from 0 to 255, without symmetry: uint8 [H, W]."""
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    values = (3 * x + 7 * y + (x * y) % 5).astype(np.float64)
+    return np.rint((values - values.min()) / np.ptp(values) * 255).astype(np.uint8)
+
+
+def colour():
+    """Three different planes, each from 0 to 255: uint8 [H, W, 3]."""
+    return np.stack([grey(), grey()[::-1], 255 - grey()[:, ::-1]], axis=-1)
+
+
+def scaled(picture, low, high, kind):
+    """The same picture in numbers from `low` (black) to `high` (white)."""
+    values = float(low) + picture.astype(np.float64) / 255 * (float(high) - float(low))
+    return (np.rint(values) if np.dtype(kind).kind in "ui" else values).astype(kind)
+
+
+def as_read(picture):
+    return np.repeat(picture[..., None], 3, axis=2) if picture.ndim == 2 else picture
+
+
+def error(path, truth):
+    found = read_image(path)
+    assert found.dtype == np.uint8
+    assert found.shape == as_read(truth).shape
+    return np.abs(found.astype(int) - as_read(truth)).max()
+
+
+# --- TIFF: bits and signs by the tags
+
+#: What black and white are in a sample of this type, as the tags tell it.
+WHOLE = {
+    "u2": (0, 2**16 - 1),
+    "u4": (0, 2**32 - 1),
+    "u8": (0, 2**64 - 2048),  # the greatest double below
+    "i1": (-128, 127),
+    "i2": (-(2**15), 2**15 - 1),
+    "i4": (-(2**31), 2**31 - 1),
+    "f2": (0.0, 1.0),
+    "f4": (0.0, 1.0),
+    "f8": (0.0, 1.0),
+}
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("kind", WHOLE)
+def test_tiff_of_every_type_and_either_byte_order(tmp_path, caplog, kind, order):
+    low, high = WHOLE[kind]
+    for number, picture in enumerate((grey(), colour())):
+        samples = scaled(picture, low, high, kind)
+        photometric = RGB if picture.ndim == 3 else BLACK_IS_ZERO
+        path = write_tiff(tmp_path / f"{number}.tif", samples, photometric, order=order)
+        assert error(path, picture) == 0
+    assert not caplog.text
+
+
+@pytest.mark.parametrize("kind", ["u1", *(kind for kind in WHOLE if kind[0] != "i")])
+def test_white_is_zero(tmp_path, kind):
+    low, high = WHOLE.get(kind, (0, 255))
+    path = write_tiff(tmp_path / "a.tif", scaled(grey(), high, low, kind), WHITE_IS_ZERO)
+    assert error(path, grey()) == 0
+
+
+@pytest.mark.parametrize("kind", ["u1", "u2", "f4"])
+def test_planes_one_after_the_other(tmp_path, kind):
+    low, high = WHOLE.get(kind, (0, 255))
+    samples = scaled(colour(), low, high, kind)
+    path = write_tiff(tmp_path / "a.tif", samples, RGB, planar=True)
+    assert error(path, colour()) == 0
+
+
+@pytest.mark.parametrize("bits", [2, 4, 6, 10, 12, 14])
+@pytest.mark.parametrize("photometric", [WHITE_IS_ZERO, BLACK_IS_ZERO, RGB])
+def test_packed_bits(tmp_path, caplog, bits, photometric):
+    picture = colour() if photometric == RGB else grey()
+    if photometric == RGB and bits in (2, 4):
+        pytest.skip("no writer packs colours so")
+    high = 2**bits - 1
+    samples = scaled(picture, 0, high, "u2")
+    truth = np.rint(samples / high * 255)
+    stored = high - samples if photometric == WHITE_IS_ZERO else samples
+    path = write_tiff(tmp_path / "a.tif", stored, photometric, bits=bits, order=">")
+    assert error(path, truth) == 0
+    assert not caplog.text
+
+
+@pytest.mark.parametrize("compression", ["lzw", "zlib", "zstd", "lzma", "packbits"])
+@pytest.mark.parametrize("tile", [None, (16, 16)])
+def test_compressed_and_tiled(tmp_path, compression, tile):
+    samples = scaled(colour(), 0, 65535, "u2")
+    options = {"photometric": "rgb", "compression": compression, "tile": tile}
+    if compression != "packbits":
+        options["predictor"] = True
+    tifffile.imwrite(tmp_path / "a.tif", samples, **options, bigtiff=tile is None)
+    assert error(tmp_path / "a.tif", colour()) == 0
+
+
+def test_the_first_page_of_several(tmp_path):
+    pages = np.stack([scaled(picture, 0, 65535, "u2") for picture in (grey(), 255 - grey())])
+    tifffile.imwrite(tmp_path / "a.tif", pages, photometric="minisblack")
+    assert error(tmp_path / "a.tif", grey()) == 0
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_deep_tiff_is_turned_as_a_shallow_one(tmp_path, orientation):
+    tags = {274: ("H", (orientation,))}
+    shallow = write_tiff(tmp_path / "8.tif", grey(), BLACK_IS_ZERO, tags=tags)
+    deep = write_tiff(tmp_path / "16.tif", scaled(grey(), 0, 65535, "u2"), BLACK_IS_ZERO, tags=tags)
+    assert (read_image(shallow) == read_image(deep)).all()
+    assert read_image(deep).shape[:2] == ((HEIGHT, WIDTH) if orientation < 5 else (WIDTH, HEIGHT))
+
+
+@pytest.mark.parametrize("planar", [False, True])
+@pytest.mark.parametrize("associated", [False, True])
+def test_alpha(tmp_path, planar, associated):
+    alpha = np.zeros((HEIGHT, WIDTH), np.uint16)
+    alpha[:, :8], alpha[:, 8:16] = 65535, 32768
+    share = alpha[..., None] / 65535
+    truth = np.rint(colour() * share + 255 * (1 - share))
+    samples = scaled(colour(), 0, 65535, "f8") * (share if associated else 1)
+    samples = np.dstack([np.rint(samples).astype(np.uint16), alpha])
+    tags = {338: ("H", (1 if associated else 2,))}
+    path = write_tiff(tmp_path / "a.tif", samples, RGB, planar=planar, tags=tags)
+    assert error(path, truth) <= 1
+    unknown = write_tiff(tmp_path / "b.tif", samples, RGB, tags={338: ("H", (0,))})
+    assert error(unknown, np.rint(samples[..., :3] / 257)) == 0
+
+
+def test_inks_and_palettes_of_16_bits(tmp_path):
+    inks = np.dstack([255 - colour(), np.zeros((HEIGHT, WIDTH), np.uint8)])
+    path = write_tiff(tmp_path / "a.tif", scaled(inks, 0, 65535, "u2"), CMYK)
+    assert error(path, colour()) == 0
+    ramp = np.tile(np.arange(256, dtype=np.uint16) * 257, (3, 1))
+    for name, compression in (("b.tif", None), ("c.tif", "zstd")):  # Pillow's, and ours
+        tifffile.imwrite(tmp_path / name, 255 - grey(), photometric="palette",
+                         colormap=ramp[:, ::-1], compression=compression)  # fmt: skip
+        assert error(tmp_path / name, grey()) == 0
+
+
+def test_lab_of_16_bits_looks_as_of_8(tmp_path):
+    lab = np.dstack([grey(), np.full_like(grey(), 20), np.full_like(grey(), 236)])  # b: −20
+    wide = lab.astype(np.uint16) << 8
+    wide[..., 0] = lab[..., 0].astype(np.uint16) * 257
+    for name, samples in (("8.tif", lab), ("16.tif", wide)):
+        tifffile.imwrite(tmp_path / name, samples, photometric="cielab")
+    assert error(tmp_path / "16.tif", read_image(tmp_path / "8.tif")) == 0
+
+
+# --- where no tag tells what white is
+
+
+@pytest.mark.parametrize(
+    ("kind", "low", "high"),
+    [
+        ("u2", 0, 1023), ("u2", 0, 4095), ("u2", 0, 16383), ("u2", 0, 255),
+        ("u4", 0, 65535), ("u4", 0, 4095), ("u4", 0, 100_000), ("u8", 0, 65535),
+        ("i2", 0, 4095), ("i2", -128, 127), ("i2", -1000, 3000), ("i4", 0, 65535),
+        ("i4", -32768, 32767), ("f4", 0, 1.1), ("f4", 0, 255), ("f4", 0, 4095), ("f4", 0, 65535),
+        ("f4", -1, 1), ("f4", -0.5, 0.5), ("f4", 0, 100), ("f4", 0, 1e6), ("f8", 1e-6, 1e-5),
+        ("f8", -1000, 3000), ("f4", 0.002, 0.004),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("picture", [grey(), colour()], ids=["grey", "colour"])
+def test_the_values_decide_and_that_is_said_in_one_line(tmp_path, caplog, kind, low, high, picture):
+    photometric = RGB if picture.ndim == 3 else BLACK_IS_ZERO
+    path = write_tiff(tmp_path / "a.tif", scaled(picture, low, high, kind), photometric)
+    for _ in range(2):  # a photo is read once more to be shown
+        assert error(path, picture) == 0
+    (record,) = caplog.records
+    assert "a.tif: no tag tells black and white" in record.getMessage()
+    assert "\n" not in record.getMessage()
+
+
+def test_a_dark_photo_stays_dark_where_the_tags_tell(tmp_path, caplog):
+    dark = grey() // 8  # 0 to 31
+    shallow = write_tiff(tmp_path / "8.tif", dark, BLACK_IS_ZERO)
+    samples = scaled(dark, 0, 4095, "u2")
+    packed = write_tiff(tmp_path / "12.tif", samples, BLACK_IS_ZERO, bits=12)
+    told = write_tiff(tmp_path / "told.tif", samples, BLACK_IS_ZERO, tags={281: ("H", (4095,))})
+    unit = write_tiff(tmp_path / "unit.tif", scaled(dark, 0, 1, "f4"), BLACK_IS_ZERO)
+    for path in (shallow, packed, told, unit):
+        assert error(path, dark) == 0
+    assert not caplog.text
+
+
+def test_least_and_greatest_value_of_floating_point_numbers_in_the_tags(tmp_path, caplog):
+    samples = scaled(grey(), 2, 7, "f4")
+    tags = {340: ("f", (2.0,)), 341: ("f", (7.0,))}
+    assert error(write_tiff(tmp_path / "a.tif", samples, BLACK_IS_ZERO, tags=tags), grey()) == 0
+    assert not caplog.text
+    # tags that the values belie do not count
+    wrong = write_tiff(tmp_path / "b.tif", scaled(grey(), 0, 65535, "f4"), BLACK_IS_ZERO, tags=tags)
+    assert error(wrong, grey()) == 0
+    assert "no tag tells" in caplog.text
+
+
+def test_what_is_no_number_or_of_one_value_does_no_harm(tmp_path):
+    samples = scaled(grey(), 0, 1, "f4")
+    samples[0, :3] = np.nan, np.inf, -np.inf
+    truth = grey()
+    truth[0, :3] = 0, 255, 0
+    assert error(write_tiff(tmp_path / "a.tif", samples, BLACK_IS_ZERO), truth) == 0
+    for kind, value, wanted in (("f4", 0.5, 128), ("f4", np.nan, 0), ("f4", 7.0, 0),
+                                ("u2", 0, 0), ("u2", 65535, 255), ("u4", 0, 0)):  # fmt: skip
+        samples = np.full((4, 5), value, kind)
+        path = write_tiff(tmp_path / "b.tif", samples, BLACK_IS_ZERO)
+        assert error(path, np.full((4, 5), wanted)) == 0
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+def test_the_range_does_not_depend_on_how_much_of_it_a_photo_uses(bits):
+    """Three in four of the brightest pixels is as much as some photos have."""
+    found = find_range(np.array([5, int(0.75 * 2**bits)], np.uint16), 16)
+    assert (found.black, found.white) == (0, 2**bits - 1)
+    assert bool(found.note) is (bits < 16)
+
+
+# --- PNG, JPEG 2000, JPEG, portable maps
+
+
+@pytest.mark.parametrize("bits", [10, 12, 14, 16])
+@pytest.mark.parametrize("picture", [grey(), colour()], ids=["grey", "colour"])
+def test_other_formats_of_more_than_8_bits(tmp_path, bits, picture):
+    high = 2**bits - 1
+    samples = scaled(picture, 0, high, "u2")
+    truth = np.rint(samples / high * 255)
+    files = {
+        "a.png": imagecodecs.png_encode(samples),
+        "a.jp2": imagecodecs.jpeg2k_encode(samples, level=0, bitspersample=bits),
+        "b.jp2": imagecodecs.jpeg2k_encode(samples, level=0, bitspersample=16),
+        "a.j2k": imagecodecs.jpeg2k_encode(samples, level=0, codecformat="j2k", bitspersample=bits),
+        "a.ppm": b"P%d %d %d %d\n" % (5 if picture.ndim == 2 else 6, WIDTH, HEIGHT, high)
+        + samples.astype(">u2").tobytes(),
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+        assert error(tmp_path / name, truth) == 0, name
+
+
+def test_a_jpeg_of_12_bits(tmp_path):
+    smooth = cv2.GaussianBlur(colour(), (9, 9), 3)
+    content = imagecodecs.jpeg_encode(scaled(smooth, 0, 4095, "u2"), level=97, bitspersample=12)
+    (tmp_path / "a.jpg").write_bytes(content)
+    assert error(tmp_path / "a.jpg", smooth) <= 6
+    assert not is_plain_jpeg(content)
+    for length in (len(content) // 3, len(content) - 2):
+        (tmp_path / "b.jpg").write_bytes(content[:length])
+        with pytest.raises(UnreadableImageError, match=r"b\.jpg cannot be read"):
+            read_image(tmp_path / "b.jpg")
+
+
+def test_16_bit_png_with_alpha_and_orientation(tmp_path):
+    alpha = np.zeros((HEIGHT, WIDTH), np.uint16)
+    alpha[:, :8] = 65535
+    truth = np.where(alpha[..., None] > 0, colour(), 255)
+    samples = np.dstack([scaled(colour(), 0, 65535, "u2"), alpha])
+    (tmp_path / "a.png").write_bytes(imagecodecs.png_encode(samples))
+    assert error(tmp_path / "a.png", truth) == 0
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    block = exif.tobytes()[6:]
+    chunk = struct.pack(">I", len(block)) + b"eXIf" + block
+    chunk += struct.pack(">I", zlib.crc32(chunk[4:]))
+    content = (tmp_path / "a.png").read_bytes()
+    (tmp_path / "b.png").write_bytes(content[:33] + chunk + content[33:])
+    assert error(tmp_path / "b.png", np.rot90(truth, -1)) == 0
+
+
+@pytest.mark.parametrize("suffix", [".heic", ".avif", ".gif", ".jp2", ".jfif", ".bmp", ".ppm"])
+def test_formats_of_phones_and_browsers(tmp_path, suffix):
+    smooth = cv2.GaussianBlur(colour(), (9, 9), 3)
+    path = tmp_path / f"a{suffix}"
+    read_image(write_tiff(tmp_path / "first.tif", grey(), BLACK_IS_ZERO))  # formats are known
+    options = {".jfif": {"format": "JPEG", "quality": 95}, ".gif": {}}.get(suffix, {"quality": 95})
+    Image.fromarray(smooth).save(path, **options if suffix not in (".bmp", ".ppm") else {})
+    assert np.abs(read_image(path).astype(int) - smooth).mean() < 6
+
+
+@pytest.mark.parametrize("suffix", [".heic", ".avif"])
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_heic_and_avif_are_turned(tmp_path, suffix, orientation):
+    y, x = np.mgrid[:64, :96]
+    picture = np.stack([2 * x, 3 * y, 200 - x], axis=-1).clip(0, 255).astype(np.uint8)
+    turned = {1: picture, 3: picture[::-1, ::-1], 6: np.rot90(picture), 8: np.rot90(picture, -1)}
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    read_image(write_tiff(tmp_path / "first.tif", grey(), BLACK_IS_ZERO))
+    stored = Image.fromarray(np.ascontiguousarray(turned[orientation]))
+    stored.save(tmp_path / f"a{suffix}", quality=95, exif=exif.tobytes())
+    found = read_image(tmp_path / f"a{suffix}")
+    assert found.shape == picture.shape
+    assert np.abs(found.astype(int) - picture).mean() < 5
+
+
+def test_a_png_with_megabytes_of_text(tmp_path):
+    """A scanner's or an editor's notes; those that say how to display it are heeded."""
+    text = PngImagePlugin.PngInfo()
+    text.add_text("Comment", "a" * 3_000_000, zip=True)
+    text.add_itxt("notes", "b" * 2_000_000, zip=True)
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    Image.fromarray(colour()).save(tmp_path / "a.png", pnginfo=text, exif=exif)
+    assert error(tmp_path / "a.png", colour()[::-1, ::-1]) == 0
+    with pytest.raises(ValueError, match="too large"):  # why it takes an effort
+        Image.open(tmp_path / "a.png").load()
+    (tmp_path / "b.png").write_bytes((tmp_path / "a.png").read_bytes()[:-2000])
+    with pytest.raises(UnreadableImageError, match=r"b\.png"):
+        read_image(tmp_path / "b.png")
+
+
+def test_a_small_copy_of_a_deep_photo(tmp_path):
+    path = write_tiff(tmp_path / "a.tif", scaled(colour(), 0, 4095, "u2"), RGB, order=">")
+    small, scale = read_reduced(path, 16)
+    assert (small.shape, scale) == ((12, 16, 3), 0.5)
+    whole, scale = read_reduced(path, 100)
+    assert (whole == colour()).all() and scale == 1
+
+
+# --- what is refused by name
+
+
+def test_samples_that_are_no_photos_are_refused_with_the_reason(tmp_path):
+    plain = scaled(grey(), 0, 65535, "u2")
+    five = np.repeat(plain[..., None], 5, axis=2)
+    tifffile.imwrite(tmp_path / "complex.tif", grey().astype(np.complex64))
+    tifffile.imwrite(tmp_path / "cfa.tif", plain, photometric="cfa")
+    tifffile.imwrite(tmp_path / "five.tif", five, photometric="minisblack", planarconfig="contig")
+    tifffile.imwrite(tmp_path / "volume.tif", np.zeros((16, 32, 32), np.uint16), volumetric=True,
+                     tile=(16, 32, 32))  # fmt: skip
+    for name, reason in (("complex", "COMPLEX"), ("cfa", "CFA"), ("five", "5 samples"),
+                         ("volume", "16 slices")):  # fmt: skip
+        with pytest.raises(UnreadableImageError, match=rf"{name}\.tif cannot be read: .*{reason}"):
+            read_image(tmp_path / f"{name}.tif")
+
+
+@pytest.mark.parametrize("share", [0.03, 0.5, 0.95])
+def test_deep_photos_that_were_cut_short_are_unreadable(tmp_path, share):
+    samples = scaled(colour(), 0, 65535, "u2")
+    files = {
+        "planar.tif": write_tiff(tmp_path / "x.tif", samples, RGB, planar=True).read_bytes(),
+        "a.png": imagecodecs.png_encode(samples),
+        "a.jp2": imagecodecs.jpeg2k_encode(samples, level=0),
+    }
+    for name, options in (("tile.tif", {"tile": (16, 16)}), ("lzw.tif", {"rowsperstrip": 8})):
+        compression = name[:-4] if name == "lzw.tif" else "zlib"
+        path = tmp_path / "y.tif"
+        tifffile.imwrite(path, samples, photometric="rgb", compression=compression, **options)
+        files[name] = path.read_bytes()
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content[: int(share * len(content))])
+        with pytest.raises(UnreadableImageError, match=name):
+            read_image(tmp_path / name)
+        with pytest.raises(BrokenPhotoError):
+            is_plain_jpeg((tmp_path / name).read_bytes())
+
+
+def test_a_huge_deep_photo_is_refused_before_it_is_read(tmp_path):
+    path = write_tiff(tmp_path / "a.tif", scaled(grey(), 0, 65535, "u2"), BLACK_IS_ZERO,
+                      tags={256: ("I", (60_000,)), 257: ("I", (60_000,))})  # fmt: skip
+    with pytest.raises(UnreadableImageError, match="megapixels"):
+        read_image(path)
+
+
+@pytest.mark.skipif(not CASES.is_dir(), reason="the shared cases are not here")
+def test_the_cases_of_public_bug_reports():
+    truth = read_image(CASES / "grey_truth.png")
+    tiffs = sorted(CASES.glob("*.tif"))
+    assert tiffs
+    for path in tiffs:
+        assert np.abs(read_image(path).astype(int) - truth).max() <= 1, path.name
+    found = read_image(CASES / "text_over_1_MB.png")
+    assert (found == read_image(CASES / "plain.png")).all()
