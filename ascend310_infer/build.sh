@@ -40,8 +40,10 @@ fetch_runtime() {
     printf '%s  %s\n' "$sha256" "$download/$wheel" | sha256sum --check --status ||
         die "the package $wheel is not the one expected (sha256 differs); it was not used"
     "$python" - "$download/$wheel" "$download/runtime" <<'PYTHON' || die "the package could not be unpacked; is the disk full?"
-import sys, zipfile
+import signal, sys, zipfile
 
+if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it without a word
 unused = ("tensorrt", "transformer", "opencv_highgui", "dvpp", "_c_lite_wrapper", "ascend_pass", "unified-executor")
 with zipfile.ZipFile(sys.argv[1]) as wheel:
     names = [
@@ -60,13 +62,21 @@ PYTHON
     trap - EXIT
 }
 
+# usable_path PATH CHARACTERS WHAT_TO_DO: CMake and the linker take some characters for the end of a path.
+usable_path() {
+    [[ "$1" != *[$2\\]* ]] || die "the program cannot be built with $1: none of $2\\ may be in the path; $3"
+}
+
+usable_path "$here" ';:' "move the project"
 if [ -n "${MS_LITE_HOME:-}" ]; then
-    include="$MS_LITE_HOME/runtime"
+    include="$(absolute_path "$MS_LITE_HOME")/runtime"
+    usable_path "$include" ';:,' "set MS_LITE_HOME to another path"
     library="$include/lib/libmindspore-lite.so"
     [ -f "$include/include/api/model.h" ] && [ -f "$library" ] ||
         die "MS_LITE_HOME is $MS_LITE_HOME, but there is no runtime/include/api/model.h or runtime/lib/libmindspore-lite.so in it"
 else
-    include="${DELF_CACHE:-$HOME/.cache/delf_mindspore}/$package-$version"
+    include="$(absolute_path "${DELF_CACHE:-$HOME/.cache/delf_mindspore}")/$package-$version"
+    usable_path "$include" ';:,' "set DELF_CACHE to another folder"
     library="$include/lib/libmindspore-extendrt_python.so"
     [ -f "$include/include/api/model.h" ] && [ -f "$library" ] || fetch_runtime "$include"
 fi

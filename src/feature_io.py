@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from src.common.atomic_files import PathLike, write_json, write_npz
+from src.common.atomic_files import PathLike, read_npz, write_json, write_npz
 from src.common.errors import UserError
 from src.common.file_names import file_name_for
 
@@ -200,8 +200,8 @@ def read_features(path: PathLike) -> Features:
     """
     path = Path(path)
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return Features(**{name: arrays[name] for name in _ARRAYS})
+        arrays = read_npz(path)
+        return Features(**{name: arrays[name] for name in _ARRAYS})
     except _NO_FEATURES as error:
         raise _damaged(path, error) from None
 
@@ -235,8 +235,8 @@ def look_at_features(path: PathLike, thoroughly: bool = False) -> FeatureFile:
             origin = Origin.read(file.comment)
         if thoroughly:
             content.seek(0)
-            with np.load(content, allow_pickle=False) as arrays:
-                Features(**{name: arrays[name] for name in _ARRAYS})
+            arrays = read_npz(content)
+            Features(**{name: arrays[name] for name in _ARRAYS})
     except _NO_FEATURES as error:
         raise _damaged(path, error) from None
     return FeatureFile(hashlib.sha256(json.dumps(members).encode()).hexdigest(), origin)

@@ -4,25 +4,13 @@ from __future__ import annotations
 
 import io
 import json
-import zipfile
-import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from src.common.atomic_files import read_npz
 from src.index.summed_files import SummedFiles, damaged
-
-#: What NumPy and zipfile raise over an archive that is not whole.
-_UNREADABLE = (
-    ValueError,
-    KeyError,
-    TypeError,
-    EOFError,
-    RuntimeError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 
 
 def extent(locations: np.ndarray) -> float:
@@ -131,17 +119,16 @@ class ImageTable:
         Raises:
             DamagedError: the file is not whole.
         """
-        content = io.BytesIO(files.open(name).read())
         try:
-            with np.load(content, allow_pickle=False) as arrays:
-                table = cls(
-                    tuple(json.loads(arrays["names"].tobytes())),
-                    arrays["starts"],
-                    arrays["counts"],
-                    arrays["extents"],
-                    tuple(text.decode() for text in arrays["checksums"].tolist()),
-                )
-        except _UNREADABLE as error:
+            arrays = read_npz(io.BytesIO(files.open(name).read()))
+            table = cls(
+                tuple(json.loads(arrays["names"].tobytes())),
+                arrays["starts"],
+                arrays["counts"],
+                arrays["extents"],
+                tuple(text.decode() for text in arrays["checksums"].tolist()),
+            )
+        except (ValueError, KeyError, TypeError) as error:
             raise damaged(files.folder, f"{name}: {error}") from None
         lengths = {len(part) for part in vars(table).values()}
         if len(lengths) != 1:

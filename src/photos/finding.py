@@ -130,9 +130,10 @@ class LeftOut:
 
 def _listed(counts: Counter[str], form: str) -> str:
     """Return the most frequent ones with their numbers, and how many others there are."""
-    first = [form.format(name=name, count=count) for name, count in counts.most_common(_TOLD)]
-    others = sum(counts.values()) - sum(count for _, count in counts.most_common(_TOLD))
-    return ", ".join(first) + (f", {others} others" if others else "")
+    order = sorted(counts, key=lambda name: (-counts[name], name))
+    told = [form.format(name=name, count=counts[name]) for name in order[:_TOLD]]
+    others = sum(counts[name] for name in order[_TOLD:])
+    return ", ".join([*told, *([f"{others} others"] if others else [])])
 
 
 @functools.lru_cache(maxsize=1024)

@@ -23,9 +23,12 @@ _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two: BigTIFF
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _MASK, _CMYK, _YCBCR, _LAB = 0, 1, 2, 3, 4, 5, 6, 8
 _COLOURS = {_WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _RGB: 3, _PALETTE: 1, _CMYK: 4, _LAB: 3}
 _UNSIGNED, _SIGNED, _FLOAT = 1, 2, 3
+_SIDE_BY_SIDE = 1
 # None, fax, LZW, JPEG, deflate, PackBits: what the libtiff in Pillow has been built with.
 _COMPRESSIONS_OF_PILLOW = (1, 2, 3, 4, 5, 6, 7, 8, 32773, 32946)
 _ASSOCIATED, _UNASSOCIATED = 1, 2
+_MOST_EXTRA_SAMPLES = 8
+_LARGEST_TILE = 1 << 16  # pixels on a side
 _MIN, _MAX, _SMIN, _SMAX, _ORIENTATION = 280, 281, 340, 341, 274
 
 
@@ -46,12 +49,18 @@ def first_page(file: BinaryIO) -> TiffPage | None:
 
 
 def pillow_reads(page: TiffPage) -> bool:
-    """Tell whether a page is of the kinds that Pillow reads as the tags say."""
+    """Tell whether a page is of the kinds that Pillow reads as the tags say.
+
+    Up to 8 bits, unsigned, nothing but the colours, which stand side by side: the rest it does not
+    open, or gives it in other colours.
+    """
     depths = page.bitspersample
-    shallow = depths in (1, 2, 4, 8)
-    known = page.photometric in (*_COLOURS, _MASK, _YCBCR)
+    shallow = depths == 8 or (depths in (1, 2, 4) and page.samplesperpixel == 1)
+    if page.photometric not in (_MASK, _YCBCR):
+        colours = _COLOURS.get(page.photometric)
+        shallow = shallow and page.samplesperpixel == colours and page.planarconfig == _SIDE_BY_SIDE
     packed = page.compression in _COMPRESSIONS_OF_PILLOW
-    return shallow and known and packed and page.sampleformat == _UNSIGNED
+    return shallow and packed and page.sampleformat == _UNSIGNED
 
 
 def orientation(page: TiffPage) -> int:
@@ -71,7 +80,7 @@ def read_page(page: TiffPage) -> tuple[np.ndarray, str]:
         ValueError: its samples are of a kind that is no photo's, or the file is cut short.
     """
     colours = _colours(page)
-    _refuse_cut_short(page)
+    _refuse_broken(page)
     samples = page.asarray(squeeze=False)[:, 0]  # [planes, H, W, samples of a plane]
     samples = np.moveaxis(samples, 0, 2).reshape(*samples.shape[1:3], -1)
     if page.photometric == _PALETTE:
@@ -131,13 +140,15 @@ def _colours(page: TiffPage) -> int:
     if page.imagedepth != 1:
         raise ValueError(f"it is a volume of {page.imagedepth} slices")
     extra = page.samplesperpixel - colours
-    if extra < 0 or (colours == 1 and extra > 1):
+    if extra < 0 or extra > (1 if colours == 1 else _MOST_EXTRA_SAMPLES):
         raise ValueError(f"it has {page.samplesperpixel} samples a pixel and {colours} for colour")
     return colours
 
 
-def _refuse_cut_short(page: TiffPage) -> None:
-    """Raise `ValueError` where strips or tiles are missing or lie beyond the end of the file."""
+def _refuse_broken(page: TiffPage) -> None:
+    """Raise `ValueError` where strips or tiles are missing, or none can be as they are told."""
+    if max(page.tilewidth, page.tilelength) > _LARGEST_TILE:
+        raise ValueError(f"its tiles are of {page.tilewidth}×{page.tilelength} pixels")
     size = page.parent.filehandle.size
     parts = list(zip(page.dataoffsets, page.databytecounts))
     whole = sum(1 for start, length in parts if start > 0 and 0 < length <= size - start)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from src.common.atomic_files import write_json, write_npy, write_npz
+from src.common.atomic_files import read_npz, write_json, write_npy, write_npz
 from src.common.errors import UserError
 from src.common.file_names import file_name_for
 from src.feature_io import check_settings, features_checksum
@@ -78,15 +77,13 @@ class QueryTask:
     def read(self) -> RankedQuery | None:
         """Return the result of an earlier run, None where there is none that still holds."""
         try:
-            with np.load(self.result, allow_pickle=False) as arrays:
-                if str(arrays["fingerprint"]) != self.fingerprint():
-                    return None
-                return RankedQuery(
-                    *(arrays[name] for name in ("ranks", "scores", "inliers", "votes"))
-                )
+            arrays = read_npz(self.result)
+            if str(arrays["fingerprint"]) != self.fingerprint():
+                return None
+            return RankedQuery(*(arrays[name] for name in ("ranks", "scores", "inliers", "votes")))
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        except (OSError, ValueError, KeyError):
             LOG.warning("%s is damaged and is computed again", self.result)
             return None
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import resource
 import signal
@@ -13,6 +14,7 @@ import pytest
 from src.common.atomic_files import (
     atomic_path,
     flush,
+    read_npz,
     write_csv,
     write_json,
     write_npy,
@@ -40,6 +42,27 @@ def test_arrays_are_as_numpy_writes_them(tmp_path):
         write_npy(tmp_path / "ours.npy", array)
         np.save(tmp_path / "numpys.npy", array)
         assert (tmp_path / "ours.npy").read_bytes() == (tmp_path / "numpys.npy").read_bytes()
+
+
+def test_a_flipped_bit_never_gives_other_arrays(tmp_path):
+    """NumPy alone reads 2 × 3 numbers for 2 × 30, or two bytes for four, and says nothing."""
+    path = tmp_path / "a.npz"
+    arrays = {"a": np.arange(60, dtype=np.float32).reshape(2, 30)}
+    write_npz(path, arrays)
+    content = path.read_bytes()
+    refused = 0
+    for place in range(8 * len(content)):
+        flipped = bytearray(content)
+        flipped[place // 8] ^= 1 << place % 8
+        try:
+            found = read_npz(io.BytesIO(flipped))
+        except (ValueError, OSError):
+            refused += 1
+            continue
+        assert not found or (found["a"].shape, found["a"].dtype) == ((2, 30), np.float32)
+        assert not found or (found["a"] == arrays["a"]).all()
+    assert refused > 8 * (128 + 240)  # all of the array and what is said of it
+    np.testing.assert_array_equal(read_npz(path)["a"], arrays["a"])
 
 
 def test_a_table_is_quoted_where_it_must_be(tmp_path):

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from model_utils.config import load_config
@@ -53,7 +54,12 @@ class BatchingEngine:
         return LevelOutput(features.astype(np.float32), features.std(axis=2).astype(np.float32))
 
 
-def test_a_toy_engine_goes_through_a_whole_evaluation(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "fillers", [("", "", "", ""), ("é" * 116, "x" * 123, "ü" * 123, "y" * 246)]
+)
+def test_a_toy_engine_goes_through_a_whole_evaluation(tmp_path, monkeypatch, fillers):
+    """With short names, and with labels and names as long as a file's may be."""
+    label, *photos = fillers
     monkeypatch.chdir(tmp_path)
     (tmp_path / "photos").mkdir()
     for building in range(3):
@@ -61,10 +67,10 @@ def test_a_toy_engine_goes_through_a_whole_evaluation(tmp_path, monkeypatch):
         whole = Image.fromarray(blocks).resize((448, 320), Image.Resampling.NEAREST)
         for view in range(3):
             part = whole.crop((32 * view, 0, 320 + 32 * view, 320))
-            part.save(tmp_path / "photos" / f"b{building}_{view}.png")
+            part.save(tmp_path / "photos" / f"{photos[view]}b{building}_{view}.png")
     for building in range(3):
-        names = [f"b{building}_{view}" for view in range(3)]
-        write_query(tmp_path / "gt", f"q_{building}", names[0], names[:2], names[2:])
+        names = [f"{photos[view]}b{building}_{view}" for view in range(3)]
+        write_query(tmp_path / "gt", f"{label}q_{building}", names[0], names[:2], names[2:])
     monkeypatch.setitem(
         choice.ENGINES, "batching", lambda _, known: BatchingEngine(known.fingerprint)
     )

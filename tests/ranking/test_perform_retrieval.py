@@ -91,6 +91,22 @@ def test_finished_queries_are_not_done_again(made, tmp_path, monkeypatch):
     assert results(tmp_path / "out") == before
 
 
+def test_a_damaged_result_is_made_again_and_never_believed(made, tmp_path):
+    first = run(made, tmp_path / "out")
+    before = results(tmp_path / "out")
+    path = tmp_path / "out" / "queries" / "tower_1.npz"
+    content = path.read_bytes()
+    shape = content.index(b"(12,)")  # 12 images: one flipped bit makes 10 of them
+    rng = np.random.default_rng(0)
+    for place in (shape + 2, *rng.choice(len(content), 20, replace=False).tolist()):
+        flipped = bytearray(content)
+        flipped[place] ^= 2 if place == shape + 2 else 1 << int(rng.integers(8))
+        path.write_bytes(flipped)
+        np.testing.assert_array_equal(run(made, tmp_path / "out"), first)
+    path.write_bytes(content)
+    assert results(tmp_path / "out") == before
+
+
 def test_labels_may_be_of_any_length_and_any_characters(made, tmp_path):
     labels = ["x" * 248, "é" * 130, "a/b", "..", "a b?\n", "\udcff", "x" * 247 + "y", "tower_1"]
     queries = {label: "bridge_b" if label == "a/b" else "tower_a" for label in labels}
