@@ -16,7 +16,7 @@ T = TypeVar("T")
 #: Without a terminal a line comes when so much more is done, or so many seconds have passed …
 SHARE, SECONDS = 0.05, 30.0
 #: … but none sooner after another one.
-PAUSE = 1.0
+PAUSE = 5.0
 _PREFIXES = ("", "k", "M", "G", "T")
 
 

@@ -34,11 +34,11 @@ def test_a_line_comes_at_every_twentieth_part(lines):
     clock = Clock()
     bar = ProgressLines("describing", 200, "photo", clock=clock)
     for _ in range(200):
-        clock.now += 0.25
+        clock.now += 0.5
         bar.update()
     assert len(lines()) == 20
-    assert lines()[0] == "describing: 10 of 200 photos, 4 photos/s, 48 s left"
-    assert lines()[-1] == "describing: 200 of 200 photos, 4 photos/s, 0 s left"
+    assert lines()[0] == "describing: 10 of 200 photos, 2 photos/s, 2 min left"
+    assert lines()[-1] == "describing: 200 of 200 photos, 2 photos/s, 0 s left"
 
 
 def test_a_slow_work_is_heard_of_every_half_minute(lines):
@@ -57,15 +57,15 @@ def test_a_quick_work_says_little(lines):
     for _ in range(1000):
         clock.now += 0.002
         bar.update()
-    assert len(lines()) <= 2
+    assert len(lines()) == 0
 
 
 def test_bytes_and_an_unknown_end(lines):
     clock = Clock()
     bar = ProgressLines("fetching", 95_128_781, "B", scaled=True, clock=clock)
-    clock.now = 4.0
+    clock.now = 8.0
     bar.update(31_000_000)
-    assert lines() == ["fetching: 31M of 95.1M B, 7.75M B/s, 8 s left"]
+    assert lines() == ["fetching: 31M of 95.1M B, 3.88M B/s, 17 s left"]
     endless = ProgressLines("unpacking", None, "file", clock=clock)
     clock.now += 31.0
     endless.update(62)
