@@ -104,13 +104,13 @@ def _rank_missing(
 
 
 def _described_queries(features_folder: PathLike, wanted: Mapping[str, Any]) -> set[str]:
-    """Check that queries were described as the images, boxes apart; return the unreadable ones.
+    """Check that queries can be compared with the images; return the unreadable ones.
 
     Of single feature files, without a manifest, nothing is known.
     """
     if not (Path(features_folder) / MANIFEST_NAME).exists():
         return set()
     manifest = read_manifest(features_folder)
-    both = ({k: v for k, v in d.items() if k != "crop_boxes"} for d in (manifest.settings, wanted))
+    both = (comparable(settings) for settings in (manifest.settings, wanted))
     check_settings(*both, f"features of the queries in {features_folder}")
     return set(manifest.failed)
