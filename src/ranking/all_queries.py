@@ -13,7 +13,13 @@ import numpy as np
 from src.common.atomic_files import PathLike
 from src.common.errors import UserError
 from src.common.progress import progress_bar
-from src.feature_io import MANIFEST_NAME, check_settings, feature_path, read_manifest
+from src.feature_io import (
+    MANIFEST_NAME,
+    check_settings,
+    comparable,
+    feature_path,
+    read_manifest,
+)
 from src.index.files import read_description
 from src.ranking.one_query import RankedQuery
 from src.ranking.results import QueryTask, begin_results, result_path, write_results
