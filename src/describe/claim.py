@@ -46,13 +46,17 @@ def check_claim(
     """
     feature_folder = Path(feature_folder)
     what = f"feature folder {feature_folder}"
+    wanted = settings_digest(settings)
     for path, found in _claims(feature_folder):
-        if found is not None:
+        is_right = found is not None and settings_digest(found) == wanted
+        # In a cache, what says other settings than the files it is about has been damaged as well.
+        is_wrong = not is_right and is_cache and _a_file_says(feature_folder, wanted)
+        if found is not None and not is_wrong:
             check_settings(found, settings, what)
             return True
         LOG.warning("%s is damaged and is made again", path)
     if not is_cache:
-        _check_files(feature_folder, settings_digest(settings), what)
+        _check_files(feature_folder, wanted, what)
     return False
 
 
@@ -83,6 +87,18 @@ def _claims(feature_folder: Path) -> Iterator[tuple[Path, dict[str, Any] | None]
         except (OSError, ValueError):
             found = None
         yield path, found if isinstance(found, dict) else None
+
+
+def _a_file_says(feature_folder: Path, wanted: str) -> bool:
+    """Tell whether a feature file of a folder was made with these settings."""
+    for path in feature_folder.rglob("*.npz"):
+        try:
+            return (origin := look_at_features(path).origin) is not None and (
+                origin.settings == wanted
+            )
+        except DamagedFeaturesError:
+            continue
+    return False
 
 
 def _check_files(feature_folder: Path, wanted: str, what: str) -> None:

@@ -8,6 +8,7 @@ all that it lists is there.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import logging
@@ -25,7 +26,7 @@ from src.delf_config import DelfConfig
 from src.describe.claim import UNFINISHED_NAME, check_claim, is_claimed
 from src.describe.engines.interface import Engine
 from src.describe.pca import Pca
-from src.describe.record import Noted, write_record
+from src.describe.record import RECORD_NAME, Noted, write_record
 from src.describe.stock import Stock, take_stock
 from src.describe.tasks import PhotoTask, list_tasks
 from src.describe.workers import Job, run_jobs
@@ -35,11 +36,16 @@ from src.feature_io import (
     feature_path,
     features_checksum,
     read_manifest,
+    settings_digest,
     write_manifest,
 )
 from src.postprocess import blamed_weights
 
 LOG = logging.getLogger(__name__)
+
+# Photos without one finite output before that, and none with one, after which a line says so.
+_SUSPICIOUS = 16
+_READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 @dataclass(frozen=True)
@@ -107,6 +113,8 @@ class _Progress:
             LOG.warning("skipped: %s", reason)
             self.failed[name] = reason
             self.not_finite += not finite
+            if not finite and not self.done and self.not_finite == _SUSPICIOUS:
+                LOG.warning("%s", blamed_weights(_SUSPICIOUS, "in use"))  # or all of them are bad
             if noted is not None:
                 self.failures[name] = noted
         else:
@@ -213,9 +221,11 @@ def _tell(stock: Stock, images_path: Path, feature_folder: Path) -> None:
     """Say what was found."""
     if stock.damaged:
         LOG.warning(
-            "%s: %d feature files missing, damaged or replaced (the first: %s); made again",
+            "feature files missing, damaged or replaced in %s, made again: %d (the first: %s)",
             *(feature_folder, len(stock.damaged), stock.damaged[0]),
         )
+    if not stock.pending:
+        LOG.info("all %d photos of %s have been described before", len(stock.kept), images_path)
     if stock.failed:
         LOG.warning(
             "%d photos of %s could not be described before and are as they were (the first: %s)",
@@ -258,7 +268,11 @@ def _complete(
     if stock.pending:
         _check_presence(feature_folder, {**stock.kept, **progress.done})
     if stock.pending or stock.doubted:
-        write_record(feature_folder, noted, stock.record.photos)
+        try:
+            write_record(feature_folder, noted, stock.record.photos)
+        except OSError as error:
+            if stock.pending or error.errno not in _READ_ONLY:
+                raise  # else what is in doubt is looked at every time
     manifest = Manifest(tuple((task.name, task.file) for task in tasks), settings, failed)
     if not _is_written(feature_folder, manifest):
         write_manifest(feature_folder, manifest)
@@ -277,6 +291,8 @@ def _check_presence(feature_folder: Path, noted: dict[str, Noted]) -> None:
         if not is_there:
             gone.append(name)
     if gone:
+        # Should the record be wrong, the next run asks the files themselves.
+        (feature_folder / RECORD_NAME).unlink(missing_ok=True)
         raise UserError(
             f"{len(gone)} of {len(noted)} feature files have gone from {feature_folder} while "
             f"photos were described (the first: {gone[0]}): was it moved or cleaned up? Run the "
@@ -289,8 +305,8 @@ def _is_written(feature_folder: Path, manifest: Manifest) -> bool:
         there = read_manifest(feature_folder)
     except UserError:
         return False
-    # As JSON knows it: no tuples.
-    return (there.images, there.failed) == (manifest.images, manifest.failed)
+    same_settings = settings_digest(there.settings) == settings_digest(manifest.settings)
+    return same_settings and (there.images, there.failed) == (manifest.images, manifest.failed)
 
 
 def _share(whole: Job, devices: Sequence[int]) -> list[Job]:

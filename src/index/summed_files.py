@@ -116,7 +116,7 @@ class SummedFile:
         self.path = path
         self.size = size
         try:
-            self._file = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+            self._file = os.open(path, os.O_RDONLY)
         except OSError as error:
             raise self.damaged(_reason(error)) from None
         weakref.finalize(self, os.close, self._file)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from src.common.errors import UserError, first_clause
@@ -38,6 +38,7 @@ class Collection:
         photos: folder of the photos.
         folder: what is kept.
         pca: the projection; None where descriptors are kept whole.
+        failed: the reason for each photo that could not be described, when they were updated.
     """
 
     def __init__(self, settings: SearchSettings, describer: Describer, photos: Path, folder: Path):
@@ -47,6 +48,7 @@ class Collection:
         self.folder = folder
         is_reduced = describer.features.use_pca
         self.pca = read_kept_pca(folder / "pca") if is_reduced else None
+        self.failed: Mapping[str, str] = {}
         self._images: Sequence[tuple[str, str]] = ()
 
     @property
@@ -85,8 +87,7 @@ class Collection:
         if not is_whole and self._pending():
             self._make_pca()
         summary = self._describe()
-        if not summary.extracted:
-            LOG.info("all %d photos have been described before", summary.skipped)
+        self.failed = summary.failed
         if summary.absent:
             LOG.info(
                 "%d photos that were described are not there (%s…); should they come back, their "
@@ -173,6 +174,10 @@ class Collection:
         """Remove what killed searches have left half written; only one at a time is here."""
         for path in self.features.rglob(".*.tmp.*"):
             path.unlink()
+        for folder in self.folder.glob(".pca*.tmp"):
+            shutil.rmtree(folder)
+        if self.pca is not None:
+            shutil.rmtree(self.folder / "features-plain", ignore_errors=True)
 
     def _update_index(self) -> None:
         """Bring the index up to date: the cost is that of what has changed."""

@@ -141,7 +141,8 @@ def _query_features(collection: Collection, query: Path) -> Path:
     It is kept under a name that follows from its bytes, so that it is described once.
     """
     name = _name_inside(collection, query, collection.files)
-    if name is not None and (path := feature_path(collection.features, name)).exists():
+    if name is not None and name not in collection.failed:
+        path = feature_path(collection.features, name)
         if not _is_whole(path):
             collection.look_thoroughly()
         return path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -149,6 +150,21 @@ def test_the_older_record_of_a_search_is_read(photos, out):
     assert counts(extract(photos, out)) == (1, 6)
 
 
+def test_features_on_a_disk_that_can_only_be_read(photos, out, monkeypatch):
+    as_older_ones(out)
+    before = digests(out)
+
+    def refuse(*_):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(os, "replace", refuse)
+    assert counts(extract(photos, out)) == (0, 7)
+    assert digests(out) == before
+    (out / "photo_3.npz").unlink()
+    with pytest.raises(OSError, match="Read-only"):
+        extract(photos, out)
+
+
 # --- damage
 
 
@@ -223,6 +239,37 @@ def test_damaged_notes_are_made_again_without_describing(photos, out, caplog, na
         assert counts(extract(photos, out)) == (0, 7)
     assert digests(out) == whole
     assert caplog.text.count(f"{name} is damaged") == 1
+
+
+@pytest.mark.parametrize("name", [MANIFEST_NAME, UNFINISHED_NAME])
+def test_in_a_cache_the_files_know_better_than_a_damaged_note(photos, out, caplog, name):
+    whole = digests(out)
+    text = (out / MANIFEST_NAME).read_text()
+    if name == UNFINISHED_NAME:
+        (out / MANIFEST_NAME).unlink()
+        text = json.dumps(json.loads(text)["settings"])
+    (out / name).write_text(text.replace('"pca_dim": 4', '"pca_dim": 5'))
+    with pytest.raises(UserError, match="pca_dim: 5 there, 4 wanted"):
+        extract(photos, out)
+    assert counts(extract(photos, out, is_cache=True)) == (0, 7)
+    assert digests(out) == whole
+    assert caplog.text.count(f"{name} is damaged") == 1
+
+
+def test_a_record_that_is_wrong_ends_one_run_at_most(photos, out, tmp_path):
+    whole = digests(out)
+    path = photos / "photo_1.png"
+    path.rename(tmp_path / "aside.png")
+    (out / "photo_1.npz").unlink()
+    extract(photos, out)
+    noted = json.loads((out / RECORD_NAME).read_text())
+    noted["photo_3"][3] = "0" * 64
+    (out / RECORD_NAME).write_text(json.dumps(noted))
+    (tmp_path / "aside.png").rename(path)
+    with pytest.raises(UserError, match="photo_3"):
+        extract(photos, out)
+    assert counts(extract(photos, out)) == (0, 7)
+    assert digests(out) == whole
 
 
 def test_a_note_of_other_settings_is_no_damage(photos, out):

@@ -6,6 +6,7 @@ Blocks are made small here, so that small files have many of them.
 from __future__ import annotations
 
 import base64
+import errno
 import json
 import os
 import shutil
@@ -160,6 +161,25 @@ def test_a_description_that_says_something_else(copy_of, key):
         content[key] = {"format": 2, "digest": "0" * 64}.get(key, 2 * BLOCK)
     path.write_text(json.dumps(content))
     assert is_one_line_about(saw(index), index)
+
+
+def test_a_description_that_is_cut_or_cannot_be_written(copy_of, monkeypatch):
+    index = copy_of("ivf")
+    path = index / "index.json"
+    whole, seen = path.read_bytes(), saw(index)
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(index_files, "write_json", full)
+        with pytest.raises(OSError, match="No space left"):
+            remove_images(index, ["a"])
+    assert path.read_bytes() == whole
+    assert saw(index) == seen
+    for length in (0, 1, len(whole) // 2, len(whole) - 3):
+        path.write_bytes(whole[:length])
+        assert is_one_line_about(saw(index), index)
 
 
 @pytest.mark.parametrize("wrong", [10**6, 524, 2**62, -1, -(2**63)])

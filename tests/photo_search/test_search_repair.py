@@ -126,6 +126,13 @@ def test_damage_that_shows_only_when_a_photo_is_the_query(photos):
     assert path.read_bytes() == whole
 
 
+def test_a_photo_that_has_become_unreadable_has_no_features_as_a_query(photos):
+    find(photos)
+    (photos / "c.png").write_bytes(b"no photo")
+    with pytest.raises(UserError, match=r"c\.png is not an image"):
+        find(photos, photos / "c.png")
+
+
 # --- photos that are absent
 
 
