@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 if __name__ == "__main__":  # by any Python
+    from src.common.leaving import leave_on_interrupt
+
+    leave_on_interrupt()
     from model_utils.environment import use_project_environment
 
     use_project_environment()

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 if __name__ == "__main__":  # by any Python
+    from src.common.leaving import leave_on_interrupt
+
+    leave_on_interrupt()
     from model_utils.environment import use_project_environment
 
     use_project_environment()
@@ -26,8 +29,8 @@ def main() -> None:
     from src.training.loop import train
     from src.training.settings import TrainingSettings
 
-    with modelarts_job(config) as config:
-        result = train(TrainingSettings.from_config(config))
+    with modelarts_job(config) as job:
+        result = train(TrainingSettings.from_config(job.config), job.copy_out)
     accuracy = "" if result.accuracy is None else f", validation accuracy {result.accuracy:.4f}"
     where = "" if result.checkpoint is None else f", checkpoint {result.checkpoint}"
     LOG.info("done: loss %.5f%s%s", result.loss, accuracy, where)

@@ -67,6 +67,7 @@ usable_path() {
     [[ "$1" != *[$2\\]* ]] || die "the program cannot be built with $1: none of $2\\ may be in the path; $3"
 }
 
+trap 'exit 130' INT  # also where pip or cmake make an error of Ctrl-C
 usable_path "$here" ';:' "move the project"
 if [ -n "${MS_LITE_HOME:-}" ]; then
     include="$(absolute_path "$MS_LITE_HOME")/runtime"

@@ -43,8 +43,13 @@ def find_device_target() -> str:
     return "Ascend" if ms.hal.is_available("Ascend") else "CPU"
 
 
-def set_up_device(device_target: str = "auto", device_id: int = 0) -> str:
+def set_up_device(
+    device_target: str = "auto", device_id: int = 0, jit_level: str | None = None
+) -> str:
     """Set MindSpore's device and graph mode for this process; return the device's name.
+
+    `jit_level` says how graphs run on an Ascend: O0 and O1 operator by operator, O2 as a whole.
+    Without it that depends on the kind of Ascend.
 
     Raises `UserError` for a device that MindSpore does not find.
     """
@@ -65,4 +70,6 @@ def set_up_device(device_target: str = "auto", device_id: int = 0) -> str:
             f"device {target} {device_id} cannot be used: {first_line(error)}"
         ) from error
     ms.set_context(mode=ms.GRAPH_MODE)
+    if target == "Ascend" and jit_level is not None:
+        ms.set_context(jit_config={"jit_level": jit_level})
     return target

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import sys
 from pathlib import Path
+
+from src.common.leaving import hold_interrupt, leave_on_interrupt
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 
@@ -17,7 +18,13 @@ def use_project_environment() -> None:
     `python3` the shell finds. Uses the standard library only. Ends with exit code 2 where there is
     no environment yet. MindSpore's own log is limited to errors unless GLOG_v says otherwise: its
     warnings are about the shapes inside the graph and missing Ascend libraries.
+
+    From here until `run_command` begins, Ctrl-C ends the program with one line: importing takes a
+    second, and an import that is cut in two says so at length.
     """
+    leave_on_interrupt()
+    import importlib.util
+
     os.environ.setdefault("GLOG_v", "3")
     if importlib.util.find_spec("mindspore") is not None:
         return
@@ -29,4 +36,5 @@ def use_project_environment() -> None:
             file=sys.stderr,
         )
         raise SystemExit(2)
+    hold_interrupt()
     os.execv(str(python), [str(python), *sys.argv])

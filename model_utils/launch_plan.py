@@ -15,6 +15,7 @@ from model_utils.device import find_device_target
 from model_utils.environment import PROJECT_ROOT
 from model_utils.environment_number import environment_number
 from model_utils.rank_table import Server, read_rank_table
+from model_utils.worker_group import wait_seconds
 from src.common.errors import UserError
 
 STAGES = ("tuning", "attn")
@@ -23,7 +24,8 @@ USAGE = (
     "[--name=value ...]"
 )
 _PORT = 8118
-_PORTS = (1024, 65535)
+_MOST_RESTARTS = 100  # each takes a port
+_PORTS = (1024, 65535 - _MOST_RESTARTS)
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,8 @@ class Job:
     master_addr: str
     master_port: int
     start_seconds: int
+    wait_seconds: int
+    restarts: int
     rank_table: str | None
     log_root: Path
 
@@ -55,8 +59,12 @@ class Job:
         """Return the log of a worker."""
         return self.folder(rank) / f"train_{self.stage}.log"
 
-    def command(self, log_folder: Path) -> list[str]:
-        """Return the command line of msrun."""
+    def command(self, log_folder: Path, restart: int = 0) -> list[str]:
+        """Return the command line of msrun.
+
+        A job that is started again meets at the next port: the hosts that have lost nothing still
+        hold the last one, until they have waited long enough.
+        """
         table = [f"--rank_table_file={self.rank_table}"] if self.rank_table else []
         return [
             "msrun",
@@ -64,8 +72,8 @@ class Job:
             f"--local_worker_num={self.local_workers}",
             f"--node_rank={self.node_rank}",
             f"--master_addr={self.master_addr}",
-            f"--master_port={self.master_port}",
-            f"--cluster_time_out={self.start_seconds}",
+            f"--master_port={self.master_port + restart}",
+            f"--cluster_time_out={self.start_seconds + self.wait_seconds * bool(restart)}",
             f"--log_dir={log_folder}",
             "--join=True",
             # msrun would copy what one worker says to the screen; all logs are files here.
@@ -98,6 +106,8 @@ def plan_job(arguments: Sequence[str], environment: Mapping[str, str] = os.envir
         master_addr=environment.get("DELF_MASTER_ADDR") or address,
         master_port=environment_number(environment, "DELF_MASTER_PORT", _PORT, *_PORTS),
         start_seconds=environment_number(environment, "DELF_START_SECONDS", 600, 1),
+        wait_seconds=wait_seconds(environment),
+        restarts=environment_number(environment, "DELF_RESTARTS", 2, 0, _MOST_RESTARTS),
         rank_table=str(Path(table).absolute()) if table else None,
         log_root=log_root,
     )

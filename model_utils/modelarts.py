@@ -12,9 +12,10 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import NamedTuple
 
 from model_utils.bucket import bring, copy_folder, read_note
 from model_utils.config import Config
@@ -25,28 +26,38 @@ from src.common.errors import UserError, one_line
 LOG = logging.getLogger(__name__)
 
 
+class Job(NamedTuple):
+    """What a training on ModelArts is told.
+
+    Attributes:
+        config: the settings, with `save_ckpt` and `save_summary` inside `output_path`.
+        copy_out: copies to the bucket what is new in `output_path`, and removes the checkpoints
+            there that were given up here. A failure is logged: what is missing goes the next time.
+    """
+
+    config: Config
+    copy_out: Callable[[], None]
+
+
 @contextlib.contextmanager
-def modelarts_job(config: Config) -> Iterator[Config]:
+def modelarts_job(config: Config) -> Iterator[Job]:
     """Copy data and weights to this host, and what the training writes back to the bucket.
 
-    Without `enable_modelarts` this yields `config` itself and does nothing. Otherwise `data_url` is
-    copied to `data_path` (archives in it are unpacked) and `checkpoint_url` to `load_path`, each
+    Without `enable_modelarts` this yields `config` itself and copies nothing. Otherwise `data_url`
+    is copied to `data_path` (archives in it are unpacked) and `checkpoint_url` to `load_path`, each
     once for all processes of the host; checkpoints that `train_url` holds already come back to
     `output_path`. Empty URLs are skipped.
 
     In the end `output_path` is copied to `train_url`, if anything in it changed: by the last
     process that leaves, and at once by one that leaves with an error, since the others may be
-    killed on its account.
-
-    Yields:
-        The settings, with `save_ckpt` and `save_summary` inside `output_path`.
+    killed on its account. Before, it is copied whenever `copy_out` is called.
 
     Raises:
         UserError: there is no moxing here, the folders lie in each other, a folder cannot be
             written, or a copy fails. What was raised inside comes out unchanged.
     """
     if not config.enable_modelarts:
-        yield config
+        yield Job(config, lambda: None)
         return
     moxing = _import_moxing()
     data, weights, output = (
@@ -64,7 +75,7 @@ def modelarts_job(config: Config) -> Iterator[Config]:
             bring(moxing, config.checkpoint_url, weights, unpacked=False)
         summary = Path(config.save_summary).name or "summary"
         places = {"save_ckpt": str(output / checkpoints), "save_summary": str(output / summary)}
-        yield Config(**{**vars(config), **places})
+        yield Job(Config(**{**vars(config), **places}), results.copy_out)
     except BaseException as error:
         went_well = isinstance(error, SystemExit) and error.code in (None, 0)
         results.close(failed=not went_well)
@@ -149,7 +160,7 @@ class _Results:
         exists = getattr(self._moxing.file, "exists", None)
         if not self._url or exists is None:
             return
-        source = f"{self._url.rstrip('/')}/{self._checkpoints}"
+        source = self._in_bucket(self._checkpoints)
         try:
             is_there = exists(source)
         except Exception as error:  # as in copy_folder
@@ -158,6 +169,38 @@ class _Results:
             target = self._folder / self._checkpoints
             make_folder(target)
             copy_folder(self._moxing, source, str(target))
+
+    def copy_out(self) -> None:
+        """Copy what is new; see `Job`."""
+        if not self._url:
+            return
+        try:
+            with exclusive(self._folder, f"copying {self._folder} to {self._url}"):
+                self._copy_what_is_new()
+        except Exception as error:  # of a bucket that does not answer: no reason to end a training
+            LOG.warning("not copied out yet: %s", one_line(error))
+
+    def _copy_what_is_new(self) -> None:
+        copy = getattr(self._moxing.file, "copy", None)
+        if copy is None:
+            self._upload()
+            return
+        files, there = _snapshot(self._folder), read_note(self._note_path).get("files", {})
+        # What is hidden is being written.
+        files = {n: s for n, s in files.items() if not os.path.basename(n).startswith(".")}
+        for name in sorted(name for name in files if files[name] != there.get(name)):
+            LOG.info("copying %s to %s", name, self._url)
+            copy(str(self._folder / name), self._in_bucket(name))
+            there[name] = files[name]
+            write_json(self._note_path, {"url": self._url, "files": there})
+        for name in sorted(there.keys() - files.keys()):
+            if os.path.dirname(name) == self._checkpoints and name.endswith(".ckpt"):
+                self._moxing.file.remove(self._in_bucket(name))
+            del there[name]
+            write_json(self._note_path, {"url": self._url, "files": there})
+
+    def _in_bucket(self, name: str) -> str:
+        return f"{self._url.rstrip('/')}/{name}"
 
     def close(self, failed: bool) -> None:
         """Take this process off the list; copy the results out where that is due.

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
+import platform
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 
@@ -51,6 +54,33 @@ def launched_device(device_id: int, environment: Mapping[str, str] = os.environ)
     return environment_number(environment, "DEVICE_ID", device_id)
 
 
+def wait_seconds(environment: Mapping[str, str]) -> int:
+    """Return how long the workers wait for each other: DELF_WAIT_SECONDS."""
+    return environment_number(environment, "DELF_WAIT_SECONDS", 600, 1, 1 << 16)
+
+
+def waiting_times(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment by which MindSpore's workers wait long enough for each other.
+
+    By default it is half a minute, in which a worker of a busy machine need not come: the first
+    one may still be reading weights, another one photos, or none of them gets a processor. With
+    DELF_WAIT_SECONDS (600) it is as long as that. What the environment sets itself stays.
+
+    Raises `UserError` where DELF_WAIT_SECONDS is no number of seconds.
+    """
+    seconds = wait_seconds(environment)
+    times = {
+        # in a collective operation on CPU
+        "MS_CPU_COMM_OP_TIMEOUT": seconds,
+        # for a sign of life, and for an answer of the process that brings the workers together
+        "MS_NODE_TIMEOUT": seconds,
+        "MS_RECEIVE_MSG_TIMEOUT": seconds,
+        # for the first meeting on Ascend, whose collective operations wait for half an hour
+        "HCCL_CONNECT_TIMEOUT": min(max(seconds, 120), 7200),
+    }
+    return {name: str(value) for name, value in times.items() if not environment.get(name)}
+
+
 def join_group() -> WorkerGroup:
     """Join the other processes of the job; alone where there are none. The device must be set.
 
@@ -59,15 +89,29 @@ def join_group() -> WorkerGroup:
     """
     if not expects_others():
         return WorkerGroup()
+    os.environ.update(waiting_times(os.environ))
     import mindspore.communication as communication
 
     try:
         communication.init()
     except (RuntimeError, ValueError, TypeError) as error:
         raise UserError(f"the workers cannot join each other: {first_line(error)}") from error
-    # How many of them share this host's cores is known to the launcher only.
-    local = environment_number(os.environ, "DELF_LOCAL_WORKERS", 1)
-    return WorkerGroup(communication.get_rank(), communication.get_group_size(), local)
+    rank, size = communication.get_rank(), communication.get_group_size()
+    return WorkerGroup(rank, size, WorkerGroup(rank, size).count_same(_own_cores()))
+
+
+def _own_cores() -> int:
+    """Return a number, below 2^24, for the cores that this process shares with others.
+
+    Whoever started the workers, those of one host have the same number, unless each was given cores
+    of its own.
+    """
+    try:
+        host = Path("/proc/sys/kernel/random/boot_id").read_text()
+    except OSError:
+        host = platform.node()
+    cores = f"{host} {sorted(os.sched_getaffinity(0))}"
+    return int.from_bytes(hashlib.sha256(cores.encode()).digest()[:3], "big")
 
 
 WAITED_IN_VAIN = "waited in vain for another of the"
@@ -93,7 +137,9 @@ def noticing_lost_workers(group: WorkerGroup) -> Iterator[None]:
 
 
 class WorkerGroup:
-    """One of `size` workers. All of them must call the same methods in the same order.
+    """One of `size` workers, `local_size` of which share the cores of this host.
+
+    All of them must call the same methods in the same order.
 
     The numbers travel as float32, which every backend can add up: whole numbers are exact up to
     2^24.
@@ -138,6 +184,12 @@ class WorkerGroup:
     def wait(self) -> None:
         """Return when all workers have come here."""
         self.sum([0.0])
+
+    def count_same(self, number: int) -> int:
+        """Return how many workers give the same number, from 0 to 2^24 − 1, as this one."""
+        numbers = np.zeros(self.size, np.float32)
+        numbers[self.rank] = number
+        return int((self.sum(numbers) == number).sum())
 
     def check_same(self, what: str, value: int) -> None:
         """Raise `UserError` on every worker when a number differs between them."""

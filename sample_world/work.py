@@ -6,8 +6,11 @@ import functools
 import json
 import multiprocessing
 import os
+import signal
+import threading
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import cv2
@@ -22,6 +25,7 @@ from sample_world.street.props import Props, build_props
 from src.common.atomic_files import write_json
 from src.common.errors import UserError
 from src.common.progress import progress_bar
+from src.common.signals import blocked
 from src.common.worker_processes import guard_worker
 
 
@@ -67,8 +71,10 @@ def run_groups(output: Path, options: WorldOptions, groups: list[Group], workers
         # The largest first, so that no process is left alone with a long one at the end.
         ordered = sorted(groups, key=lambda group: -len(group.shots))
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(workers, context, _set_up_worker, (os.getpid(),)) as pool:
-            jobs = {pool.submit(run_group, str(output), options, g): g for g in ordered}
+        stop = context.Event()
+        with ProcessPoolExecutor(workers, context, _set_up_worker, (os.getpid(), stop)) as pool:
+            with blocked(signal.SIGINT):  # it is the parent's, from the first moment on
+                jobs = {pool.submit(run_group, str(output), options, g): g for g in ordered}
             try:
                 for job in as_completed(jobs):
                     finish(jobs[job], job.result())
@@ -78,14 +84,21 @@ def run_groups(output: Path, options: WorldOptions, groups: list[Group], workers
                     "same command again, perhaps with fewer --num_workers; what is done is kept"
                 ) from None
             except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
+                stop.set()  # nobody waits for the photos that are under way
+                pool.shutdown(cancel_futures=True)
                 raise
 
 
-def _set_up_worker(parent: int) -> None:
-    """Use one thread of OpenCV in each process, and end when the run itself has been killed."""
+def _set_up_worker(parent: int, stop: Event) -> None:
+    """Use one thread of OpenCV in each process, and end when the run stops or has been killed."""
     cv2.setNumThreads(1)
     guard_worker(parent)
+
+    def watch() -> None:
+        stop.wait()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 @functools.lru_cache(maxsize=1)

@@ -22,6 +22,14 @@ ensure_environment() {
     PYTHON="$VENV/bin/python"
 }
 
+# become_python ARGUMENT...: go on as a program of ours, which lets Ctrl-C through when it can answer it in
+# one line: Python, while it starts, answers with a traceback.
+become_python() {
+    # Whether this system has it is asked with another signal: a Ctrl-C that the question does not feel is lost.
+    if env --block-signal=HUP true 2>/dev/null; then exec env --block-signal=INT "$PYTHON" "$@"; fi
+    exec "$PYTHON" "$@"
+}
+
 # read_arguments USAGE ARGUMENT...
 # Sets `words` (what has its place) and `settings` (--name=value, or one of `switches`, wherever they stand). Behind -- all
 # are words: a name may begin with a dash.

@@ -14,4 +14,4 @@ source "$(dirname -- "$0")/common.sh"
 
 [ $# -ge 3 ] || die "usage: bash scripts/download_gldv2.sh MIN MAX DATASET_PATH [OPTIONS]"
 ensure_environment
-exec "$PYTHON" "$PROJECT_ROOT/src/downloads/data_sets.py" gldv2 "$@"
+become_python "$PROJECT_ROOT/src/downloads/data_sets.py" gldv2 "$@"

@@ -12,4 +12,4 @@ source "$(dirname -- "$0")/common.sh"
 
 [ $# -ge 1 ] || die "usage: bash scripts/download_oxf.sh DATASET_PATH [OPTIONS]"
 ensure_environment
-exec "$PYTHON" "$PROJECT_ROOT/src/downloads/data_sets.py" oxford "$@"
+become_python "$PROJECT_ROOT/src/downloads/data_sets.py" oxford "$@"

@@ -13,4 +13,4 @@
 source "$(dirname -- "$0")/common.sh"
 
 ensure_environment
-exec "$PYTHON" "$PROJECT_ROOT/src/downloads/pretrained.py" "$@"
+become_python "$PROJECT_ROOT/src/downloads/pretrained.py" "$@"

@@ -41,5 +41,5 @@ run_evaluation() {
         options+=("$name=$(seen_from_here "${name#--}" "${setting#*=}")")
     done
     cd -- "$PROJECT_ROOT"
-    exec "$PYTHON" eval.py "${options[@]}"
+    become_python eval.py "${options[@]}"
 }

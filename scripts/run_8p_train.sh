@@ -8,7 +8,9 @@
 #   DELF_WORKERS        devices of all hosts together
 #   DELF_LOCAL_WORKERS  devices of this host, the same on each
 #   DELF_NODE_RANK      which host this is, from 0; give the command on each of them
-#   DELF_MASTER_ADDR    address of host 0, and DELF_MASTER_PORT (8118)
+#   DELF_MASTER_ADDR    address of host 0, and DELF_MASTER_PORT (8118; each restart takes the next one)
+#   DELF_WAIT_SECONDS   how long the workers wait for each other (600)
+#   DELF_RESTARTS       how often a job that has lost a worker goes on from its newest checkpoint (2)
 # The log of worker X is train_parallel[X]/train_<stage>.log; checkpoints go to train_parallel0/ckpt. What
 # the whole job says is in train_parallel_<stage>.log. DELF_WAIT=1 waits for the end. A training that was
 # stopped or killed goes on when the same command is given again.

@@ -18,21 +18,23 @@ world="$folder/sample_world"
 
 # step TEXT COMMAND...: say what is done, show the command, time it.
 step() {
-    local text="$1" start=$SECONDS
+    local text="$1" start=$SECONDS shown
     shift
-    printf '\n== %s\n   %s\n' "$text" "${*//"$PROJECT_ROOT"\//}"
+    shown="$*"
+    shown="${shown/#become_python/$PYTHON}"
+    printf '\n== %s\n   %s\n' "$text" "${shown//"$PROJECT_ROOT"\//}"
     (cd "$folder" && "$@")
     printf '   (%d s)\n' $((SECONDS - start))
 }
 
 train() {
-    "$PYTHON" "$PROJECT_ROOT/train.py" --config_path="$PROJECT_ROOT/scripts/quickstart.yaml" \
+    become_python "$PROJECT_ROOT/train.py" --config_path="$PROJECT_ROOT/scripts/quickstart.yaml" \
         --traindata_path="$folder/mindrecord/train.mindrecord000" \
         --imagenet_checkpoint="$weights" --save_ckpt="$folder/ckpt" "$@"
 }
 
 evaluate() {
-    "$PYTHON" "$PROJECT_ROOT/eval.py" --config_path="$PROJECT_ROOT/scripts/quickstart.yaml" \
+    become_python "$PROJECT_ROOT/eval.py" --config_path="$PROJECT_ROOT/scripts/quickstart.yaml" \
         --images_path="$world/retrieval/images" --gt_path="$world/retrieval/gt" \
         --devices=01 --work_path="$folder/retrieval_dataset" "$@"
 }
@@ -40,9 +42,9 @@ evaluate() {
 newest() { find "$folder/ckpt" -name "checkpoint_delf_$1-*.ckpt" 2>/dev/null | sort -V | tail -n 1; }
 
 step "ImageNet weights" bash "$PROJECT_ROOT/scripts/download_pretrained.sh" --weights_only
-step "A small world of landmarks" "$PYTHON" "$PROJECT_ROOT/sample_world/__main__.py" \
+step "A small world of landmarks" become_python "$PROJECT_ROOT/sample_world/__main__.py" \
     --output_directory="$world" --train_photos=16 --retrieval_photos=8 --distractors=30
-step "Training shards" "$PYTHON" "$PROJECT_ROOT/src/build_image_dataset.py" \
+step "Training shards" become_python "$PROJECT_ROOT/src/build_image_dataset.py" \
     --train_csv_path="$world/gldv2/train/train.csv" \
     --train_clean_csv_path="$world/gldv2/train/train_clean.csv" \
     --train_directory="$world/gldv2/train" --output_directory="$folder/mindrecord"
@@ -54,13 +56,13 @@ step "Second stage: the attention learns which features matter" \
 step "Retrieval after" \
     evaluate --checkpoint_path="$(newest attn)" --map_output="$folder/mAP_after.txt"
 printf '%s\n' cathedral_000000 cathedral_000001 >"$folder/list_images.txt"
-step "Two photos of one landmark matched" "$PYTHON" "$PROJECT_ROOT/eval.py" --eval_task=match \
+step "Two photos of one landmark matched" become_python "$PROJECT_ROOT/eval.py" --eval_task=match \
     --config_path="$PROJECT_ROOT/scripts/quickstart.yaml" \
     --images_path="$world/retrieval/images" --checkpoint_path="$(newest attn)" \
     --list_images_path="$folder/list_images.txt" --match_output="$folder/eval_match.png" \
     --work_path="$folder/retrieval_dataset"
 
 printf '\n'
-"$PYTHON" "$PROJECT_ROOT/src/evaluation/compare_maps.py" before="$folder/mAP_before.txt" after="$folder/mAP_after.txt"
+(become_python "$PROJECT_ROOT/src/evaluation/compare_maps.py" before="$folder/mAP_before.txt" after="$folder/mAP_after.txt")
 printf '\nPictures: %s\n          %s\nWhat each query found: %s\nAll of it took %d s.\n' \
     "$world/contact_sheet.jpg" "$folder/eval_match.png" "$folder/mAP_after_page/index.html" "$SECONDS"

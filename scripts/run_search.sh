@@ -26,4 +26,4 @@ ensure_environment
 if [ -z "$own_weights" ] && [ ! -f "$weights" ]; then
     bash "$PROJECT_ROOT/scripts/download_pretrained.sh" --weights_only || exit $?
 fi
-exec "$PYTHON" "$PROJECT_ROOT/src/photo_search/__main__.py" ${settings[@]+"${settings[@]}"} -- "${words[@]}"
+become_python "$PROJECT_ROOT/src/photo_search/__main__.py" ${settings[@]+"${settings[@]}"} -- "${words[@]}"

@@ -22,12 +22,21 @@ digest() {
     esac
 }
 
-is_ready() {
-    [ "$(cat "$VENV/.installed-$kind" 2>/dev/null)" = "$(digest "$kind")" ] &&
-        "$VENV/bin/python" -c "" 2>/dev/null
+# Ctrl-C is an error of the programs that are called here: it has to end the script all the same.
+interruptible() {
+    local code=0
+    trap 'exit 130' INT
+    "$@" || code=$?
+    trap - INT
+    return "$code"
 }
 
-is_supported() { "$1" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null; }
+is_ready() {
+    [ "$(cat "$VENV/.installed-$kind" 2>/dev/null)" = "$(digest "$kind")" ] &&
+        interruptible "$VENV/bin/python" -c "" 2>/dev/null
+}
+
+is_supported() { interruptible "$1" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null; }
 
 find_python() {
     local candidate
@@ -47,6 +56,8 @@ find_python() {
 }
 
 if is_ready; then exit 0; fi
+[[ "$PROJECT_ROOT" != *:* ]] ||
+    die "Python makes no environment in $PROJECT_ROOT: no : may be in the path; move the project"
 
 # One installation at a time: two launchers may start together.
 if command -v flock >/dev/null; then
@@ -60,7 +71,8 @@ if ! { [ -x "$VENV/bin/python" ] && is_supported "$VENV/bin/python"; }; then
     say "Making a virtual environment in .venv with $("$python" -V) ..." >&2
     rm -rf "$VENV"
     # Some systems ship Python without ensurepip: then this Python's own pip fills the environment.
-    "$python" -m venv "$VENV" >/dev/null 2>&1 || "$python" -m venv --without-pip "$VENV" ||
+    interruptible "$python" -m venv "$VENV" >/dev/null 2>&1 ||
+        interruptible "$python" -m venv --without-pip "$VENV" ||
         die "this Python cannot make virtual environments; install its venv module (Debian: python3-venv)"
     printf '%s\n' "$python" >"$VENV/.made-by"
 fi
@@ -71,7 +83,7 @@ else
 fi
 
 say "Installing the packages of $(basename "$requirements") into .venv (about 1 GB; the first time takes minutes) ..." >&2
-"${pip[@]}" install --quiet --disable-pip-version-check --requirement "$requirements" >&2 ||
+interruptible "${pip[@]}" install --quiet --disable-pip-version-check --requirement "$requirements" >&2 ||
     die "the packages could not be installed (pip's message is above); check the network and run the same command again"
 digest run >"$VENV/.installed-run"
 if [ "$kind" = dev ]; then digest dev >"$VENV/.installed-dev"; fi

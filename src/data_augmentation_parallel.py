@@ -34,10 +34,12 @@ __all__ = ["PhotoBatches", "count_classes", "create_dataset", "find_shards", "ra
 
 LOG = logging.getLogger(__name__)
 
-# The augmentation of DELF's training code in TensorFlow (google_landmarks_dataset).
+# Area, aspect and attempts are those of DELF's training code in TensorFlow (datasets/
+# googlelandmarks.py; there a crop must also cover a tenth of the photo, which cuts 0.08 to 0.1).
 CROP_AREA = (0.08, 1.0)  # share of the photo
 CROP_ASPECT = (3.0 / 4.0, 4.0 / 3.0)  # width / height
 CROP_ATTEMPTS = 100
+# Of our own: TensorFlow's code can flip too, but has it switched off (random_reflection = False).
 FLIP_PROBABILITY = 0.5
 
 _REDUCED = {

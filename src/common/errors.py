@@ -5,16 +5,18 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
+import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
+from src.common.leaving import EXIT_INTERRUPTED, INTERRUPTED, leave
 from src.common.signals import interruptible
 
 EXIT_USER_ERROR = 2
 LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
-EXIT_INTERRUPTED = 130
 
 
 class UserError(Exception):
@@ -70,7 +72,7 @@ def run_command(main: Callable[[], int | None]) -> NoReturn:
         print(f"error: {one_line(error)}", file=sys.stderr)
         code = EXIT_USER_ERROR
     except KeyboardInterrupt:
-        print("interrupted; what was complete is kept, run the same command again", file=sys.stderr)
+        print(INTERRUPTED, file=sys.stderr)
         code = EXIT_INTERRUPTED
     except BrokenPipeError:
         code = 1
@@ -84,4 +86,6 @@ def run_command(main: Callable[[], int | None]) -> NoReturn:
             file=sys.stderr,
         )
         code = EXIT_USER_ERROR
+    if signal.getsignal(signal.SIGINT) is leave:  # all is said; Python may take a while to end
+        signal.signal(signal.SIGINT, lambda *_: os._exit(code))
     sys.exit(code)

@@ -10,14 +10,27 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
+from src.common.leaving import leave
+
 LOG = logging.getLogger(__name__)
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_IMPORTER = "<frozen importlib._bootstrap>"  # the file of its frames
+
+
+def is_ours(number: int) -> bool:
+    """Tell whether a signal is ours to handle: in the main thread, and where it is not ignored.
+
+    A program that was started with Ctrl-C ignored, as a job that a script put in the background,
+    goes on ignoring it.
+    """
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    return in_main_thread and signal.getsignal(number) != signal.SIG_IGN
 
 
 @contextlib.contextmanager
 def handled(number: int, handler: Any) -> Iterator[None]:
-    """Handle a signal in another way until the end of a block; not outside the main thread."""
-    if threading.current_thread() is not threading.main_thread():
+    """Handle a signal in another way until the end of a block, where it `is_ours`."""
+    if not is_ours(number):
         yield
         return
     before = signal.signal(number, handler)
@@ -29,20 +42,45 @@ def handled(number: int, handler: Any) -> Iterator[None]:
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
-    """Let Ctrl-C raise KeyboardInterrupt in a block that runs MindSpore here.
+    """Let Ctrl-C raise KeyboardInterrupt in a block that runs MindSpore here, unless it is ignored.
 
     While it computes, MindSpore turns Ctrl-C into a SIGTERM to its own process, which would end
     without a word.
     """
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(handled(signal.SIGINT, _interrupt))
+        if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+            stack.enter_context(handled(signal.SIGTERM, _interrupt))
+        yield
 
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
 
-    if signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Raise KeyboardInterrupt, or leave at once where modules are being imported.
+
+    An import that is cut in two ends in other errors than that, or in a crash (MindSpore's). What
+    is under way beside it survives as it survives a kill.
+    """
+    while frame is not None:
+        if frame.f_code.co_filename == _IMPORTER:
+            leave()
+        frame = frame.f_back
+    raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def blocked(number: int) -> Iterator[None]:
+    """Hold a signal back until the end of a block, from this thread and all that is started in it.
+
+    Processes that are started keep it so: they are deaf to it from the first moment on.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
-    with handled(signal.SIGTERM, interrupt):
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {number})
+    try:
         yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextlib.contextmanager
@@ -58,7 +96,7 @@ def uninterrupted() -> Iterator[None]:
 class CountedSignals:
     """Context in which Ctrl-C and SIGTERM are counted and logged with `what_follows`.
 
-    Outside the main thread signals are left alone.
+    A signal that is not ours (see `is_ours`) is left alone.
     """
 
     def __init__(self, what_follows: str):
@@ -67,8 +105,8 @@ class CountedSignals:
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> CountedSignals:
-        if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._take) for number in _SIGNALS}
+        mine = filter(is_ours, _SIGNALS)
+        self._before = {number: signal.signal(number, self._take) for number in mine}
         return self
 
     def __exit__(self, *_: object) -> None:

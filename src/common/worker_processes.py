@@ -14,6 +14,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
 from src.common.errors import UserError
+from src.common.signals import blocked
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -34,7 +35,8 @@ def in_processes(function: Callable[[T], R], tasks: Iterable[T], workers: int) -
     pending: deque = deque()
     try:
         for task in tasks:
-            pending.append(pool.submit(function, task))
+            with blocked(signal.SIGINT):  # it is the parent's, from the first moment on
+                pending.append(pool.submit(function, task))
             if len(pending) > 2 * workers:
                 yield pending.popleft().result()
         while pending:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -18,6 +19,7 @@ import faiss
 
 from src.common.atomic_files import PathLike
 from src.common.errors import LOG_FORMAT, UserError
+from src.common.signals import blocked
 from src.common.worker_processes import guard_worker
 from src.feature_io import Features, read_features
 from src.index.folder import Index, load_index
@@ -50,7 +52,8 @@ def rank_in_processes(
     with ProcessPoolExecutor(
         workers, context, _start_worker, (os.getpid(), numbers, index_folder, logs, settings)
     ) as pool:
-        futures = {pool.submit(_work, task): task for task in tasks}
+        with blocked(signal.SIGINT):  # it is the parent's, from the first moment on
+            futures = {pool.submit(_work, task): task for task in tasks}
         try:
             # In the order of the queries, so that of several faults the first one is named.
             for future, task in futures.items():

@@ -49,7 +49,7 @@ from src.shards.selection import (
     write_skipped,
 )
 from src.shards.tables import CleanTable, PhotoFiles, find_photo_files, read_clean_table
-from src.shards.writer import ShardTask, page_bytes, write_shard
+from src.shards.writer import SMALLEST_HEADER, ShardTask, header_bytes, page_bytes, write_shard
 
 LOG = logging.getLogger(__name__)
 
@@ -164,11 +164,18 @@ def build_image_dataset(settings: BuildSettings) -> dict[str, Any]:
             selection, settings.num_shards, settings.validation_split_size, settings.seed
         )
         check_space(plan, selection, work)
+        page = page_bytes(int(selection.sizes.max(initial=0)))
+        header = header_bytes(
+            (selection.sizes[rows].tolist() for rows in plan.shards.values()), page
+        )
         write_csv(
             work / RELABELING, ("new_label", "old_label"), enumerate(plan.old_labels.tolist())
         )
-        clear_remains(work, {"settings": identity, "photos": plan.fingerprint(selection)})
-        _write_shards(plan, selection, work, settings.workers)
+        # Shards of one set have headers of one size; most have the smallest.
+        own_header = {"header": header} if header > SMALLEST_HEADER else {}
+        photos = plan.fingerprint(selection)
+        clear_remains(work, {"settings": identity, "photos": photos, **own_header})
+        _write_shards(plan, selection, work, settings.workers, page, header)
         counts = {
             **counts,
             "classes": len(plan.old_labels),
@@ -180,9 +187,10 @@ def build_image_dataset(settings: BuildSettings) -> dict[str, Any]:
     return manifest
 
 
-def _write_shards(plan: Plan, selection: Selection, work: Path, workers: int) -> None:
+def _write_shards(
+    plan: Plan, selection: Selection, work: Path, workers: int, page: int, header: int
+) -> None:
     """Write the shards into the work folder; those an interrupted build has finished are kept."""
-    page = page_bytes(int(selection.sizes.max(initial=0)))
     todo = [name for name in plan.shards if not (work / name).exists()]
     if len(todo) < len(plan.shards):
         LOG.info(
@@ -200,6 +208,7 @@ def _write_shards(plan: Plan, selection: Selection, work: Path, workers: int) ->
             plan.new_labels(table.landmarks[rows]).tolist(),
             convert[rows].tolist(),
             page,
+            header,
         )
 
     import mindspore.mindrecord  # noqa: F401  imported once here, shared by the processes

@@ -6,8 +6,9 @@ import errno
 import io
 import os
 import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from PIL import Image
 
@@ -18,12 +19,20 @@ from src.photos.reading import UnreadableImageError, read_image
 
 SCHEMA = {"file_id": {"type": "string"}, "label": {"type": "int64"}, "data": {"type": "bytes"}}
 # MindRecord pads a shard to a header and two pages. These sizes make that 9 MB instead of 50.
-HEADER_BYTES = 1 << 20
+SMALLEST_HEADER = 1 << 20
+LARGEST_HEADER = 1 << 27  # of MindRecord
 SMALLEST_PAGE = 1 << 22
 LARGEST_PHOTO = 1 << 27
 
 _ROWS_AT_ONCE = 64  # part of the format, since it decides how rows lie in the file
 _CONVERTED_QUALITY = 95
+# Bytes at most: a page and a group of rows in the header, the rest of the header, a photo's frame
+# in its page, a row beside its photo.
+_PAGE_IN_HEADER, _GROUP_IN_HEADER, _REST_OF_HEADER = 200, 48, 2000
+_PHOTO_FRAME, _ROW = 8, 256
+
+
+Row = TypeVar("Row")
 
 
 class ShardTask(NamedTuple):
@@ -36,6 +45,7 @@ class ShardTask(NamedTuple):
     labels: list[int]
     convert: list[bool]
     page_bytes: int
+    header_bytes: int
 
 
 def page_bytes(largest: int) -> int:
@@ -44,6 +54,57 @@ def page_bytes(largest: int) -> int:
     while page < 2 * largest:
         page *= 2
     return page
+
+
+def header_bytes(shards: Iterable[Sequence[int]], page: int) -> int:
+    """Return how large the headers of the shards of a data set have to be, a power of two.
+
+    MindRecord lists every page of a shard in its header, and finds out only when it writes it,
+    behind all the photos, that it is too small.
+
+    Args:
+        shards: of each shard the bytes of its photos, in their order.
+        page: bytes of a page.
+
+    Raises:
+        UserError: no header is large enough.
+    """
+    needed = max((_header_needed(sizes, page) for sizes in shards), default=0)
+    header = SMALLEST_HEADER
+    while header < needed:
+        header *= 2
+    if header > LARGEST_HEADER:
+        raise UserError(
+            f"a shard would need a header of {header / 1e6:.0f} MB, of which MindRecord allows "
+            f"{LARGEST_HEADER / 1e6:.0f}: give a larger --num_shards"
+        )
+    return header
+
+
+def _header_needed(sizes: Sequence[int], page: int) -> int:
+    pages, filled, groups = 1, 0, 0
+    for group in _groups(sizes, int, page):
+        groups += 1
+        for size in group:
+            if filled + size + _PHOTO_FRAME > page:
+                pages, filled = pages + 1, 0
+            filled += size + _PHOTO_FRAME
+    pages += len(sizes) * _ROW // page + 1
+    return pages * _PAGE_IN_HEADER + groups * _GROUP_IN_HEADER + _REST_OF_HEADER
+
+
+def _groups(rows: Iterable[Row], size: Callable[[Row], int], page: int) -> Iterator[list[Row]]:
+    """Divide the rows of a shard into those that are handed over at once: they fit in a page."""
+    group: list[Row] = []
+    held = 0
+    for row in rows:
+        if group and (len(group) == _ROWS_AT_ONCE or held + size(row) > page // 2):
+            yield group
+            group, held = [], 0
+        group.append(row)
+        held += size(row)
+    if group:
+        yield group
 
 
 def converted_jpeg(path: PathLike) -> bytes:
@@ -71,20 +132,11 @@ def write_shard(task: ShardTask) -> None:
     path = folder / task.name
     try:
         writer = FileWriter(str(path), shard_num=1)
-        writer.set_header_size(HEADER_BYTES)
+        writer.set_header_size(task.header_bytes)
         writer.set_page_size(task.page_bytes)
         writer.add_schema(SCHEMA, "landmark photos")
-        rows: list[dict[str, Any]] = []
-        held = 0
-        for photo, photo_id, label, convert in zip(task.paths, task.ids, task.labels, task.convert):
-            data = _read_again(photo, convert)
-            # Rows are handed over in groups that fit in a page.
-            if rows and (len(rows) == _ROWS_AT_ONCE or held + len(data) > task.page_bytes // 2):
-                writer.write_raw_data(rows)
-                rows, held = [], 0
-            rows.append({"file_id": photo_id, "label": label, "data": data})
-            held += len(data)
-        writer.write_raw_data(rows)
+        for group in _groups(_rows(task), lambda row: len(row["data"]), task.page_bytes):
+            writer.write_raw_data(group)
         writer.commit()
     except UserError:
         raise
@@ -99,6 +151,11 @@ def write_shard(task: ShardTask) -> None:
         to_disk(folder / name)
         os.replace(folder / name, Path(task.folder, name))
     folder.rmdir()
+
+
+def _rows(task: ShardTask) -> Iterator[dict[str, Any]]:
+    for path, photo_id, label, convert in zip(task.paths, task.ids, task.labels, task.convert):
+        yield {"file_id": photo_id, "label": label, "data": _read_again(path, convert)}
 
 
 def _read_again(path: str, convert: bool) -> bytes:

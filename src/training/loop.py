@@ -66,7 +66,9 @@ def train(
             loss is no longer a finite number.
         KeyboardInterrupt: Ctrl-C or SIGTERM; a checkpoint was written.
     """
-    device = set_up_device(settings.device_target, launched_device(settings.device_id))
+    device = set_up_device(
+        settings.device_target, launched_device(settings.device_id), settings.descent.jit_level
+    )
     group = join_group()
     with noticing_lost_workers(group):
         return _train_in_group(settings, device, group, after_saving)

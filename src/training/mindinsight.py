@@ -4,56 +4,58 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import signal
-import threading
+import platform
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import mindspore as ms
+from mindspore.train.summary.enums import WriterPluginEnum
+from mindspore.train.summary.writer import SummaryWriter
+from mindspore.train.summary_pb2 import Event
+
+from src.common.errors import one_line
 
 LOG = logging.getLogger(__name__)
 
 
 class Summary:
-    """Scalars over the steps in MindSpore's summary format; does nothing without a folder."""
+    """Scalars over the steps in MindSpore's summary format; does nothing without a folder.
+
+    They are written by this process. MindSpore's `SummaryRecord` has processes for that which look
+    for work without a pause: on a busy host the worker that had them came late to the others.
+    """
 
     def __init__(self, folder: str | Path | None):
-        self._record = None
+        self._writer = None
         if folder:
-            with _default_termination():
-                self._record = ms.SummaryRecord(str(folder))
+            folder = Path(folder)
+            folder.mkdir(parents=True, exist_ok=True)
+            # As MindInsight finds it; the worker that writes is the first.
+            name = f"events.out.events.summary.{int(time.time())}.0.{platform.node()}_MS"
+            self._writer = SummaryWriter(str(folder / name))
 
     def add(self, step: int, **scalars: float) -> None:
         """Record named values of a step."""
-        if self._record is None:
+        if self._writer is None:
             return
+        event = Event(wall_time=time.time(), step=step)
         for name, value in scalars.items():
-            self._record.add_value("scalar", name, ms.Tensor(value, ms.float32))
-        self._record.record(step)
+            event.summary.value.add(tag=name, scalar_value=value)
+        try:
+            self._writer.write(WriterPluginEnum.SUMMARY.value, event.SerializeToString())
+            self._writer.flush()
+        except RuntimeError as error:  # a full disk: no reason to end a training
+            LOG.warning("no more summary is written: %s", one_line(error))
+            self.__exit__()
 
     def __enter__(self) -> Summary:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._record is not None:
-            self._record.close()
-
-
-@contextlib.contextmanager
-def _default_termination() -> Iterator[None]:
-    """Let processes that are forked inside end by SIGTERM at once.
-
-    MindSpore's summary ends its writers by that signal. With a handler of ours, which they inherit,
-    it would be lost on one that is just about to wait, and the training would never end.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    handler = signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, handler)
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
 
 
 @contextlib.contextmanager

@@ -63,6 +63,7 @@ class DescentSettings:
     clip_norm: float
     amp_level: str
     loss_scale: float
+    jit_level: str
 
     def half_precision(self, device: str) -> bool:
         """Tell whether the convolutions are computed in float16."""

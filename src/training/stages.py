@@ -39,13 +39,19 @@ def photo_batches(
     `most_photos` caps the photos of a validation; 0: all.
     """
     threads = max(1, len(os.sched_getaffinity(0)) // group.local_size)
+    wanted = photos.num_parallel_workers
+    if training and wanted > threads:
+        LOG.info(
+            "num_parallel_workers lowered from %d to %d, the cores of this worker of %d here",
+            *(wanted, threads, group.local_size),
+        )
     return PhotoBatches(
         photos.traindata_path,
         image_size=photos.image_size,
         batch_size=photos.batch_size,
         training=training,
         seed=seed,
-        num_parallel_workers=photos.num_parallel_workers or threads,
+        num_parallel_workers=min(wanted, threads) or threads,
         rank_id=group.rank,
         rank_size=group.size,
         batches_a_step=photos.accumulation_steps if training else 1,

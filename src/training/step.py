@@ -40,6 +40,29 @@ def _(share: float, is_first: ms.Tensor, total: ms.Parameter, gradient: ms.Tenso
     return ops.assign(total, before + share * gradient)
 
 
+_or_zero = ops.MultitypeFuncGraph("or_zero")
+
+
+@_or_zero.register("Tensor", "Tensor")
+def _(is_wanted: ms.Tensor, gradient: ms.Tensor) -> ms.Tensor:
+    return ops.select(is_wanted, gradient, ops.zeros_like(gradient))
+
+
+_move = ops.MultitypeFuncGraph("move")
+
+
+@_move.register("Function", "Tensor", "Tensor", "Tensor", "Tensor", "Tensor")
+def _(
+    apply: ops.ApplyMomentum,
+    rate: ms.Tensor,
+    momentum: ms.Tensor,
+    weight: ms.Parameter,
+    moment: ms.Parameter,
+    gradient: ms.Tensor,
+) -> bool:
+    return ops.depend(True, apply(weight, moment, rate, gradient, momentum))
+
+
 class ClassificationLoss(nn.Cell):
     """Softmax cross-entropy of a classifier, averaged over the batch, times a weight.
 
@@ -92,7 +115,7 @@ class Update(nn.Cell):
 
     def __init__(
         self,
-        optimizer: nn.Optimizer,
+        optimizer: nn.Momentum,
         clip_norm: float,
         devices: int = 1,
         scaler: ms.amp.DynamicLossScaler | None = None,
@@ -104,6 +127,8 @@ class Update(nn.Cell):
         self.average = nn.Identity()
         self.sum = nn.Identity()
         self.devices = float(devices)
+        self.map = ops.HyperMap()
+        self.none, self.one = ms.Tensor(0.0, ms.float32), ms.Tensor(1.0, ms.float32)
         if devices > 1:
             self.average = nn.DistributedGradReducer(optimizer.parameters, True, devices)
             self.sum = ops.AllReduce()
@@ -115,11 +140,27 @@ class Update(nn.Cell):
             return self.optimizer(ops.clip_by_global_norm(gradients, self.clip_norm))
         # Some devices tell an overflow by a flag of their own, not by what is in the averages.
         finite_devices = self.sum(ops.cast(ms.amp.all_finite(gradients), ms.float32))
-        is_finite = finite_devices >= self.devices
+        is_finite = ops.reshape(finite_devices >= self.devices, ())
         gradients = self.scaler.unscale(gradients)
-        if is_finite:
-            self.optimizer(ops.clip_by_global_norm(gradients, self.clip_norm))
-        return self.scaler.adjust(is_finite)
+        moved = self._move_if(is_finite, ops.clip_by_global_norm(gradients, self.clip_norm))
+        return ops.depend(self.scaler.adjust(is_finite), moved)
+
+    def _move_if(self, is_wanted: ms.Tensor, gradients: tuple) -> tuple:
+        """Do what the optimiser does with the gradients, or nothing.
+
+        Without a branch, which a graph that runs on an Ascend as a whole cannot take by the value
+        of a tensor: with rate 0, momentum 1 and gradients of 0 all stays as it is, to the bit.
+        """
+        optimizer = self.optimizer
+        rate = ops.select(is_wanted, optimizer.get_lr(), self.none)
+        momentum = ops.select(is_wanted, optimizer.momentum, self.one)
+        gradients = self.map(ops.partial(_or_zero, is_wanted), gradients)
+        counted = ops.assign_add(
+            optimizer.global_step, ops.reshape(ops.cast(is_wanted, ms.int32), (1,))
+        )
+        move = ops.partial(_move, optimizer.opt, rate, momentum)
+        moved = self.map(move, optimizer.parameters, optimizer.moments, gradients)
+        return ops.depend(moved, counted)
 
 
 class TrainStep(nn.Cell):
@@ -128,7 +169,7 @@ class TrainStep(nn.Cell):
     def __init__(
         self,
         network: ClassificationLoss,
-        optimizer: nn.Optimizer,
+        optimizer: nn.Momentum,
         clip_norm: float,
         devices: int = 1,
         scaler: ms.amp.DynamicLossScaler | None = None,

@@ -25,8 +25,8 @@ def write_files(folder: Path, files: dict[str, bytes]) -> None:
 
 def run_job(config: Config, files: dict[str, bytes] | None = None) -> None:
     """Run a job here that writes some checkpoints."""
-    with modelarts_job(config) as inner:
-        write_files(Path(inner.save_ckpt), files or {})
+    with modelarts_job(config) as job:
+        write_files(Path(job.config.save_ckpt), files or {})
 
 
 class Host:

@@ -3,6 +3,7 @@
 A stand-in for msrun starts and ends worker processes as msrun does.
 """
 
+import dataclasses
 import json
 import os
 import signal
@@ -70,11 +71,11 @@ SCHEDULER = f"import signal; signal.signal(signal.SIGTERM, lambda *_: print('ask
 def msrun(tmp_path, monkeypatch):
     """A job whose workers run given Python code, started by a stand-in for msrun."""
     pids = tmp_path / "pids.json"
-    job = plan("tuning", LOG_ROOT=str(tmp_path / "logs"))
+    job = plan("tuning", LOG_ROOT=str(tmp_path / "logs"), RESTARTS="0")
     quick = SimpleNamespace(sleep=lambda seconds: time.sleep(min(seconds, 0.05)))
     monkeypatch.setattr(launch, "time", quick)
 
-    def make(*codes):
+    def make(*codes, restarts=0):
         script = tmp_path / "bin" / "msrun"
         script.parent.mkdir()
         codes = json.dumps([textwrap.dedent(code) for code in codes])
@@ -84,7 +85,7 @@ def msrun(tmp_path, monkeypatch):
         script.chmod(0o755)
         # The launcher looks for msrun beside its Python.
         monkeypatch.setattr(sys, "executable", str(script.with_name("python")))
-        return job
+        return dataclasses.replace(job, restarts=restarts)
 
     yield make
     started = json.loads(pids.read_text())
@@ -100,13 +101,11 @@ def test_a_job_that_ends_well(msrun, capfd):
         import os
         print("[INFO] a note of MindSpore to itself")
         print("epoch: 1 step: 1, loss is 2.5, worker", os.environ["RANK_ID"])
-        print(os.environ["DELF_LOCAL_WORKERS"], "share this host")
     """
     job = msrun(say, say)
     assert run_job(job) == 0
     assert capfd.readouterr().out.splitlines() == [
         "epoch: 1 step: 1, loss is 2.5, worker 0",
-        "2 share this host",
     ]
     for rank in (0, 1):
         assert f"loss is 2.5, worker {rank}" in job.log(rank).read_text()
@@ -126,6 +125,53 @@ def test_a_worker_that_is_killed_is_named(msrun, capfd):
     assert capfd.readouterr().err.splitlines() == [
         "error: worker 0 was ended by SIGKILL; is there memory enough?"
     ]
+
+
+# Goes wrong the first times, and well in the end.
+LOSES = """
+    import os, sys, time
+    with open("{tries}", "a+") as file:
+        print("once", file=file)
+        file.seek(0)
+        number = len(file.readlines())
+    print("epoch: 1 step:", number)
+    if number <= {bad}:
+        sys.stdout.flush()
+        time.sleep(0.7)
+        {then}
+"""
+KILLED = "error: worker 1 was ended by SIGKILL; is there memory enough?"
+
+
+@pytest.mark.parametrize(("bad", "restarts"), [(1, 1), (2, 2), (1, 0), (3, 2)])
+def test_a_job_that_lost_a_worker_is_started_again(msrun, tmp_path, capfd, bad, restarts):
+    dies = LOSES.format(tries=tmp_path / "tries", bad=bad, then="os.kill(os.getpid(), 9)")
+    waits = f"""
+        import os, time
+        print("worker 0 begins")
+        while not (os.path.exists("{tmp_path}/tries") and
+                   len(open("{tmp_path}/tries").readlines()) > {bad}):
+            time.sleep(0.05)
+    """
+    job = msrun(waits, dies, restarts=restarts)
+    assert run_job(job) == (0 if restarts >= bad else 1)
+    told = capfd.readouterr()
+    runs = min(bad, restarts) + 1
+    assert told.out.count("worker 0 begins") == runs
+    assert told.err.splitlines() == [KILLED] * min(bad, restarts + 1)
+    # What was said in the runs that failed is still there.
+    kept = sorted(path.name for path in job.folder(0).glob("msrun.lost*"))
+    assert kept == [f"msrun.lost{number}" for number in range(1, runs)]
+    for number in range(1, runs):
+        log = job.folder(0) / f"msrun.lost{number}" / "worker_1.log"
+        assert log.read_text() == f"epoch: 1 step: {number}\n"
+
+
+@pytest.mark.parametrize("then", ["sys.exit('error: no shard')", "raise ValueError('a defect')"])
+def test_a_job_that_would_fail_again_is_not_started_again(msrun, tmp_path, capfd, then):
+    job = msrun(FOREVER, LOSES.format(tries=tmp_path / "tries", bad=9, then=then), restarts=2)
+    assert run_job(job) == (2 if "error:" in then else 1)
+    assert len((tmp_path / "tries").read_text().splitlines()) == 1
 
 
 STOPS = """

@@ -2,7 +2,7 @@
 
 import pytest
 
-from model_utils import launch
+from model_utils.launch_failure import find_failure, last_error
 from model_utils.worker_group import WAITED_IN_VAIN
 from tests.helpers.launch import plan
 
@@ -54,13 +54,13 @@ def test_a_log_says_why_its_worker_failed(tmp_path, text, wanted):
     log = tmp_path / "worker.log"
     if text is not None:
         log.write_text(text)
-    assert launch._last_error(log) == wanted
+    assert last_error(log) == wanted
 
 
 def test_a_log_need_not_be_text(tmp_path):
     log = tmp_path / "worker.log"
     log.write_bytes(b"\xff\xfe\nerror: no shard at \xff\n")
-    assert launch._last_error(log).startswith("error: no shard at")
+    assert last_error(log).startswith("error: no shard at")
 
 
 def ended(pid, code):
@@ -137,7 +137,7 @@ SILENCE = "the job was ended from outside this host, or a worker fell silent"
         ),
     ],
 )
-def test_a_failure_is_told_and_has_a_code(tmp_path, capsys, logs, msrun, was_asked, code, lines):
+def test_a_failure_is_told_and_has_a_code(tmp_path, logs, msrun, was_asked, code, lines):
     environment = {"WORKERS": "4", "LOCAL_WORKERS": "2", "NODE_RANK": "1"}
     job = plan("tuning", LOG_ROOT=str(tmp_path), **environment)
     for rank in (2, 3):
@@ -146,7 +146,9 @@ def test_a_failure_is_told_and_has_a_code(tmp_path, capsys, logs, msrun, was_ask
     own_log = tmp_path / "msrun" / "msrun.log"
     own_log.parent.mkdir()
     own_log.write_text(msrun)
-    assert launch._report_failure(job, own_log, {66: 2, 77: 3}, was_asked) == code
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err.replace(str(own_log.parent), "LOGS").splitlines() == lines
+    failure = find_failure(job, own_log, {66: 2, 77: 3}, was_asked)
+    assert failure.code == code
+    assert [line.replace(str(own_log.parent), "LOGS") for line in failure.lines] == lines
+    # A mistake or a defect would be there again.
+    expected = code == 1 and "ValueError" not in lines[0]
+    assert failure.worker_was_lost == expected

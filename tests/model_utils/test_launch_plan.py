@@ -38,6 +38,21 @@ def test_tuning_needs_nothing_else(tmp_path):
     assert job.log(1) == tmp_path / "train_parallel1" / "train_tuning.log"
 
 
+def test_a_lost_worker_is_forgiven_twice_or_as_often_as_is_said():
+    assert plan("tuning").restarts == 2
+    assert plan("tuning", RESTARTS="0").restarts == 0
+    with pytest.raises(UserError, match="DELF_RESTARTS is '-1'"):
+        plan("tuning", RESTARTS="-1")
+
+
+def test_a_job_that_is_started_again_meets_elsewhere_and_waits_for_the_others(tmp_path):
+    """Other hosts hold the port until they have noticed, which takes them that long."""
+    job = plan("tuning", MASTER_PORT="9000", START_SECONDS="50", WAIT_SECONDS="7")
+    first, again = ([*job.command(tmp_path, restart)] for restart in (0, 2))
+    assert {"--master_port=9000", "--cluster_time_out=50"} <= set(first)
+    assert {"--master_port=9002", "--cluster_time_out=57"} <= set(again)
+
+
 def test_logs_and_checkpoints_go_to_the_project_unless_told_otherwise():
     job = plan("tuning")
     assert job.log_root == PROJECT_ROOT

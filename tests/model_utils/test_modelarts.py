@@ -21,8 +21,9 @@ from tests.helpers.other_process import OtherProcess
 def test_without_modelarts_nothing_happens(host, monkeypatch):
     monkeypatch.setitem(sys.modules, "moxing", None)  # importing it would fail
     config = host.config(enable_modelarts=False)
-    with modelarts_job(config) as inner:
-        assert inner is config
+    with modelarts_job(config) as job:
+        assert job.config is config
+        job.copy_out()
     assert not host.cache.exists()
 
 
@@ -35,9 +36,11 @@ def test_without_moxing_one_line_says_so(host, monkeypatch):
 
 def test_results_go_below_output_path_and_nothing_else_is_changed_or_uploaded(host):
     config = host.config()
-    with modelarts_job(config) as inner:
+    with modelarts_job(config) as job:
         changes = {
-            name: value for name, value in vars(inner).items() if value != getattr(config, name)
+            name: value
+            for name, value in vars(job.config).items()
+            if value != getattr(config, name)
         }
         train = host.cache / "train"
         assert changes == {
@@ -224,8 +227,8 @@ def test_a_failing_upload_is_an_error_where_the_training_went_well(host, monkeyp
 @pytest.mark.parametrize("raised", [ValueError("mine"), KeyboardInterrupt(), SystemExit(3)])
 def test_a_failing_upload_does_not_hide_what_ended_the_training(host, monkeypatch, caplog, raised):
     monkeypatch.setenv("MOXING_BROKEN", host.settings["train_url"])
-    with pytest.raises(type(raised)) as error, modelarts_job(host.config()) as inner:
-        write_files(Path(inner.save_ckpt), {"a.ckpt": b"a"})
+    with pytest.raises(type(raised)) as error, modelarts_job(host.config()) as job:
+        write_files(Path(job.config.save_ckpt), {"a.ckpt": b"a"})
         raise raised
     assert error.value is raised
     messages = [r.getMessage() for r in caplog.records if r.levelno == logging.ERROR]
@@ -242,9 +245,9 @@ def test_an_earlier_job_does_not_keep_the_next_one_from_uploading(host):
 
 def test_results_of_a_job_with_another_url_are_kept_out(host, caplog):
     run_job(host.config(), {"a.ckpt": b"a"})
-    with modelarts_job(host.config(train_url=str(host.bucket / "out2"))) as inner:
+    with modelarts_job(host.config(train_url=str(host.bucket / "out2"))) as job:
         assert files_below(host.cache / "train") == {}
-        write_files(Path(inner.save_ckpt), {"b.ckpt": b"b"})
+        write_files(Path(job.config.save_ckpt), {"b.ckpt": b"b"})
     assert files_below(host.bucket / "out2") == {"ckpt/b.ckpt": b"b"}
     assert host.out() == {"ckpt/a.ckpt": b"a"}
     assert [path.read_bytes() for path in host.cache.rglob("a.ckpt")] == [b"a"]  # not lost
@@ -279,6 +282,58 @@ def test_a_moxing_without_exists_brings_no_checkpoints(host, monkeypatch):
     monkeypatch.setattr(moxing, "file", plain)
     run_job(host.config())
     assert host.calls() == ["data", "weights"]
+
+
+def test_checkpoints_are_copied_out_while_the_training_runs(host):
+    """Only what is new; what was given up here is given up there, and nothing else."""
+    write_files(host.bucket / "out", {"ckpt/1.ckpt": b"1", "theirs.ckpt": b"theirs"})
+    with modelarts_job(host.config()) as job:
+        folder = Path(job.config.save_ckpt)
+        write_files(folder, {"2.ckpt": b"2", "train.jsonl": b"{}", ".3.tmp.ckpt": b"half"})
+        job.copy_out()
+        assert host.out() == {
+            "ckpt/1.ckpt": b"1",
+            "ckpt/2.ckpt": b"2",
+            "ckpt/train.jsonl": b"{}",
+            "theirs.ckpt": b"theirs",
+        }
+        (folder / "1.ckpt").unlink()
+        (folder / ".3.tmp.ckpt").rename(folder / "3.ckpt")
+        job.copy_out()
+        job.copy_out()
+        assert set(host.out()) == {"ckpt/2.ckpt", "ckpt/3.ckpt", "ckpt/train.jsonl", "theirs.ckpt"}
+        calls = ["out/ckpt", "data", "weights", "out/ckpt/2.ckpt", "out/ckpt/train.jsonl"]
+        assert host.calls() == [*calls, "out/ckpt/3.ckpt"]
+        assert host.calls("removed") == ["out/ckpt/1.ckpt"]
+    assert host.calls() == [*calls, "out/ckpt/3.ckpt"]  # nothing was left to do in the end
+
+
+def test_a_bucket_that_does_not_answer_does_not_end_the_training(host, monkeypatch, caplog):
+    with modelarts_job(host.config()) as job:
+        write_files(Path(job.config.save_ckpt), {"1.ckpt": b"1", "2.ckpt": b"2"})
+        monkeypatch.setenv("MOXING_BROKEN", str(host.bucket / "out" / "ckpt" / "2.ckpt"))
+        job.copy_out()
+        assert "not copied out yet: the bucket does not answer" in caplog.text
+        assert host.out() == {"ckpt/1.ckpt": b"1"}
+        monkeypatch.delenv("MOXING_BROKEN")
+        job.copy_out()
+        assert host.calls("begin").count("out/ckpt/1.ckpt") == 1
+    assert host.out() == {"ckpt/1.ckpt": b"1", "ckpt/2.ckpt": b"2"}
+
+
+def test_a_moxing_that_copies_folders_only_copies_the_folder(host, monkeypatch):
+    import moxing
+
+    plain = SimpleNamespace(copy_parallel=moxing.file.copy_parallel, exists=moxing.file.exists)
+    monkeypatch.setattr(moxing, "file", plain)
+    with modelarts_job(host.config()) as job:
+        write_files(Path(job.config.save_ckpt), {"1.ckpt": b"1"})
+        job.copy_out()
+        assert host.out() == {"ckpt/1.ckpt": b"1"}
+    with modelarts_job(host.config(train_url="")) as job:
+        write_files(Path(job.config.save_ckpt), {"2.ckpt": b"2"})
+        job.copy_out()
+    assert host.out() == {"ckpt/1.ckpt": b"1"}
 
 
 @pytest.mark.parametrize(

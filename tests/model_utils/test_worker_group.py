@@ -12,6 +12,7 @@ from model_utils.worker_group import (
     is_scheduler,
     join_group,
     noticing_lost_workers,
+    waiting_times,
 )
 from src.common.errors import UserError
 
@@ -32,6 +33,38 @@ from src.common.errors import UserError
 def test_the_environment_says_whether_there_are_others(environment, others, scheduler):
     assert expects_others(environment) is others
     assert is_scheduler(environment) is scheduler
+
+
+def test_workers_wait_for_minutes_unless_told_otherwise():
+    cpu = ("MS_CPU_COMM_OP_TIMEOUT", "MS_NODE_TIMEOUT", "MS_RECEIVE_MSG_TIMEOUT")
+    wanted = {name: "600" for name in (*cpu, "HCCL_CONNECT_TIMEOUT")}
+    assert waiting_times({}) == wanted
+    told = waiting_times({"DELF_WAIT_SECONDS": "9", "MS_NODE_TIMEOUT": "77"})
+    assert told == {cpu[0]: "9", cpu[2]: "9", "HCCL_CONNECT_TIMEOUT": "120"}
+    for text in ("0", "-3", "nan", "1.5"):
+        with pytest.raises(UserError, match="DELF_WAIT_SECONDS"):
+            waiting_times({"DELF_WAIT_SECONDS": text})
+
+
+def test_those_who_share_cores_count_each_other(monkeypatch):
+    """Whoever started them: three of five workers have the number of the first."""
+    numbers = [7, 9, 7, 1 << 23, 7]
+    group = WorkerGroup(rank=2, size=5)
+
+    def add_up(own):
+        assert own.tolist() == [0, 0, 7, 0, 0]
+        return np.float32(numbers)
+
+    monkeypatch.setattr(group, "sum", add_up)
+    assert group.count_same(7) == 3
+    assert WorkerGroup().count_same(12345678) == 1
+
+
+def test_workers_with_cores_of_their_own_share_none(monkeypatch):
+    ours = worker_group._own_cores()
+    assert ours == worker_group._own_cores() and 0 <= ours < 1 << 24
+    monkeypatch.setattr(worker_group.os, "sched_getaffinity", lambda _: {700, 701})
+    assert worker_group._own_cores() != ours
 
 
 def test_a_process_nobody_launched_is_alone(monkeypatch):

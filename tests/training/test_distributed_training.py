@@ -27,7 +27,7 @@ def free_port():
         return found.getsockname()[1]
 
 
-def launch(folder, *arguments):
+def launch(folder, *arguments, restarts=0):
     """Run scripts/run_8p_train.sh with two workers; return the process."""
     environment = {
         **os.environ,
@@ -35,6 +35,7 @@ def launch(folder, *arguments):
         "DELF_WORKERS": "2",
         "DELF_MASTER_PORT": str(free_port()),
         "DELF_WAIT": "1",
+        "DELF_RESTARTS": str(restarts),
     }
     return subprocess.Popen(
         ["bash", str(PROJECT_ROOT / "scripts" / "run_8p_train.sh"), *arguments],
@@ -117,26 +118,21 @@ def test_two_workers_do_what_one_does_in_two_parts(training_data, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_worker_that_is_killed_ends_the_job_and_the_job_goes_on(training_data, tmp_path):
+def test_a_job_that_lost_a_worker_goes_on_by_itself_and_by_the_same_command(
+    training_data, tmp_path
+):
     changes = {"save_ckpt_step": 1, "max_iters": 60, "validate_step": 0}
     settings = settings_of_workers(training_data, tmp_path, **changes)
     command = ("attn", str(training_data / "imagenet.h5"), *settings)
-    process = launch(tmp_path, *command)
+    process = launch(tmp_path, *command, restarts=1)
     log = tmp_path / "train_parallel_attn.log"
-    deadline = time.monotonic() + 200
-    while not (log.exists() and "epoch: 2 step: 1," in log.read_text()):
-        assert process.poll() is None and time.monotonic() < deadline, log.read_text()
-        time.sleep(0.1)
-    children = psutil.Process(process.pid).children(recursive=True)
-    worker = next(
-        c
-        for c in children
-        if environment_of(c).get("MS_ROLE") == "MS_WORKER" and environment_of(c)["RANK_ID"] == "1"
-    )
-    worker.send_signal(signal.SIGKILL)
+    kill_worker(1, process, log, "epoch: 2 step: 1,")
+    children = kill_worker(0, process, log, "going on after step", "epoch: 10 step: 1,")
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 1
-    assert "error: worker 1 was ended by SIGKILL" in output + log.read_text()
+    for rank in (0, 1):
+        assert f"error: worker {rank} was ended by SIGKILL" in output + log.read_text()
+    assert log.read_text().count("the job is started again") == 1
     assert log.read_text().splitlines()[-1] == "TRAINING FAILED, exit code 1"
     assert not [child for child in children if is_alive(child.pid)]
 
@@ -145,6 +141,23 @@ def test_a_worker_that_is_killed_ends_the_job_and_the_job_goes_on(training_data,
     assert process.returncode == 0, output
     assert "going on after step" in log.read_text()
     assert (tmp_path / "train_parallel0" / "ckpt" / "checkpoint_delf_attn-20_3.ckpt").exists()
+
+
+def kill_worker(rank, process, log, *said):
+    """Kill a worker once all that is said stands in the log; return the job's processes."""
+    deadline = time.monotonic() + 200
+    while not (log.exists() and all(words in log.read_text() for words in said)):
+        assert process.poll() is None and time.monotonic() < deadline, log.read_text()
+        time.sleep(0.1)
+    children = psutil.Process(process.pid).children(recursive=True)
+    (worker,) = (
+        child
+        for child in children
+        if environment_of(child).get("MS_ROLE") == "MS_WORKER"
+        and environment_of(child)["RANK_ID"] == str(rank)
+    )
+    worker.send_signal(signal.SIGKILL)
+    return children
 
 
 def environment_of(process):

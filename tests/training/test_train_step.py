@@ -6,6 +6,7 @@ import mindspore as ms
 import numpy as np
 import pytest
 from mindspore import nn
+from mindspore.common.api import _cell_graph_executor
 
 from src import delf_model
 from src.delf_model import (
@@ -167,6 +168,31 @@ def test_an_overflow_only_halves_the_scale(accumulates, bad):
     w, b, _, _ = by_numpy([good, after], 1.0)
     assert_same(values(made)[:2], [w, b], rtol=1e-4, atol=1e-5)
     assert float(scaler.scale_value.asnumpy()) == 128.0
+
+
+class Branching(nn.Cell):
+    def construct(self, x: ms.Tensor) -> ms.Tensor:
+        if x > 0:
+            x = x + 1
+        return x
+
+
+def compiled(cell):
+    """The compiled graph of a cell, which names its operators."""
+    return _cell_graph_executor.get_optimize_graph_proto(cell).lower()
+
+
+@pytest.mark.parametrize("scaler", [None, ms.amp.DynamicLossScaler(8.0, 2, 1000)])
+def test_a_step_takes_no_branch_by_what_it_computes(scaler):
+    """An Ascend that runs the graph as a whole could not."""
+    ms.set_context(mode=ms.GRAPH_MODE)
+    made = make(1.0, scaler)
+    run(made.step, batches(1))
+    assert b"applymomentum" in compiled(made.step)
+    assert b"switch" not in compiled(made.step)
+    branching = Branching()
+    branching(ms.Tensor(1.0))
+    assert b"switch" in compiled(branching)
 
 
 def test_the_decay_continues_and_ends_at_zero():

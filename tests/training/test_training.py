@@ -186,6 +186,9 @@ def test_a_training_that_fails_on_modelarts_leaves_what_it_had(training_data, tm
         "train_attn.jsonl",
     ]
     assert not (tmp_path / "ckpt").exists()
+    # It went there by itself, when it was written.
+    copies = [line.split()[2] for line in (tmp_path / "log").read_text().splitlines()]
+    assert str(bucket / "out" / "ckpt" / "checkpoint_delf_attn-1_1.ckpt") in copies
 
 
 def test_a_half_written_checkpoint_is_refused(training_data, tmp_path):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import subprocess
 import threading
 from collections.abc import Sequence
 from typing import IO
+
+LOG = logging.getLogger(__name__)
 
 _PIPE_BYTES = 1 << 20
 _PATIENCE = 10.0  # seconds for a process to end by itself
@@ -80,6 +83,9 @@ class ChainPart:
                 self._last = line.decode(errors="replace").rstrip()
                 if self._last.startswith("error: "):
                     self._error = self._last.removeprefix("error: ")
+                _, is_ours, warning = self._last.partition(" WARNING ")
+                if is_ours:  # what had to be guessed of a photo
+                    LOG.warning("%s", warning)
 
     @staticmethod
     def _widen(pipe: IO[bytes]) -> None:

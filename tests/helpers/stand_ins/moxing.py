@@ -35,8 +35,22 @@ def copy_parallel(src_url: str, dst_url: str) -> None:
     _log("copied", src_url, dst_url)
 
 
+def copy(src_url: str, dst_url: str) -> None:
+    _log("begin", src_url, dst_url)
+    if os.environ.get("MOXING_BROKEN") == dst_url:
+        raise OSError("the bucket\ndoes not answer")
+    Path(dst_url).parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(src_url, dst_url)
+    _log("copied", src_url, dst_url)
+
+
+def remove(url: str) -> None:
+    _log("removed", url)
+    os.remove(url)
+
+
 def exists(url: str) -> bool:
     return Path(url).exists()
 
 
-file = SimpleNamespace(copy_parallel=copy_parallel, exists=exists)
+file = SimpleNamespace(copy=copy, copy_parallel=copy_parallel, exists=exists, remove=remove)

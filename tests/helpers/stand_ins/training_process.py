@@ -23,7 +23,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO)
     told = commands()
     assert next(told) == ["enter"]
-    with modelarts_job(Config(**json.loads(sys.argv[1]))) as config:
+    with modelarts_job(Config(**json.loads(sys.argv[1]))) as job:
         for word, *names in told:
             if word == "end":
                 break
@@ -33,7 +33,7 @@ def main() -> None:
                 raise ValueError("the loss is no number")
             if word == "interrupt":
                 raise KeyboardInterrupt
-            folder = Path(config.save_ckpt)
+            folder = Path(job.config.save_ckpt)
             folder.mkdir(parents=True, exist_ok=True)
             (folder / names[0]).write_text(names[0])
 
