@@ -12,6 +12,8 @@ from src.common.signals import uninterrupted
 
 LOG = logging.getLogger(__name__)
 DEVICE_TARGETS = ("auto", "Ascend", "CPU")
+ISA_VARIABLE, MINDSPORE_ISA = "ONEDNN_MAX_CPU_ISA", "AVX2"
+_OURS = "DELF_ONEDNN_ISA"  # notes that the limit is not the user's
 
 
 def tune_cpu_libraries() -> None:
@@ -21,7 +23,13 @@ def tune_cpu_libraries() -> None:
     convolutions in plain NCHW layout, about 70 times slower than its AVX2 path (measured, see
     docs/performance.md). A value the user has set stays.
     """
-    os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
+    if ISA_VARIABLE not in os.environ:
+        os.environ[ISA_VARIABLE] = os.environ[_OURS] = MINDSPORE_ISA
+
+
+def is_isa_ours() -> bool:
+    """Tell whether the limit was set here, by this process or one that started it."""
+    return os.environ.get(ISA_VARIABLE, "") == os.environ.get(_OURS)
 
 
 @cache

@@ -14,7 +14,6 @@ from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import cv2
-from tqdm import tqdm
 
 from sample_world.buildings.kinds import KINDS, build_landmark
 from sample_world.jpeg import write_jpeg
@@ -25,6 +24,7 @@ from sample_world.scenes.photo import take_photo, take_view
 from sample_world.street.props import Props, build_props
 from src.common.atomic_files import write_json
 from src.common.errors import UserError
+from src.common.progress import progress_bar
 from src.common.signals import blocked
 from src.common.worker_processes import guard_worker
 
@@ -52,7 +52,7 @@ def worker_count(num_workers: int | None, groups: int) -> int:
 
 def run_groups(output: Path, options: WorldOptions, groups: list[Group], workers: int) -> None:
     """Take all photos, several groups at once; notes each finished group beside the photos."""
-    progress = tqdm(total=sum(len(g.shots) for g in groups), unit="photo", disable=None)
+    progress = progress_bar("rendering", sum(len(g.shots) for g in groups), "photo")
 
     def finish(group: Group, records: list[dict]) -> None:
         write_json(_part_file(output, group), records)

@@ -14,6 +14,13 @@ from src.common.errors import UserError
 
 SCORES = ("attention", "norm")
 
+# The network, ResNet50 (see `delf_model`), for every runtime that builds it:
+BN_EPSILON = 1e-3
+CONV4_CHANNELS = 1024
+CONV5_CHANNELS = 2048
+#: stage number → (channels of the inner convolutions, units, stride of the last unit)
+STAGES = {2: (64, 3, 2), 3: (128, 4, 2), 4: (256, 6, 2), 5: (512, 3, 1)}
+
 
 @dataclasses.dataclass(frozen=True)
 class DelfConfig:

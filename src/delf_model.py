@@ -16,13 +16,10 @@ import mindspore as ms
 from mindspore import nn, ops
 from mindspore.common.initializer import HeNormal, Normal
 
-BN_EPSILON = 1e-3
-CONV4_CHANNELS = 1024
-CONV5_CHANNELS = 2048
+from src.delf_config import BN_EPSILON, CONV4_CHANNELS, CONV5_CHANNELS, STAGES
+
 # What the weights of a photo's features add up to in the attention stage.
 WEIGHT_SUM = 30.0
-# stage number: (channels of the inner convolutions, units, stride of the last unit)
-STAGES = {2: (64, 3, 2), 3: (128, 4, 2), 4: (256, 6, 2), 5: (512, 3, 1)}
 
 
 class ConvBN(nn.Cell):

@@ -19,7 +19,7 @@ import argparse
 from model_utils.bounds import number
 from src.common.errors import run_command
 from src.delf_config import add_config_arguments, config_from_arguments
-from src.describe.engines.choice import EngineSettings, choose_engine
+from src.describe.engines.choice import EngineSettings, add_engine_arguments, choose_engine
 from src.describe.folder import extract_folder
 from src.describe.pca import read_pca
 from src.describe.workers import parse_devices
@@ -42,13 +42,16 @@ def main() -> None:
         default=0.1,
         help="of unreadable photos",
     )
+    add_engine_arguments(parser)
     add_config_arguments(parser)
     arguments = parser.parse_args()
     config = config_from_arguments(arguments)
     engine = EngineSettings(
+        name=arguments.engine,
         checkpoint=arguments.checkpoint,
         device_target=arguments.device_target,
         max_level_side=config.max_level_side,
+        precision=arguments.precision,
     )
     extract_folder(
         arguments.images_path,

@@ -48,10 +48,18 @@ class LevelOutput(NamedTuple):
     Attributes:
         features: float32 [h, w, 1024], h = ceil(height / 32), w = ceil(width / 32), not normalised.
         scores: float32 [h, w], the attention.
+        norms: float32 [h, w], the L2 norms of the features, where the engine has computed them.
     """
 
     features: np.ndarray
     scores: np.ndarray
+    norms: np.ndarray | None = None
+
+    def feature_norms(self) -> np.ndarray:
+        """Return the L2 norms of the features, float32 [h, w]."""
+        if self.norms is not None:
+            return self.norms
+        return np.sqrt(np.einsum("hwc,hwc->hw", self.features, self.features))
 
 
 def unit_length(descriptors: np.ndarray) -> np.ndarray:
@@ -273,7 +281,7 @@ def _candidates(
         boxes = receptive_boxes(
             rows, columns, config.receptive_field, config.stride, config.padding
         )
-        norm = np.sqrt(np.einsum("hwc,hwc->hw", output.features, output.features)).ravel()
+        norm = output.feature_norms().ravel()
         scores = norm if config.score == "norm" else output.scores.ravel()
         norms.append(norm)
         lists.append(

@@ -325,5 +325,18 @@ def check_settings(found: Mapping[str, Any], wanted: Mapping[str, Any], what: st
         )
 
 
+def comparable(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that features must share to be compared with each other.
+
+    Boxes do not matter, nor which engine described, only how exactly it computes: engines of one
+    precision choose the same features, and descriptors that differ by rounding.
+    """
+    shared = {name: value for name, value in settings.items() if name != "crop_boxes"}
+    engine = shared.pop("engine", None) or {}
+    on_cpu = engine.get("device", "CPU") == "CPU"
+    precision = engine.get("precision") or ("float32" if on_cpu else "as the device computes")
+    return {**shared, "precision": precision}
+
+
 def _shown(settings: Mapping[str, Any], key: str) -> str:
     return json.dumps(settings[key], sort_keys=True) if key in settings else "nothing"

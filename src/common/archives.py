@@ -16,9 +16,8 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, BinaryIO, NamedTuple
 
-from tqdm import tqdm
-
 from src.common.errors import UserError, naming_file
+from src.common.progress import progress, progress_bar
 
 LOG = logging.getLogger(__name__)
 
@@ -56,8 +55,7 @@ def unpack_tar(
     kept = 0
     try:
         with _uncompressed(archive) as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
-            progress = tqdm(desc=f"unpacking {archive.name}", unit=" files", disable=None)
-            with progress:
+            with progress_bar(f"unpacking {archive.name}", None, "file") as bar:
                 for member in tar:
                     name = _tar_name(member, archive)
                     if name is None:
@@ -72,7 +70,7 @@ def unpack_tar(
                     source = partial(tar.extractfile, member)
                     file = _Member(member.name, member.size, source)
                     kept += _unpack_one(file, folder / relative, archive)
-                    progress.update()
+                    bar.update()
             while stream.read(CHUNK):  # gzip checks its sum at the very end
                 pass
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
@@ -97,9 +95,7 @@ def unpack_zip(archive: Path, folder: Path) -> list[str]:
             if len(members) < sum(1 for name, _ in named if name):
                 raise Damaged(f"{archive} holds two files of one name")
             kept = 0
-            for name, member in tqdm(
-                members.items(), desc=f"unpacking {archive.name}", unit=" files", disable=None
-            ):
+            for name, member in progress(members.items(), f"unpacking {archive.name}", "file"):
                 source = partial(opened.open, member)  # which checks the sum at its end
                 file = _Member(member.filename, member.file_size, source)
                 kept += _unpack_one(file, folder / name, archive)

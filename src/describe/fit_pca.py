@@ -28,7 +28,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from model_utils.bounds import number
 from sample_world.build import build_sample_world
@@ -36,8 +35,9 @@ from sample_world.options import WorldOptions
 from sample_world.plan import GLDV2_FOLDER
 from src.common.atomic_files import PathLike
 from src.common.errors import run_command
+from src.common.progress import progress
 from src.delf_config import DelfConfig, add_config_arguments, config_from_arguments
-from src.describe.engines.choice import EngineSettings, choose_engine
+from src.describe.engines.choice import EngineSettings, add_engine_arguments, choose_engine
 from src.describe.engines.interface import Engine
 from src.describe.one_photo import described
 from src.describe.pca import Pca, fit_pca, write_pca
@@ -81,7 +81,7 @@ def fit_pca_on_photos(
     def descriptors() -> Iterator[np.ndarray]:
         nonlocal not_finite
         photos = described(engine, images_path, tasks, plain, device_id=device_id)
-        for photo in tqdm(photos, total=len(tasks), unit="photo", disable=None):
+        for photo in progress(photos, "fitting a PCA", "photo", len(tasks)):
             if photo.features is None:
                 LOG.warning("skipped: %s", photo.reason)
                 not_finite += not photo.finite
@@ -138,14 +138,17 @@ def main() -> None:
     )
     parser.add_argument("--device_target", default="auto", choices=("auto", "Ascend", "CPU"))
     parser.add_argument("--device_id", type=number(int, "device_id"), default=0)
+    add_engine_arguments(parser)
     add_config_arguments(parser)
     arguments = parser.parse_args()
     config = config_from_arguments(arguments)
     engine = choose_engine(
         EngineSettings(
+            name=arguments.engine,
             checkpoint=arguments.checkpoint,
             device_target=arguments.device_target,
             max_level_side=config.max_level_side,
+            precision=arguments.precision,
         )
     )
     with _photo_folder(arguments.images_path, arguments.num_images, arguments.seed) as folder:

@@ -19,10 +19,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from src.common.atomic_files import PathLike
 from src.common.errors import UserError
+from src.common.progress import progress_bar
 from src.delf_config import DelfConfig
 from src.describe.claim import UNFINISHED_NAME, check_claim, is_claimed
 from src.describe.engines.interface import Engine
@@ -236,7 +235,7 @@ def _tell(stock: Stock, images_path: Path, feature_folder: Path) -> None:
 
 def _describe(jobs: Sequence[Job], stock: Stock) -> _Progress:
     """Do jobs; what was done until an error is noted."""
-    progress = _Progress(tqdm(total=len(stock.pending), unit="photo", disable=None))
+    progress = _Progress(progress_bar("describing", len(stock.pending), "photo"))
     folder = jobs[0].feature_folder
     if stock.pending:
         LOG.info(

@@ -20,9 +20,8 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import urlsplit
 
-from tqdm import tqdm
-
 from src.common.errors import UserError, naming_file
+from src.common.progress import progress_bar
 
 LOG = logging.getLogger(__name__)
 
@@ -176,17 +175,15 @@ def _transfer(url: str, part: Path, file: BinaryIO, network: Network) -> None:
         _keep_validator(part, response)
         if total is not None:
             _check_room(part, total - offset)
-        progress = tqdm(
-            desc=part.stem, total=total, initial=offset, unit="B", unit_scale=True, disable=None
-        )
-        with progress, naming_file(part):
+        bar = progress_bar(f"fetching {part.stem}", total, "B", offset, scaled=True)
+        with bar, naming_file(part):
             while total is None or offset < total:
                 chunk = _read(url, response, CHUNK if total is None else min(CHUNK, total - offset))
                 if not chunk:
                     break
                 file.write(chunk)
                 offset += len(chunk)
-                progress.update(len(chunk))
+                bar.update(len(chunk))
             file.flush()
         if total is not None and offset != total:
             raise _Transient(f"the connection ended after {offset:,} of {total:,} bytes")

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from src.common.atomic_files import PathLike
+from src.common.progress import progress
 from src.dataset import Judgement
 from src.evaluation.metrics import Metrics, ranks_without_junk
 from src.evaluation.precision_recall import draw_protocol, draw_query, precision_recall
@@ -90,7 +90,7 @@ def write_evaluation_page(
     folder = Path(folder)
     curves = _draw_protocols(folder, queries, metrics)
     entries = []
-    for row, query in enumerate(tqdm(queries, desc="sheets", unit="query", disable=None)):
+    for row, query in enumerate(progress(queries, "drawing sheets", "sheet")):
         precisions = {name: float(m.average_precisions[row]) for name, m in metrics.items()}
         sheet = _sheet(query, photos, precisions)
         picture = f"sheets/{sheet.file}"

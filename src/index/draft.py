@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from src.common.errors import UserError
+from src.common.progress import progress
 from src.index.choice import IndexSettings, outgrown
 from src.index.files import write_description
 from src.index.folder import load_index
@@ -93,7 +93,7 @@ class Draft:
         added = ImageTable.without_rows({name: sources.checksums[name] for name in names})
         known = f"index {self.files.folder}"  # what the length of a descriptor is known by
         with self.rows.appending() as append:
-            for position, name in enumerate(tqdm(added.names, desc="index", disable=None)):
+            for position, name in enumerate(progress(added.names, "indexing", "image")):
                 added.starts[position] = self.rows.count
                 features = sources.features_of(name)
                 if features is None or not len(features):

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import faiss
 import numpy as np
-from tqdm import tqdm
 
+from src.common.progress import progress
 from src.index.choice import IndexPlan, IndexSettings
 from src.index.rows import Rows
 from src.index.summed_files import SummedFile, SummedFiles, damaged
@@ -78,7 +78,7 @@ def write_lists(
     stem, suffix = name.rsplit(".", 1)
     shards: list[str] = []
     try:
-        for start in tqdm(starts, desc="lists", disable=None):
+        for start in progress(starts, "sorting into lists", "block"):
             shards.append(f"{stem}{len(shards)}.{suffix}")
             _write_shard(files, shards[-1], trained, rows, start)
         merge_lists(files, name, shards)

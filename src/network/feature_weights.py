@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from src.common.signals import uninterrupted
+from src.delf_config import BN_EPSILON
 from src.network.weight_files import read_weights
 from src.network.weights import Weights, check_numbers, fold_batch_norm
 
@@ -16,9 +16,6 @@ def read_feature_weights(checkpoint: str | Path) -> Weights:
     `UserError` for a file that cannot be read or is damaged; what is missing is found when the
     network is built.
     """
-    with uninterrupted():
-        from src.delf_model import BN_EPSILON
-
     wanted = {
         name: value
         for name, value in read_weights(checkpoint).items()

@@ -7,9 +7,8 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from tqdm import tqdm
-
 from src.common.errors import UserError
+from src.common.progress import progress
 from src.delf_config import DelfConfig
 from src.describe.one_photo import described
 from src.describe.pca import Pca, fit_pca
@@ -43,7 +42,7 @@ def fit_first_pca(
     states = {name: FileState.of(photos / file) for name, file in chosen.items()}
     stream = described(describer.engine, photos, tasks, describer.features, device_id=device)
     known = {}
-    for photo in tqdm(stream, total=len(tasks), unit="photo", disable=None):
+    for photo in progress(stream, "fitting a PCA", "photo", len(tasks)):
         if photo.features is not None:
             digest = unchanged_digest(photos / chosen[photo.name], states[photo.name])
             known[photo.name] = KnownFeatures(photo.features, digest)

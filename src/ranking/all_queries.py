@@ -9,11 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from src.common.atomic_files import PathLike
 from src.common.errors import UserError
-from src.feature_io import MANIFEST_NAME, check_settings, feature_path, read_manifest
+from src.common.progress import progress_bar
+from src.feature_io import (
+    MANIFEST_NAME,
+    check_settings,
+    comparable,
+    feature_path,
+    read_manifest,
+)
 from src.index.files import read_description
 from src.ranking.one_query import RankedQuery
 from src.ranking.results import QueryTask, begin_results, result_path, write_results
@@ -96,7 +102,7 @@ def _rank_missing(
     results = {label: found for label, found in kept.items() if found is not None}
     missing = [task for task in tasks if task.label not in results]
     LOG.info("%d queries, %d of them done before", len(tasks), len(results))
-    with tqdm(total=len(tasks), initial=len(results), desc="queries", disable=None) as progress:
+    with progress_bar("ranking", len(tasks), "query photo", len(results)) as progress:
         for label, result in rank_in_processes(missing, index_folder, logs, settings, workers):
             results[label] = result
             progress.update()
@@ -104,13 +110,13 @@ def _rank_missing(
 
 
 def _described_queries(features_folder: PathLike, wanted: Mapping[str, Any]) -> set[str]:
-    """Check that queries were described as the images, boxes apart; return the unreadable ones.
+    """Check that queries can be compared with the images; return the unreadable ones.
 
     Of single feature files, without a manifest, nothing is known.
     """
     if not (Path(features_folder) / MANIFEST_NAME).exists():
         return set()
     manifest = read_manifest(features_folder)
-    both = ({k: v for k, v in d.items() if k != "crop_boxes"} for d in (manifest.settings, wanted))
+    both = (comparable(settings) for settings in (manifest.settings, wanted))
     check_settings(*both, f"features of the queries in {features_folder}")
     return set(manifest.failed)

@@ -24,12 +24,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from model_utils.bounds import check_fields
 from src.common.atomic_files import PathLike, write_csv
 from src.common.digests import sha256_of
 from src.common.errors import UserError
+from src.common.progress import progress_bar
 from src.common.worker_processes import in_processes
 from src.shards.inventory import RELABELING, SPLITS
 from src.shards.output_folder import (
@@ -214,7 +213,7 @@ def _write_shards(
 
     import mindspore.mindrecord  # noqa: F401  imported once here, shared by the processes
 
-    with tqdm(total=len(todo), desc="write", unit="shard", disable=None) as bar:
+    with progress_bar("writing", len(todo), "shard") as bar:
         for _ in in_processes(write_shard, (task(name) for name in todo), workers):
             bar.update()
 

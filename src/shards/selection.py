@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from src.common.atomic_files import PathLike, write_csv
 from src.common.errors import UserError, one_line
+from src.common.progress import progress_bar
 from src.common.worker_processes import in_processes
 from src.photos.jpeg_check import BrokenPhotoError, is_plain_jpeg
 from src.photos.reading import UnreadableImageError
@@ -85,7 +85,7 @@ def check_photos(selection: Selection, workers: int) -> None:
     rows = np.flatnonzero(selection.usable())
     parts = [rows[i : i + _CHECKED_AT_ONCE] for i in range(0, len(rows), _CHECKED_AT_ONCE)]
     tasks = ([selection.path(row) for row in part] for part in parts)
-    with tqdm(total=len(rows), desc="check", unit="photo", disable=None) as bar:
+    with progress_bar("checking", len(rows), "photo") as bar:
         for part, verdicts in zip(parts, in_processes(_check_part, tasks, workers)):
             for row, verdict in zip(part.tolist(), verdicts):
                 selection.states[row] = verdict.state

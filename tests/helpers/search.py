@@ -70,6 +70,7 @@ def configuration(work: Path):
     config = load_config(
         [
             *(f"--work_path={work}", f"--checkpoint_path={checkpoint}", "--image_scales=1.0"),
+            "--engine=mindspore",
             *("--pca_dim=4", "--max_feature_num=40", "--pca_images=4"),
         ],
         config_path=str(SETTINGS),

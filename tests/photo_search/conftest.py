@@ -14,8 +14,11 @@ from tests.helpers.search import CountingNetwork, photo
 
 @pytest.fixture(autouse=True)
 def restored(monkeypatch):
-    monkeypatch.setitem(choice.ENGINES, "mindspore", None)
+    before = dict(choice.ENGINES)
+    choice.ENGINES["mindspore"] = None  # until a test searches with its small network
     monkeypatch.setattr(CountingNetwork, "stop_at", None)
+    yield
+    choice.ENGINES.update(before)
 
 
 @pytest.fixture

@@ -22,11 +22,13 @@ def test_map_is_the_same_by_either_engine(tmp_path, world, attention_checkpoint,
     tables = {}
     for name, script, arguments in (
         ("model", "run_infer_310_retrieval_images.sh", (model, images, truth, 0)),
-        ("python", "run_eval_retrieval_images.sh", (images, truth, attention_checkpoint, "0")),
-        (
-            "lite",
-            "run_eval_retrieval_images.sh",
-            (images, truth, attention_checkpoint, "01", "--engine=lite"),
+        *(
+            (name, "run_eval_retrieval_images.sh", (images, truth, attention_checkpoint, *more))
+            for name, more in (
+                ("python", ("0", "--engine=mindspore")),
+                ("lite", ("01", "--engine=lite")),
+                ("openvino", ("01", "--precision=float32")),
+            )
         ),
     ):
         output = tmp_path / f"{name}.txt"
@@ -37,7 +39,7 @@ def test_map_is_the_same_by_either_engine(tmp_path, world, attention_checkpoint,
         assert result.stdout.startswith("levels protocol") and result.stdout.endswith(tables[name])
         copied = "is MindIR of version 3, which this runtime does not read" in result.stderr
         assert copied == (name == "model")
-    assert tables["model"] == tables["python"] == tables["lite"]
+    assert tables["model"] == tables["python"] == tables["lite"] == tables["openvino"]
     for engine in ("model", "lite"):
         assert [path.suffix for path in (tmp_path / engine / "models").iterdir()] == [".mindir"]
     time = (checkout.folder / "time_Result" / "test_perform_static.txt").read_text()

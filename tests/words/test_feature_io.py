@@ -12,6 +12,7 @@ from src.feature_io import (
     Manifest,
     Origin,
     check_settings,
+    comparable,
     feature_path,
     features_checksum,
     look_at_features,
@@ -203,3 +204,16 @@ def test_settings_differences_are_named_with_both_values():
     assert "old: true there, nothing wanted" in message
     assert "new: nothing there, null wanted" in message
     assert "pca_dim" not in message
+
+
+def test_engines_of_one_precision_are_comparable():
+    plain = {"pca_dim": 40, "crop_boxes": None}
+    lite = {"name": "MindSpore Lite", "device": "CPU", "input": [1, 3, -1, -1], "precision": ""}
+    single = {"name": "OpenVINO", "precision": "float32"}
+    half = {"name": "OpenVINO", "precision": "bfloat16"}
+    for engine in (lite, single):
+        boxed = {**plain, "crop_boxes": "abc", "engine": engine}
+        assert comparable(boxed) == comparable(plain)
+    assert comparable({**plain, "engine": half}) != comparable(plain)
+    assert comparable({**plain, "engine": {**lite, "device": "Ascend"}}) != comparable(plain)
+    assert comparable({**plain, "pca_dim": 20}) != comparable(plain)

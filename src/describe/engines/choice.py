@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import importlib.util
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +17,7 @@ from src.describe.engines.interface import Engine
 from src.describe.engines.lite_program import PROGRAM, LiteProgram, build_program
 from src.describe.engines.lite_runtime import newest_readable
 from src.describe.engines.mindspore_graph import STATIC_BATCH, MindSporeEngine
+from src.describe.engines.openvino_runtime import PRECISIONS, OpenVinoEngine
 from src.network.export import ExportSettings, export_weights
 from src.network.feature_weights import has_attention, read_feature_weights
 from src.network.mindir import MindIr, is_whole, read_mindir
@@ -32,7 +35,8 @@ class EngineSettings:
     """Which engine, and what it runs.
 
     Attributes:
-        name: a key of `ENGINES`.
+        name: a key of `ENGINES`, or "auto": MindSpore on Ascend, else OpenVINO where it is
+            installed, else MindSpore.
         checkpoint: the weights (.ckpt, or Keras .h5); "" where a MindIR is given.
         mindir: a model for the C++ program, instead of a checkpoint.
         device_target: "auto", "Ascend" or "CPU".
@@ -41,13 +45,14 @@ class EngineSettings:
         lite_config: MindSpore Lite configuration file; "" for none.
         lite_precision: Ascend's precision mode; "" for the runtime's default.
         lite_threads: of the C++ program on CPU; 0 for all cores.
+        precision: of OpenVINO: "float32", "bfloat16", or "auto" for what suits the processor.
         time_file: where the C++ program writes the mean time a photo took; "" for nowhere.
 
     Raises:
         UserError: a number is out of its bounds.
     """
 
-    name: str = "mindspore"
+    name: str = "auto"
     checkpoint: str = ""
     mindir: str = ""
     device_target: str = "auto"
@@ -56,6 +61,7 @@ class EngineSettings:
     lite_config: str = ""
     lite_precision: str = ""
     lite_threads: int = 0
+    precision: str = "auto"
     time_file: str = ""
 
     def __post_init__(self) -> None:
@@ -74,6 +80,7 @@ class EngineSettings:
             config.lite_config,
             config.lite_precision,
             config.lite_threads,
+            config.precision,
             time_file,
         )
 
@@ -124,7 +131,41 @@ def choose_engine(settings: EngineSettings, known: KnownWeights | None = None) -
     if not settings.checkpoint:
         raise UserError("checkpoint_path is not set; give --checkpoint_path=PATH")
     known = known or read_known_weights(settings.checkpoint)
-    return ENGINES[settings.name](settings, known)
+    name = _automatic(settings) if settings.name == "auto" else settings.name
+    if name != "openvino" and settings.precision == "bfloat16":
+        raise UserError(
+            f"precision is bfloat16, which the engine {name} does not compute in; "
+            "give --engine=openvino"
+        )
+    return ENGINES[name](settings, known)
+
+
+def _automatic(settings: EngineSettings) -> str:
+    """Return the name of the fastest engine there is for the device."""
+    if settings.device == "Ascend":
+        return "mindspore"
+    if importlib.util.find_spec("openvino") is not None:
+        return "openvino"
+    LOG.warning(
+        "OpenVINO is not installed: MindSpore describes the photos, several times more slowly; "
+        "`bash scripts/setup.sh` installs it"
+    )
+    return "mindspore"
+
+
+def _openvino(settings: EngineSettings, known: KnownWeights) -> Engine:
+    if settings.device != "CPU":
+        raise UserError(
+            f"engine is openvino, which runs on the CPU; device_target is {settings.device}"
+        )
+    try:
+        return OpenVinoEngine(
+            settings.checkpoint, known.fingerprint, known.has_attention, settings.precision
+        )
+    except ImportError as error:
+        raise UserError(
+            f"engine is openvino, which cannot be imported ({error}); run `bash scripts/setup.sh`"
+        ) from None
 
 
 def _mindspore(settings: EngineSettings, known: KnownWeights) -> Engine:
@@ -233,4 +274,18 @@ def _lite_program(
 ENGINES: dict[str, Callable[[EngineSettings, KnownWeights], Engine]] = {
     "mindspore": _mindspore,
     "lite": _lite,
+    "openvino": _openvino,
 }
+
+
+def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the engine that a person may want to change."""
+    defaults = EngineSettings()
+    names = ["auto", *(name for name in ENGINES if name != "lite")]  # which needs more settings
+    parser.add_argument("--engine", choices=names, default=defaults.name, help="runs the network")
+    parser.add_argument(
+        "--precision",
+        choices=("auto", *PRECISIONS),
+        default=defaults.precision,
+        help="of OpenVINO; auto: bfloat16 where the processor computes in it",
+    )

@@ -1,0 +1,211 @@
+"""Describing by OpenVINO: photos are read and scaled ahead, and the network never waits for Python.
+
+Three threads hand over: one reads photos and makes their levels, one runs the network, and whoever
+asked chooses the features. None is more than a photo ahead, so that memory is bounded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from model_utils.device import ISA_VARIABLE, MINDSPORE_ISA, is_isa_ours
+from src.common.ahead import ahead
+from src.common.atomic_files import PathLike
+from src.common.errors import UserError, first_line, one_line
+from src.delf_config import DelfConfig
+from src.describe.stopwatch import Stopwatch
+from src.describe.tasks import PhotoTask, read_cropped
+from src.extract_utils_np import LevelOutput, resize_levels
+from src.network.feature_weights import read_feature_weights
+from src.network.weights import fingerprint
+from src.photos.reading import UnreadableImageError
+from src.postprocess import PhotoOutputs
+
+#: The setting `precision` → what OpenVINO calls it.
+PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
+
+
+@cache
+def native_precision() -> str:
+    """Return the fastest precision that is exact enough on this processor.
+
+    bfloat16 where the runtime computes convolutions in it natively (AMX, AVX-512 BF16, Arm's), else
+    float32. The runtime is asked twice: what the processor is able to, and with what it would run a
+    convolution, which a limit on its instruction set (ONEDNN_MAX_CPU_ISA) changes.
+    """
+    import openvino as ov
+
+    with _own_instruction_set():
+        if "BF16" not in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+            return "float32"
+        from src.describe.engines.openvino_graph import convolution_primitive
+
+        primitive = convolution_primitive(PRECISIONS["bfloat16"])
+    emulated = primitive is None or primitive.startswith("jit_avx512")
+    return "float32" if emulated else "bfloat16"
+
+
+@contextlib.contextmanager
+def _own_instruction_set() -> Iterator[None]:
+    """Take away the limit that MindSpore's convolutions need: OpenVINO's oneDNN is another one."""
+    limited = is_isa_ours()
+    if limited:
+        del os.environ[ISA_VARIABLE]
+    try:
+        yield
+    finally:
+        if limited:
+            os.environ[ISA_VARIABLE] = MINDSPORE_ISA
+
+
+class _Prepared(NamedTuple):
+    """A photo's levels, uint8 [h, w, 3], or the reason why there are none; see `PhotoOutputs`."""
+
+    name: str
+    levels: list[np.ndarray] | None
+    size: tuple[int, int] = (0, 0)
+    origin: tuple[int, int] = (0, 0)
+    reason: str = ""
+
+
+class OpenVinoEngine:
+    """OpenVINO's graph of the network, on the CPU."""
+
+    name = "openvino"
+
+    def __init__(
+        self,
+        checkpoint: str | Path,
+        fingerprint: str,
+        has_attention: bool,
+        precision: str = "auto",
+    ):
+        """Remember what to open.
+
+        Args:
+            checkpoint: the weights (.ckpt, or Keras .h5).
+            fingerprint: of them.
+            has_attention: whether they hold an attention.
+            precision: "float32", "bfloat16", or "auto" for what suits the processor.
+        """
+        self.checkpoint = str(checkpoint)
+        self.fingerprint = fingerprint
+        self.has_attention = has_attention
+        self.precision = native_precision() if precision == "auto" else precision
+        self._request: Any = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Travel to another process without the compiled network."""
+        return {**self.__dict__, "_request": None}
+
+    def settings(self) -> dict[str, Any]:
+        """See `Engine`."""
+        return {"name": "OpenVINO", "precision": self.precision}
+
+    def processes(self, devices: Sequence[int]) -> tuple[int, ...]:
+        """See `Engine`: the network uses all cores by itself."""
+        return tuple(devices[:1])
+
+    def outputs(
+        self,
+        images_path: PathLike,
+        tasks: Sequence[PhotoTask],
+        config: DelfConfig,
+        device_id: int = 0,
+        stopwatch: Stopwatch | None = None,
+    ) -> Iterator[PhotoOutputs]:
+        """See `Engine`. The part "network" is the time waited for it; reading goes on beside it."""
+        if not tasks:
+            return
+        stopwatch = stopwatch or Stopwatch()
+        request = self._opened()
+        with contextlib.closing(ahead(_prepared(images_path, tasks, config))) as prepared:
+            photos = ahead(_run(request, prepared))
+            with contextlib.closing(photos):
+                while True:
+                    with stopwatch.part("network"):
+                        photo = next(photos, None)
+                    if photo is None:
+                        return
+                    yield photo
+
+    def _opened(self) -> Any:
+        """Return an infer request of the compiled network, made at the first call.
+
+        Raises:
+            UserError: the weights cannot be read or are no longer those that were asked for, or the
+                runtime refuses them.
+        """
+        if self._request is None:
+            self._request = _compiled(self).create_infer_request()
+        return self._request
+
+
+def thread_count() -> int:
+    """Return the number of cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _compiled(engine: OpenVinoEngine) -> Any:
+    import openvino as ov
+
+    from src.describe.engines.openvino_graph import feature_graph
+
+    weights = read_feature_weights(engine.checkpoint)
+    if fingerprint(weights) != engine.fingerprint:
+        raise UserError(
+            f"{engine.checkpoint} was replaced while it was in use; run the same command again"
+        )
+    settings = {
+        "INFERENCE_PRECISION_HINT": PRECISIONS[engine.precision],
+        "INFERENCE_NUM_THREADS": str(thread_count()),
+        "PERFORMANCE_HINT": "LATENCY",
+    }
+    try:
+        graph = feature_graph(weights, engine.has_attention)
+        with _own_instruction_set():
+            return ov.Core().compile_model(graph, "CPU", settings)
+    except KeyError as error:
+        raise UserError(f"{engine.checkpoint} lacks the weights {error}") from None
+    except RuntimeError as error:
+        raise UserError(f"OpenVINO cannot run {engine.checkpoint} ({first_line(error)})") from error
+
+
+def _prepared(
+    images_path: PathLike, tasks: Sequence[PhotoTask], config: DelfConfig
+) -> Iterator[_Prepared]:
+    """Read photos and make their levels."""
+    for task in tasks:
+        try:
+            image, origin = read_cropped(Path(images_path, task.file), task.box)
+        except UnreadableImageError as error:
+            yield _Prepared(task.name, None, reason=one_line(error))
+            continue
+        levels = [level for _, level in resize_levels(image, config)]
+        yield _Prepared(task.name, levels, image.shape[:2], origin)
+
+
+def _run(request: Any, photos: Iterator[_Prepared]) -> Iterator[PhotoOutputs]:
+    """Run the network over the levels of photos."""
+    for name, levels, size, origin, reason in photos:
+        outputs = None
+        if levels is not None:
+            outputs = [_level(request, level) for level in levels]
+        yield PhotoOutputs(name, outputs, size, origin, reason)
+
+
+def _level(request: Any, pixels: np.ndarray) -> LevelOutput:
+    request.infer([np.ascontiguousarray(pixels)[None]], share_inputs=True)
+    features, scores, norms = (
+        request.get_output_tensor(number).data[0].copy() for number in range(3)
+    )
+    return LevelOutput(features, scores, norms)
