@@ -64,7 +64,8 @@ def _varints(message: int | memoryview) -> list[int]:
 
 def _floats(message: int | memoryview) -> np.ndarray:
     """Return field 1 of a message as float32."""
-    content = b"".join(bytes_of(content) for field, content in fields(bytes_of(message)) if field == 1)
+    parts = (content for field, content in fields(bytes_of(message)) if field == 1)
+    content = b"".join(map(bytes_of, parts))
     if len(content) % 4:
         raise ValueError("a list of floats ends in the middle of one")
     return np.frombuffer(content, dtype="<f4").astype(np.float32)
