@@ -8,8 +8,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
-from tqdm import tqdm
-
 LOG = logging.getLogger(__name__)
 T = TypeVar("T")
 
@@ -50,6 +48,8 @@ def progress_bar(
         scaled: large numbers are written with k, M, G.
     """
     if sys.stderr.isatty():
+        from tqdm import tqdm
+
         return tqdm(desc=what, total=total, unit=unit, initial=initial, unit_scale=scaled)
     return ProgressLines(what, total, unit, initial, scaled)
 

@@ -30,9 +30,6 @@ from pathlib import Path
 import numpy as np
 
 from model_utils.bounds import number
-from sample_world.build import build_sample_world
-from sample_world.options import WorldOptions
-from sample_world.plan import GLDV2_FOLDER
 from src.common.atomic_files import PathLike
 from src.common.errors import run_command
 from src.common.progress import progress
@@ -109,6 +106,11 @@ def _photo_folder(images_path: str | None, count: int, seed: int) -> Iterator[Pa
     if images_path is not None:
         yield Path(images_path)
         return
+    # Imported where photos are rendered: a search of photos passes by here as well.
+    from sample_world.build import build_sample_world
+    from sample_world.options import WorldOptions
+    from sample_world.plan import GLDV2_FOLDER
+
     options = WorldOptions(
         seed=seed,
         train_photos=math.ceil(count / WorldOptions.train_landmarks),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 from pathlib import Path
 
-import matplotlib
 from PIL import ImageDraw, ImageFont
 
 #: Pixels around the photos of a picture.
@@ -47,7 +47,9 @@ def write_line(
 def font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
     """Return DejaVu Sans, which comes with matplotlib: Latin, Greek, Cyrillic, Arabic, signs."""
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
-    return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", name), size)
+    # Found without importing it, which takes longer than drawing a page.
+    matplotlib = Path(importlib.util.find_spec("matplotlib").origin).parent
+    return ImageFont.truetype(matplotlib / "mpl-data" / "fonts" / "ttf" / name, size)
 
 
 def plain_number(value: float) -> str:

@@ -44,11 +44,19 @@ def native_precision() -> str:
     import openvino as ov
 
     with _own_instruction_set():
-        if "BF16" not in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        core = ov.Core()
+        if "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
             return "float32"
-        from src.describe.engines.openvino_graph import convolution_primitive
+        from src.describe.engines.openvino_cache import remembered
 
-        primitive = convolution_primitive(PRECISIONS["bfloat16"])
+        return remembered(core, "precision", tuple(PRECISIONS), _fastest_convolution)
+
+
+def _fastest_convolution() -> str:
+    """Return the precision in which this processor runs convolutions by itself."""
+    from src.describe.engines.openvino_graph import convolution_primitive
+
+    primitive = convolution_primitive(PRECISIONS["bfloat16"])
     emulated = primitive is None or primitive.startswith("jit_avx512")
     return "float32" if emulated else "bfloat16"
 
@@ -152,6 +160,22 @@ class OpenVinoEngine:
 def _compiled(engine: OpenVinoEngine) -> Any:
     import openvino as ov
 
+    from src.describe.engines.openvino_cache import open_network
+
+    settings = {
+        "INFERENCE_PRECISION_HINT": PRECISIONS[engine.precision],
+        "INFERENCE_NUM_THREADS": str(usable_cpus()),
+        "PERFORMANCE_HINT": "LATENCY",
+    }
+    try:
+        with _own_instruction_set():
+            return open_network(ov.Core(), engine.fingerprint, settings, lambda: _graph(engine))
+    except RuntimeError as error:
+        raise UserError(f"OpenVINO cannot run {engine.checkpoint} ({first_line(error)})") from error
+
+
+def _graph(engine: OpenVinoEngine) -> Any:
+    """Read the weights of an engine and return their graph."""
     from src.describe.engines.openvino_graph import feature_graph
 
     weights = read_feature_weights(engine.checkpoint)
@@ -159,19 +183,10 @@ def _compiled(engine: OpenVinoEngine) -> Any:
         raise UserError(
             f"{engine.checkpoint} was replaced while it was in use; run the same command again"
         )
-    settings = {
-        "INFERENCE_PRECISION_HINT": PRECISIONS[engine.precision],
-        "INFERENCE_NUM_THREADS": str(usable_cpus()),
-        "PERFORMANCE_HINT": "LATENCY",
-    }
     try:
-        graph = feature_graph(weights, engine.has_attention)
-        with _own_instruction_set():
-            return ov.Core().compile_model(graph, "CPU", settings)
+        return feature_graph(weights, engine.has_attention)
     except KeyError as error:
         raise UserError(f"{engine.checkpoint} lacks the weights {error}") from None
-    except RuntimeError as error:
-        raise UserError(f"OpenVINO cannot run {engine.checkpoint} ({first_line(error)})") from error
 
 
 def _prepared(
