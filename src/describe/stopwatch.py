@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-PARTS = ("decode", "pyramid", "network", "selection", "write")
+PARTS = ("open", "decode", "pyramid", "network", "selection", "write")
 
 
 class Stopwatch:
-    """Seconds spent in each of `PARTS`.
+    """Seconds spent in each of some parts.
 
-    Decoding runs beside the network; "decode" is the time that the network waited for it.
+    Of `PARTS`, "open" is reading weights and compiling; decoding runs beside the network, "decode"
+    is the time that the network waited for it.
     """
 
-    def __init__(self):
-        self.seconds = dict.fromkeys(PARTS, 0.0)
+    def __init__(self, parts: Sequence[str] = PARTS):
+        self.seconds = dict.fromkeys(parts, 0.0)
 
     @contextlib.contextmanager
     def part(self, name: str) -> Iterator[None]:
@@ -26,3 +27,7 @@ class Stopwatch:
             yield
         finally:
             self.seconds[name] += time.perf_counter() - start
+
+    def text(self) -> str:
+        """Return the seconds of each part in a line."""
+        return ", ".join(f"{name} {spent:.2f} s" for name, spent in self.seconds.items())

@@ -9,7 +9,9 @@ from __future__ import annotations
 if __name__ == "__main__":  # run as a script: from any folder, by any Python
     import os
     import sys
+    import time
 
+    BEGINNING = time.perf_counter()
     sys.path[0] = os.path.realpath(f"{__file__}/../../..")
     from src.common.leaving import leave_on_interrupt
 
@@ -19,6 +21,7 @@ if __name__ == "__main__":  # run as a script: from any folder, by any Python
     use_project_environment()
 
 import argparse
+import logging
 import os
 import re
 import sys
@@ -34,12 +37,14 @@ from model_utils.host_lock import exclusive, make_folder
 from src.common.atomic_files import PathLike
 from src.common.errors import UserError, run_command
 from src.describe.recipe import choose_describer
+from src.describe.stopwatch import Stopwatch
 from src.photo_search.collection import Collection
-from src.photo_search.queries import Found, find
+from src.photo_search.queries import STAGES, Found, find
 from src.photo_search.settings import SearchSettings
 from src.photo_search.weights import known_weights
 from src.photos.finding import list_photos
 
+LOG = logging.getLogger(__name__)
 SETTINGS = PROJECT_ROOT / "scripts" / "search.yaml"
 
 
@@ -49,6 +54,7 @@ def search(
     queries: Sequence[PathLike],
     top: int,
     forget: bool = False,
+    stages: Stopwatch | None = None,
 ) -> list[Found]:
     """Bring what is known of a folder of photos up to date and search it for queries.
 
@@ -58,11 +64,13 @@ def search(
         queries: photos to look for; they may lie in the folder or elsewhere.
         top: results to show of each.
         forget: drop the features of photos that are not there any more.
+        stages: counts the time of `STAGES`.
 
     Raises:
         UserError: the folder holds no photo that can be read, a query cannot be read, weights or
             settings do not fit.
     """
+    stages = stages or Stopwatch(STAGES)
     photos = Path(os.path.abspath(photos))
     paths = [Path(os.path.abspath(query)) for query in queries]
     for path in paths:
@@ -74,15 +82,17 @@ def search(
     if not images:
         raise UserError(f"no image in {photos} but those of {work}; give a folder of photos")
     make_folder(work)
-    known = known_weights(settings.describe.engine, work)
-    describer = choose_describer(settings.describe, known)
+    with stages.part("choose"):
+        known = known_weights(settings.describe.engine, work)
+        describer = choose_describer(settings.describe, known)
     folder = work / describer.folder_name(photos)
     with exclusive(folder, "searching these photos"):
-        collection = Collection(settings, describer, photos, folder)
-        collection.update(images)
+        with stages.part("folder"):
+            collection = Collection(settings, describer, photos, folder)
+            collection.update(images)
         if forget:
             collection.forget(images)
-        return find(collection, settings.retrieval, paths, top) if paths else []
+        return find(collection, settings.retrieval, paths, top, stages) if paths else []
 
 
 def report(found: Sequence[Found], seconds: float) -> str:
@@ -129,6 +139,9 @@ def sort_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Search from the command line."""
     start = time.perf_counter()
+    stages = Stopwatch(STAGES)
+    beginning = globals().get("BEGINNING", start)
+    stages.seconds["import"] = start - beginning
     parser = argparse.ArgumentParser(
         description=__doc__.splitlines()[0],
         epilog="All settings of delf_config.yaml may follow as --name=value.",
@@ -147,11 +160,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(own)
     config = load_config(others, description=parser.description, config_path=str(SETTINGS))
     settings = SearchSettings.from_config(config)
-    found = search(settings, given.photos, given.queries, given.top, given.forget)
+    found = search(settings, given.photos, given.queries, given.top, given.forget, stages)
+    seconds = time.perf_counter() - beginning
     if found:
-        print(report(found, time.perf_counter() - start))
+        LOG.info("time: %s", stages.text())
+        print(report(found, seconds))
     else:
-        print(f"{given.photos} is ready to be searched ({time.perf_counter() - start:.1f} s)")
+        print(f"{given.photos} is ready to be searched ({seconds:.1f} s)")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from src.common.cpus import usable_cpus
 from src.common.digests import sha256_of
 from src.common.errors import UserError
 from src.describe.one_photo import described
+from src.describe.stopwatch import Stopwatch
 from src.describe.tasks import PhotoTask
 from src.feature_io import (
     DamagedFeaturesError,
@@ -36,6 +37,10 @@ from src.ranking.settings import RetrievalSettings
 
 LOG = logging.getLogger(__name__)
 
+#: Of a search: importing, choosing the engine, bringing the folder up to date, opening the network,
+#: describing the queries, ranking, drawing.
+STAGES = ("import", "choose", "folder", "open", "describe", "search", "page")
+
 
 @dataclass(frozen=True)
 class Found:
@@ -55,7 +60,11 @@ class Found:
 
 
 def find(
-    collection: Collection, retrieval: RetrievalSettings, queries: Sequence[Path], top: int
+    collection: Collection,
+    retrieval: RetrievalSettings,
+    queries: Sequence[Path],
+    top: int,
+    stages: Stopwatch,
 ) -> list[Found]:
     """Rank the photos of a collection for each query and show the first ones on a page.
 
@@ -64,17 +73,18 @@ def find(
         retrieval: how they are ranked.
         queries: photos to look for.
         top: results to show of each.
+        stages: counts the time of `STAGES`.
 
     Raises:
         UserError: a query cannot be read.
     """
-    described_queries = [_query_features(collection, query) for query in queries]
+    described_queries = [_query_features(collection, query, stages) for query in queries]
     try:
-        return _found(collection, retrieval, queries, described_queries, top)
+        return _found(collection, retrieval, queries, described_queries, top, stages)
     except UserError as error:  # what is kept can be made again
         collection.repair(error)
-    described_queries = [_query_features(collection, query) for query in queries]
-    return _found(collection, retrieval, queries, described_queries, top)
+    described_queries = [_query_features(collection, query, stages) for query in queries]
+    return _found(collection, retrieval, queries, described_queries, top, stages)
 
 
 def _found(
@@ -83,22 +93,27 @@ def _found(
     queries: Sequence[Path],
     paths: Sequence[Path],
     top: int,
+    stages: Stopwatch,
 ) -> list[Found]:
     """Rank the photos for queries whose features are at hand, and write the page."""
     folder = collection.folder / "results" / _page_key(queries)
-    index = load_index(collection.index)
+    with stages.part("search"):
+        index = load_index(collection.index)
     files = collection.files
     sheets = []
     for query, path in zip(queries, paths):
-        features = read_features(path)
-        results, caption = _results(collection, retrieval, index, files, query, features, top)
+        with stages.part("search"):
+            features = read_features(path)
+            results, caption = _results(collection, retrieval, index, files, query, features, top)
         evidence = [index.settings, features_checksum(path), asdict(retrieval)]
         digest = hashlib.sha256(json.dumps(evidence, sort_keys=True).encode()).hexdigest()
         sheet = Sheet(_label(query, queries), query, None, caption, results, digest)
         matcher = QueryMatches(index, features, retrieval)
-        write_sheet(sheet, folder / "sheets" / sheet.file, matcher)
+        with stages.part("page"):
+            write_sheet(sheet, folder / "sheets" / sheet.file, matcher)
         sheets.append(sheet)
-    page = write_page(folder, _page(collection, retrieval, sheets, index.image_count))
+    with stages.part("page"):
+        page = write_page(folder, _page(collection, retrieval, sheets, index.image_count))
     for path in (page, *(folder / "sheets" / sheet.file for sheet in sheets)):
         if not path.exists():
             raise UserError(f"{path} has gone while the results were written; search again")
@@ -135,7 +150,7 @@ def _results(
     return results, f"the nearest of {len(others)} photos in {collection.photos.name}"
 
 
-def _query_features(collection: Collection, query: Path) -> Path:
+def _query_features(collection: Collection, query: Path, stages: Stopwatch) -> Path:
     """Return the feature file of a query; one that is no photo of the folder is described.
 
     It is kept under a name that follows from its bytes, so that it is described once.
@@ -156,14 +171,19 @@ def _query_features(collection: Collection, query: Path) -> Path:
     if kept.exists():
         LOG.warning("the features of %s are damaged and are made again", query)
     describer = collection.describer
-    (photo,) = described(
-        describer.engine,
-        query.parent,
-        [PhotoTask(query.name, query.name)],
-        describer.features,
-        collection.pca,
-        describer.devices[0],
-    )
+    parts = Stopwatch()
+    with stages.part("describe"):
+        (photo,) = described(
+            describer.engine,
+            query.parent,
+            [PhotoTask(query.name, query.name)],
+            describer.features,
+            collection.pca,
+            describer.devices[0],
+            parts,
+        )
+    stages.seconds["open"] += parts.seconds["open"]
+    stages.seconds["describe"] -= parts.seconds["open"]
     if photo.features is None:
         raise UserError(photo.reason)
     write_features(kept, photo.features, Origin(digest, ""))

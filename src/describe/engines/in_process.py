@@ -75,7 +75,8 @@ class InProcessEngine:
         if not tasks:
             return
         if device_id not in self._networks:
-            self._networks[device_id] = self.open(device_id)
+            with stopwatch.part("open"):
+                self._networks[device_id] = self.open(device_id)
         network = self._networks[device_id]
         for task, decoded in decoded_ahead(images_path, tasks):
             try:

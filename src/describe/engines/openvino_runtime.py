@@ -134,7 +134,8 @@ class OpenVinoEngine:
         if not tasks:
             return
         stopwatch = stopwatch or Stopwatch()
-        request = self._opened()
+        with stopwatch.part("open"):
+            request = self._opened()
         with contextlib.closing(ahead(_prepared(images_path, tasks, config))) as prepared:
             photos = ahead(_run(request, prepared))
             with contextlib.closing(photos):
