@@ -32,10 +32,11 @@ from pathlib import Path
 import numpy as np
 import psutil
 
+from src.common.cpus import cpu_count
 from src.common.errors import UserError, run_command
 from src.delf_config import STAGES, DelfConfig
 from src.describe.engines.choice import EngineSettings, choose_engine, read_known_weights
-from src.describe.engines.openvino_runtime import PRECISIONS, native_precision, thread_count
+from src.describe.engines.openvino_runtime import PRECISIONS, native_precision
 from src.describe.one_photo import described
 from src.describe.tasks import PhotoTask
 from src.extract_utils_np import pyramid_level_sizes, resize_levels
@@ -72,7 +73,7 @@ def yardstick_runner(precision: str, checkpoint: str, config: DelfConfig):
     graph = feature_graph(weights, has_attention(weights))
     hints = {
         "INFERENCE_PRECISION_HINT": PRECISIONS[precision],
-        "INFERENCE_NUM_THREADS": str(thread_count()),
+        "INFERENCE_NUM_THREADS": str(cpu_count()),
         "PERFORMANCE_HINT": "LATENCY",
     }
     request = ov.Core().compile_model(graph, "CPU", hints).create_infer_request()
@@ -100,7 +101,7 @@ def product_speed(precision: str) -> float:
     model = ov.Model([ops.reduce_max(ops.matmul(left, right, False, False), np.int64([1]))], [left])
     hints = {
         "INFERENCE_PRECISION_HINT": PRECISIONS[precision],
-        "INFERENCE_NUM_THREADS": str(thread_count()),
+        "INFERENCE_NUM_THREADS": str(cpu_count()),
     }
     request = ov.Core().compile_model(model, "CPU", hints).create_infer_request()
     matrix = np.ones((side, side), np.float32)

@@ -47,6 +47,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from src.common.cpus import cpu_count
 from src.common.errors import UserError, run_command
 
 STAGES = ("tuning", "attention")
@@ -252,7 +253,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=2, help="steps a turn (default: 2)")
     parser.add_argument("--image_size", type=int, default=193, help="(default: 193)")
     parser.add_argument("--batch_size", type=int, default=8, help="(default: 8)")
-    available = len(os.sched_getaffinity(0))
+    available = cpu_count()
     parser.add_argument("--cores", type=int, default=available, help="each may use (default: all)")
     arguments = parser.parse_args()
     if importlib.util.find_spec("torch") is None:

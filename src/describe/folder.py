@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from src.common.atomic_files import PathLike
+from src.common.cpus import cpu_count
 from src.common.errors import UserError
 from src.common.progress import progress_bar
 from src.delf_config import DelfConfig
@@ -312,7 +313,7 @@ def _is_written(feature_folder: Path, manifest: Manifest) -> bool:
 def _share(whole: Job, devices: Sequence[int]) -> list[Job]:
     """Deal the photos of a job out to devices, one after the other, and the cores likewise."""
     count = max(1, min(len(devices), len(whole.tasks)))
-    threads = None if count == 1 else max(1, _core_count() // count)
+    threads = None if count == 1 else max(1, cpu_count() // count)
     return [
         replace(whole, tasks=whole.tasks[rank::count], device_id=devices[rank], threads=threads)
         for rank in range(count)
@@ -331,13 +332,6 @@ def _judge(
         f"than the share of {max_bad_fraction:g} allowed (the first: {first}); the features of the "
         "others are kept: repair or remove the photos and run the same command again"
     )
-
-
-def _core_count() -> int:
-    """Return the number of cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _boxes_fingerprint(tasks: Sequence[PhotoTask]) -> str | None:

@@ -12,7 +12,6 @@ import dataclasses
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from src.common.atomic_files import write_json, write_text
+from src.common.cpus import cpu_count
 from src.common.errors import UserError
 from src.describe.pca import Pca
 from src.describe.pca_choice import choose_pca
@@ -101,7 +101,7 @@ def evaluate_retrieval(settings: EvaluationSettings) -> Evaluation:
         photos.queries,
         ranks_folder,
         settings.retrieval,
-        settings.retrieval_workers or os.cpu_count() or 1,
+        settings.retrieval_workers or cpu_count(),
         log_folder=settings.work_path,
     )
     made = {

@@ -26,6 +26,7 @@ from typing import Any
 
 from model_utils.bounds import check_fields
 from src.common.atomic_files import PathLike, write_csv
+from src.common.cpus import cpu_count
 from src.common.digests import sha256_of
 from src.common.errors import UserError
 from src.common.progress import progress_bar
@@ -111,7 +112,7 @@ class BuildSettings:
     @property
     def workers(self) -> int:
         """Number of processes."""
-        return self.num_workers or len(os.sched_getaffinity(0))
+        return self.num_workers or cpu_count()
 
     def identity(self, table: CleanTable, files: PhotoFiles) -> dict[str, Any]:
         """Return what the shards depend on, as JSON values."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import mindspore as ms
 from mindspore import nn
 
 from model_utils.worker_group import WorkerGroup
+from src.common.cpus import cpu_count
 from src.common.digests import sha256_of
 from src.data_augmentation_parallel import PhotoBatches
 from src.delf_model import (
@@ -38,7 +38,7 @@ def photo_batches(
 
     `most_photos` caps the photos of a validation; 0: all.
     """
-    threads = max(1, len(os.sched_getaffinity(0)) // group.local_size)
+    threads = max(1, cpu_count() // group.local_size)
     wanted = photos.num_parallel_workers
     if training and wanted > threads:
         LOG.info(

@@ -130,7 +130,7 @@ def test_any_number_of_threads_gives_the_same_bytes(attention_checkpoint, precis
     pixels = textured(200, 150, seed=1)
     outputs = []
     for threads in (1, 2, 3):
-        monkeypatch.setattr(openvino_runtime, "thread_count", lambda threads=threads: threads)
+        monkeypatch.setattr(openvino_runtime, "cpu_count", lambda threads=threads: threads)
         outputs.append(_level(opened(attention_checkpoint, precision)._opened(), pixels))
     for other in outputs[1:]:
         assert all((a == b).all() for a, b in zip(outputs[0], other))

@@ -18,6 +18,7 @@ from typing import Any
 
 from model_utils.environment import PROJECT_ROOT
 from src.common.atomic_files import PathLike
+from src.common.cpus import cpu_count
 from src.common.errors import UserError
 from src.delf_config import DelfConfig
 from src.describe.engines.chain_part import ChainPart
@@ -172,7 +173,7 @@ def _chain(
         f"--device_id={device_id}",
         f"--config={program.config}",
         f"--precision={program.precision}",
-        f"--threads={program.threads}",
+        f"--threads={program.threads or cpu_count()}",
         f"--time_file={program.time_file}",
     ]
     sender = ChainPart("preprocessing", _sender_command(images_path, config), subprocess.PIPE)

@@ -18,6 +18,7 @@ import numpy as np
 from model_utils.device import ISA_VARIABLE, MINDSPORE_ISA, is_isa_ours
 from src.common.ahead import ahead
 from src.common.atomic_files import PathLike
+from src.common.cpus import cpu_count
 from src.common.errors import UserError, first_line, one_line
 from src.delf_config import DelfConfig
 from src.describe.stopwatch import Stopwatch
@@ -148,13 +149,6 @@ class OpenVinoEngine:
         return self._request
 
 
-def thread_count() -> int:
-    """Return the number of cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def _compiled(engine: OpenVinoEngine) -> Any:
     import openvino as ov
 
@@ -167,7 +161,7 @@ def _compiled(engine: OpenVinoEngine) -> Any:
         )
     settings = {
         "INFERENCE_PRECISION_HINT": PRECISIONS[engine.precision],
-        "INFERENCE_NUM_THREADS": str(thread_count()),
+        "INFERENCE_NUM_THREADS": str(cpu_count()),
         "PERFORMANCE_HINT": "LATENCY",
     }
     try:
