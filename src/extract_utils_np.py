@@ -85,12 +85,24 @@ def pyramid_level_sizes(height: int, width: int, config: DelfConfig) -> list[Lev
     return large or [max(levels, key=lambda level: level.scale)]
 
 
+def enough_side(config: DelfConfig) -> int:
+    """Return a side that is enough of a photo for its levels, though it has more pixels.
+
+    A reduced copy has at least twice the pixels of the largest level each way, so that these are
+    means of several as they would be of the photo. Photos up to 6,000 pixels, of which no half has
+    more than 3,000, are never reduced: their features are those of all of their pixels.
+    """
+    return max(2 * config.max_level_side, 3001)
+
+
 def has_texture(image: np.ndarray) -> bool:
     """Tell whether an image [H, W, 3] has at least two pixels that differ."""
-    return bool((image != image[:1, :1]).any())
+    return any((row != image[0, 0]).any() for row in image)
 
 
-def resize_levels(image: np.ndarray, config: DelfConfig) -> Iterator[tuple[float, np.ndarray]]:
+def resize_levels(
+    image: np.ndarray, config: DelfConfig, size: tuple[int, int] | None = None
+) -> Iterator[tuple[float, np.ndarray]]:
     """Yield the levels of a photo's pyramid, one at a time.
 
     Each level is resized from the photo itself: by pixel areas when it gets smaller (which does not
@@ -100,24 +112,27 @@ def resize_levels(image: np.ndarray, config: DelfConfig) -> Iterator[tuple[float
     Args:
         image: uint8 [H, W, 3], RGB.
         config: the scales and limits.
+        size: (height, width) of the photo, where the image is a smaller copy, see `enough_side`.
 
     Yields:
         (scale, uint8 [h, w, 3]) for each of `pyramid_level_sizes`.
     """
     if not has_texture(image):
         return
-    for scale, height, width in pyramid_level_sizes(*image.shape[:2], config):
+    for scale, height, width in pyramid_level_sizes(*(size or image.shape[:2]), config):
         method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
         yield scale, cv2.resize(image, (width, height), interpolation=method)
 
 
-def build_pyramid(image: np.ndarray, config: DelfConfig) -> Iterator[tuple[float, np.ndarray]]:
-    """Yield the levels of a photo as the network wants them.
+def build_pyramid(
+    image: np.ndarray, config: DelfConfig, size: tuple[int, int] | None = None
+) -> Iterator[tuple[float, np.ndarray]]:
+    """Yield the levels of a photo as the network wants them; see `resize_levels`.
 
     Yields:
         (scale, float32 [1, 3, h, w] with values (x − 128)/128) for each of `resize_levels`.
     """
-    for scale, level in resize_levels(image, config):
+    for scale, level in resize_levels(image, config, size):
         yield scale, _normalise(level)
 
 

@@ -17,7 +17,7 @@ from src.common.errors import one_line
 from src.delf_config import DelfConfig
 from src.describe.level_stream import LevelWriter
 from src.describe.tasks import PhotoTask, decoded_ahead
-from src.extract_utils_np import resize_levels
+from src.extract_utils_np import enough_side, resize_levels
 from src.photos.reading import UnreadableImageError
 
 
@@ -30,13 +30,13 @@ def send_photos(
     first pixel in the whole photo; that of a note the `reason`.
     """
     writer = LevelWriter(stream)
-    for task, decoded in decoded_ahead(images_path, tasks):
+    for task, decoded in decoded_ahead(images_path, tasks, enough_side(config)):
         try:
-            image, origin = decoded.result()
+            image, origin, size = decoded.result()
         except UnreadableImageError as error:
             writer.note(task.name, {"reason": one_line(error)})
             continue
-        height, width = image.shape[:2]
-        context = {"height": height, "width": width, "origin": origin}
-        writer.photo(task.name, context, (level for _, level in resize_levels(image, config)))
+        context = {"height": size[0], "width": size[1], "origin": origin}
+        levels = resize_levels(image, config, size)
+        writer.photo(task.name, context, (level for _, level in levels))
     writer.end()

@@ -79,6 +79,18 @@ def test_float32_equals_mindspore(checkpoint, cpu):
         np.testing.assert_allclose(found.norms, norms, rtol=1e-4)
 
 
+def test_the_network_writes_into_arrays_of_each_level(attention_checkpoint):
+    """Nothing is copied, and the next level, of the same size or another one, changes none."""
+    engine = opened(attention_checkpoint)
+    request, plain = engine._opened(), opened(attention_checkpoint)._opened()
+    sizes = [(96, 64), (96, 64), (33, 200), (500, 300), (1, 1), (96, 64)]
+    levels = [textured(*size, seed=number) for number, size in enumerate(sizes)]
+    found = [_level(request, level) for level in levels]
+    for level, output in zip(levels, found):
+        wanted = plain.infer([level[None]])
+        assert [array.tobytes() for array in output] == [wanted[i].tobytes() for i in range(3)]
+
+
 def test_the_same_features_are_chosen(attention_checkpoint, tmp_path, cpu):
     photos = tmp_path / "photos"
     write_photos(photos)

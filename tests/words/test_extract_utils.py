@@ -20,6 +20,7 @@ from src.extract_utils_np import (
     receptive_boxes,
     select_features,
     to_photo_pixels,
+    unit_length,
 )
 
 PLAIN = DelfConfig(use_pca=False)
@@ -286,6 +287,30 @@ def test_choice_agrees_with_a_sort_of_all_cells():
     assert found.scales == pytest.approx([row[3] for row in best])
     for descriptor, row in zip(found.descriptors, best):
         assert descriptor == pytest.approx(row[4] / np.linalg.norm(row[4]), abs=1e-6)
+
+
+class _Halving:
+    """A projection that counts what it is given."""
+
+    rows = 0
+
+    def project(self, descriptors, dimension, whiten):
+        self.rows += len(descriptors)
+        return descriptors[:, :dimension] * 0.5
+
+
+def test_only_kept_cells_are_normalised_and_projected_to_the_same_bytes():
+    config = DelfConfig(max_feature_num=50, pca_dim=40, score_threshold=0.5)
+    outputs = _outputs(300, 400, config)
+    pca = _Halving()
+    found = select_features(outputs, 300, 400, config, pca)
+    assert pca.rows == len(found) == 50
+    rows = np.concatenate([output.features.reshape(-1, 1024) for output in outputs])
+    reduced = _Halving().project(unit_length(rows), 40, False)
+    scores = np.concatenate([output.scores.ravel() for output in outputs])
+    best = np.argsort(-scores, kind="stable")[:50]
+    assert found.descriptors.tobytes() == reduced[best].tobytes()
+    assert found.attention.tobytes() == scores[best].tobytes()
 
 
 def test_scores_by_norm_ignore_the_attention():

@@ -16,6 +16,7 @@ from src.extract_utils_np import (
     LevelOutput,
     build_pyramid,
     crop_static,
+    enough_side,
     pad_to_static,
     pyramid_level_sizes,
 )
@@ -77,19 +78,23 @@ class InProcessEngine:
         if device_id not in self._networks:
             self._networks[device_id] = self.open(device_id)
         network = self._networks[device_id]
-        for task, decoded in decoded_ahead(images_path, tasks):
+        for task, decoded in decoded_ahead(images_path, tasks, enough_side(config)):
             try:
                 with stopwatch.part("decode"):
-                    image, origin = decoded.result()
+                    image, origin, size = decoded.result()
             except UnreadableImageError as error:
                 yield PhotoOutputs.unreadable(task.name, one_line(error))
                 continue
-            outputs = network_outputs(network, image, config, stopwatch)
-            yield PhotoOutputs(task.name, outputs, image.shape[:2], origin)
+            outputs = network_outputs(network, image, config, stopwatch, size)
+            yield PhotoOutputs(task.name, outputs, size, origin)
 
 
 def network_outputs(
-    network: Network, image: np.ndarray, config: DelfConfig, stopwatch: Stopwatch | None = None
+    network: Network,
+    image: np.ndarray,
+    config: DelfConfig,
+    stopwatch: Stopwatch | None = None,
+    size: tuple[int, int] | None = None,
 ) -> list[LevelOutput]:
     """Run the network over the pyramid of a photo.
 
@@ -98,12 +103,13 @@ def network_outputs(
         image: uint8 [H, W, 3], RGB.
         config: the pyramid.
         stopwatch: counts the parts "pyramid" and "network".
+        size: (height, width) of the photo, where the image is a smaller copy.
 
     Returns:
         One output a level, none for a photo without texture.
     """
     stopwatch = stopwatch or Stopwatch()
-    levels = build_pyramid(image, config)
+    levels = build_pyramid(image, config, size)
     outputs = []
     if network.static_shape is None:
         while True:
@@ -120,5 +126,5 @@ def network_outputs(
         batch = pad_to_static(arrays, network.static_shape)
     with stopwatch.part("network"):
         features, scores = network(batch)
-    sizes = pyramid_level_sizes(*image.shape[:2], config)
+    sizes = pyramid_level_sizes(*(size or image.shape[:2]), config)
     return crop_static(features, scores, sizes, config.stride)

@@ -23,12 +23,13 @@ from src.common.errors import UserError, first_line, one_line
 from src.delf_config import DelfConfig
 from src.describe.stopwatch import Stopwatch
 from src.describe.tasks import PhotoTask, read_cropped
-from src.extract_utils_np import LevelOutput, resize_levels
+from src.extract_utils_np import FEATURE_DIMENSION, LevelOutput, enough_side, resize_levels
 from src.network.feature_weights import read_feature_weights
 from src.network.weights import fingerprint
 from src.photos.reading import UnreadableImageError
 from src.postprocess import PhotoOutputs
 
+_STRIDE = 32  # pixels between the cells of what the network says
 #: The setting `precision` → what OpenVINO calls it.
 PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
 
@@ -177,15 +178,18 @@ def _compiled(engine: OpenVinoEngine) -> Any:
 def _prepared(
     images_path: PathLike, tasks: Sequence[PhotoTask], config: DelfConfig
 ) -> Iterator[_Prepared]:
-    """Read photos and make their levels."""
+    """Read photos and make their levels; no photo is kept while the next one is read."""
     for task in tasks:
-        try:
-            image, origin = read_cropped(Path(images_path, task.file), task.box)
-        except UnreadableImageError as error:
-            yield _Prepared(task.name, None, reason=one_line(error))
-            continue
-        levels = [level for _, level in resize_levels(image, config)]
-        yield _Prepared(task.name, levels, image.shape[:2], origin)
+        yield _prepare(Path(images_path, task.file), task, config)
+
+
+def _prepare(path: Path, task: PhotoTask, config: DelfConfig) -> _Prepared:
+    try:
+        photo = read_cropped(path, task.box, enough_side(config))
+    except UnreadableImageError as error:
+        return _Prepared(task.name, None, reason=one_line(error))
+    levels = [level for _, level in resize_levels(photo.pixels, config, photo.size)]
+    return _Prepared(task.name, levels, photo.size, photo.origin)
 
 
 def _run(request: Any, photos: Iterator[_Prepared]) -> Iterator[PhotoOutputs]:
@@ -198,8 +202,12 @@ def _run(request: Any, photos: Iterator[_Prepared]) -> Iterator[PhotoOutputs]:
 
 
 def _level(request: Any, pixels: np.ndarray) -> LevelOutput:
-    request.infer([np.ascontiguousarray(pixels)[None]], share_inputs=True)
-    features, scores, norms = (
-        request.get_output_tensor(number).data[0].copy() for number in range(3)
-    )
-    return LevelOutput(features, scores, norms)
+    """Run the network over a level; it writes into the arrays that are returned."""
+    from openvino import Tensor
+
+    cells = (1, *(-(-side // _STRIDE) for side in pixels.shape[:2]))
+    outputs = [np.empty(shape, np.float32) for shape in ((*cells, FEATURE_DIMENSION), cells, cells)]
+    for number, output in enumerate(outputs):
+        request.set_output_tensor(number, Tensor(output, shared_memory=True))
+    request.infer([np.ascontiguousarray(pixels)[None]], share_inputs=True, share_outputs=True)
+    return LevelOutput(*(output[0] for output in outputs))
