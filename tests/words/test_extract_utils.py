@@ -300,13 +300,13 @@ class _Halving:
 
 
 def test_only_kept_cells_are_normalised_and_projected_to_the_same_bytes():
-    config = DelfConfig(max_feature_num=50, pca_dim=40, score_threshold=0.5)
+    config = DelfConfig(max_feature_num=50, pca_dim=2, score_threshold=0.5)
     outputs = _outputs(300, 400, config)
     pca = _Halving()
     found = select_features(outputs, 300, 400, config, pca)
     assert pca.rows == len(found) == 50
-    rows = np.concatenate([output.features.reshape(-1, 1024) for output in outputs])
-    reduced = _Halving().project(unit_length(rows), 40, False)
+    rows = np.concatenate([output.features.reshape(output.scores.size, -1) for output in outputs])
+    reduced = _Halving().project(unit_length(rows), 2, False)
     scores = np.concatenate([output.scores.ravel() for output in outputs])
     best = np.argsort(-scores, kind="stable")[:50]
     assert found.descriptors.tobytes() == reduced[best].tobytes()
