@@ -21,6 +21,7 @@ from src.describe.engines.interface import Engine
 from src.describe.folder import ExtractionSummary, extract_folder, feature_settings
 from src.describe.pca import Pca
 from src.describe.stock import take_stock
+from src.describe.switching import tell_of_before
 from src.describe.tasks import PhotoTask
 from src.describe.workers import keep_features, parse_devices
 from src.feature_io import Features, Origin, settings_digest
@@ -134,6 +135,13 @@ class Describer:
         settings = feature_settings(self.engine, self.features, pca, tasks)
         claimed = check_claim(feature_folder, settings, is_cache=True)
         return bool(take_stock(images_path, feature_folder, tasks, settings, claimed).pending)
+
+    def tell_of_before(
+        self, images_path: PathLike, results: Path, tasks: Sequence[PhotoTask]
+    ) -> None:
+        """Say where photos were described with other settings; see `switching.tell_of_before`."""
+        settings = feature_settings(self.engine, self.features, None, tasks)
+        tell_of_before(images_path, results, tasks, settings)
 
     def keep(
         self, feature_folder: PathLike, pca: Pca | None, photos: Mapping[str, KnownFeatures]
