@@ -29,7 +29,8 @@ from src.describe.engines.interface import Engine
 from src.describe.pca import Pca
 from src.describe.record import RECORD_NAME, Noted, write_record
 from src.describe.stock import Stock, take_stock
-from src.describe.switching import Pace, tell_of_before
+from src.describe.stopwatch import Pace
+from src.describe.switching import tell_of_before
 from src.describe.tasks import PhotoTask, list_tasks
 from src.describe.workers import Job, run_jobs
 from src.feature_io import (
@@ -94,7 +95,7 @@ class _Progress:
     """What the workers have reported."""
 
     bar: Any
-    pace: Pace | None = None
+    pace: Pace
     done: dict[str, Noted] = field(default_factory=dict)
     features: int = 0
     failed: dict[str, str] = field(default_factory=dict)
@@ -125,8 +126,7 @@ class _Progress:
             self.done[name] = noted
             self.features += count
         self.bar.update()
-        if self.pace is not None:
-            self.pace.photo_done()
+        self.pace.photo_done()
 
 
 def extract_folder(
@@ -178,14 +178,13 @@ def extract_folder(
     claimed = check_claim(feature_folder, settings, is_cache)
     stock = take_stock(images_path, feature_folder, tasks, settings, claimed, trusting)
     _tell(stock, images_path, feature_folder)
-    again = is_cache and not claimed and feature_folder.name.startswith("features")
-    if again and stock.pending:
-        again = tell_of_before(images_path, feature_folder.parent, stock.pending, settings)
+    if is_cache and stock.pending and not claimed and feature_folder.name.startswith("features"):
+        tell_of_before(images_path, feature_folder.parent, stock.pending, settings)
     job = Job(
         *(str(images_path), str(feature_folder), stock.pending, engine, 0, None),
         *(config, pca, settings, stock.states),
     )
-    progress = _describe(_share(job, engine.processes(devices)), stock, again)
+    progress = _describe(_share(job, engine.processes(devices)), stock)
     summary = ExtractionSummary(
         len(progress.done),
         len(stock.kept),
@@ -241,10 +240,10 @@ def _tell(stock: Stock, images_path: Path, feature_folder: Path) -> None:
         )
 
 
-def _describe(jobs: Sequence[Job], stock: Stock, again: bool) -> _Progress:
+def _describe(jobs: Sequence[Job], stock: Stock) -> _Progress:
     """Do jobs; what was done until an error is noted."""
-    bar = progress_bar("describing", len(stock.pending), "photo")
-    progress = _Progress(bar, Pace(len(stock.pending)) if again else None)
+    photos = len(stock.pending)
+    progress = _Progress(progress_bar("describing", photos, "photo"), Pace(photos))
     folder = jobs[0].feature_folder
     if stock.pending:
         LOG.info(

@@ -10,13 +10,11 @@ from __future__ import annotations
 import glob
 import json
 import logging
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from src.common.atomic_files import PathLike
-from src.common.progress import duration
 from src.describe.claim import claimed_settings
 from src.describe.record import FileState, Noted, Record
 from src.describe.tasks import PhotoTask
@@ -26,7 +24,6 @@ LOG = logging.getLogger(__name__)
 
 # What may differ without a photo being described by the network in another way.
 _BESIDE = ("pca", "crop_boxes")
-_MEASURED = 3  # photos after the first, which waits for the network to be compiled
 
 
 class Before(NamedTuple):
@@ -82,40 +79,15 @@ def tell_of_before(
     results: Path,
     tasks: Sequence[PhotoTask],
     settings: Mapping[str, Any],
-) -> bool:
-    """Say it where photos are described again by other settings; tell whether there are such."""
+) -> None:
+    """Say it where photos are described again by other settings; see `described_before`."""
     before = described_before(images_path, results, tasks, settings)
-    if before is None:
-        return False
-    LOG.info(
-        "%d photos of %s are described again, by other settings than before (%s); what was made "
-        "with those is kept in %s",
-        *(before.photos, images_path, "; ".join(before.differences), before.folder),
-    )
-    return True
-
-
-class Pace:
-    """Says once, as soon as it is known, how long describing takes."""
-
-    def __init__(self, photos: int, clock: Callable[[], float] = time.monotonic):
-        """Begin; photos: how many there are to be described."""
-        self._photos, self._clock = photos, clock
-        self._done = 0
-        self._start = 0.0
-
-    def photo_done(self) -> None:
-        """Note that another photo is described."""
-        self._done += 1
-        if self._done == 1:
-            self._start = self._clock()
-        if self._done == 1 + _MEASURED and self._photos > self._done:
-            seconds = (self._clock() - self._start) / _MEASURED
-            left = self._photos - self._done
-            LOG.info(
-                "%.2g s a photo: the other %d take about %s",
-                *(seconds, left, duration(seconds * left)),
-            )
+    if before is not None:
+        LOG.info(
+            "%d photos of %s are described again, by other settings than before (%s); what was "
+            "made with those is kept in %s",
+            *(before.photos, images_path, "; ".join(before.differences), before.folder),
+        )
 
 
 def _differences(other: Mapping[str, Any], settings: Mapping[str, Any]) -> Iterator[str]:
