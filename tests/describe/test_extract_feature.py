@@ -28,17 +28,6 @@ def _bytes(folder):
 # --- one photo
 
 
-def test_static_and_dynamic_networks_give_the_same_features():
-    image = np.random.default_rng(0).integers(0, 256, (90, 130, 3)).astype(np.uint8)
-    dynamic = extract_image(FakeNetwork(), image, CONFIG, PCA)
-    network = FakeNetwork(static_shape=(3, 3, 160, 160))
-    static = extract_image(network, image, CONFIG, PCA)
-    assert network.calls == [(3, 3, 160, 160)]
-    for name in ("locations", "scales", "descriptors", "attention"):
-        assert (getattr(static, name) == getattr(dynamic, name)).all(), name
-    assert len(dynamic) == 20
-
-
 def test_any_texture_gives_features_with_any_weights():
     for shape in ((20, 20, 3), (1, 2, 3), (3, 900, 3), (400, 2, 3)):
         image = np.full(shape, 200, np.uint8)
@@ -50,9 +39,8 @@ def test_any_texture_gives_features_with_any_weights():
             assert (features.locations < shape[:2]).all()
 
 
-@pytest.mark.parametrize("static_shape", [None, (2, 3, 64, 64)])
-def test_no_texture_needs_no_network(static_shape):
-    network = FakeNetwork(static_shape=static_shape)
+def test_no_texture_needs_no_network():
+    network = FakeNetwork()
     features = extract_image(network, np.full((50, 60, 3), 7, np.uint8), CONFIG, PCA)
     assert features.descriptors.shape == (0, 4)
     assert network.calls == []
