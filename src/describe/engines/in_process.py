@@ -78,8 +78,7 @@ class InProcessEngine:
             self._networks[device_id] = self.open(device_id)
         network = self._networks[device_id]
         if network.plan is not None:
-            # Three of what is made ahead: a photo, and the two kinds of batches it may complete.
-            coming = ahead(static_batches(network.plan, images_path, tasks, config), 3)
+            coming = ahead(static_batches(network.plan, images_path, tasks, config))
             with contextlib.closing(coming):
                 yield from _static_outputs(network, coming, stopwatch)
             return
@@ -121,7 +120,9 @@ def network_outputs(
 
 
 def _static_outputs(
-    network: Network, coming: Iterator[StaticPhoto | StaticBatch], stopwatch: Stopwatch
+    network: Network,
+    coming: Iterator[tuple[list[StaticPhoto], StaticBatch | None]],
+    stopwatch: Stopwatch,
 ) -> Iterator[PhotoOutputs]:
     """Run a network of static shapes; yield photos in order, each when its last level is done.
 
@@ -130,14 +131,13 @@ def _static_outputs(
     photos: deque[StaticPhoto] = deque()
     while True:
         with stopwatch.part("decode"):
-            one = next(coming, None)
-        if one is None:
+            came, batch = next(coming, ((), None))
+        if not came and batch is None:
             return
-        if isinstance(one, StaticPhoto):
-            photos.append(one)
-        else:
+        photos.extend(came)
+        if batch is not None:
             with stopwatch.part("network"):
-                one.take(*network(one.images, one.sides))
+                batch.take(*network(batch.images, batch.sides))
         while photos and (result := photos[0].result()) is not None:
             photos.popleft()
             yield result

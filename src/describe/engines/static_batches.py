@@ -175,12 +175,13 @@ def _batch(size: tuple[int, int], levels: Sequence[Waiting]) -> StaticBatch:
 
 def static_batches(
     plan: StaticPlan, images_path: PathLike, tasks: Iterable[PhotoTask], config: DelfConfig
-) -> Iterator[StaticPhoto | StaticBatch]:
-    """Read photos and yield each one, in order, and the batches of their levels.
+) -> Iterator[tuple[list[StaticPhoto], StaticBatch | None]]:
+    """Read photos and yield the batches of their levels, each with the photos since the last one.
 
-    A photo comes before the batches that hold its levels.
+    The photos come in order, each before or with the first batch that holds a level of it; those
+    behind the last batch come without one.
     """
-    gathering = Gathering(plan)
+    gathering, read = Gathering(plan), []
     for task in tasks:
         try:
             image, origin = read_cropped(Path(images_path, task.file), task.box)
@@ -189,6 +190,12 @@ def static_batches(
         else:
             levels = [level for _, level in resize_levels(image, config)]
             photo = StaticPhoto(task.name, [None] * len(levels), image.shape[:2], origin)
-        yield photo
-        yield from gathering.add(photo, levels)
-    yield from gathering.rest()
+        read.append(photo)
+        for batch in gathering.add(photo, levels):
+            yield read, batch
+            read = []
+    for batch in gathering.rest():
+        yield read, batch
+        read = []
+    if read:
+        yield read, None

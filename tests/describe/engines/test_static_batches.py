@@ -17,7 +17,6 @@ from src.describe.engines.choice import EngineSettings, KnownWeights, choose_eng
 from src.describe.engines.mindspore_graph import FeatureNetwork, MindSporeEngine
 from src.describe.engines.static_batches import (
     Gathering,
-    StaticBatch,
     StaticPhoto,
     StaticPlan,
     static_batches,
@@ -137,12 +136,11 @@ def test_photos_come_before_their_levels_and_bad_ones_with_their_reason(photos, 
     (photos / "photo_2.png").write_bytes(b"no photo")
     Image.new("RGB", (50, 40)).save(photos / "photo_3.png")
     seen, levels = [], 0
-    for one in static_batches(PLAN, photos, list_tasks(photos), CONFIG):
-        if isinstance(one, StaticBatch):
-            assert {photo.name for photo, _ in one.places} <= {photo.name for photo in seen}
-            levels += len(one.places)
-        else:
-            seen.append(one)
+    for came, batch in static_batches(PLAN, photos, list_tasks(photos), CONFIG):
+        seen += came
+        if batch is not None:
+            assert {photo.name for photo, _ in batch.places} <= {photo.name for photo in seen}
+            levels += len(batch.places)
     assert [photo.name for photo in seen] == [f"photo_{number}" for number in range(7)]
     assert seen[2].result().levels is None and "photo_2.png" in seen[2].result().reason
     assert seen[3].result().levels == []
