@@ -1,4 +1,5 @@
 import json
+import logging
 import os
 from pathlib import Path
 
@@ -6,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from src.common import progress
 from src.common.errors import UserError
 from src.delf_config import DelfConfig
 from src.describe.claim import UNFINISHED_NAME
@@ -114,6 +116,20 @@ def test_a_folder_becomes_features_and_a_manifest(photos, tmp_path):
         *("decode", "pyramid", "network", "selection", "write")
     }
     assert "7 photos" in summary.text()
+
+
+@pytest.mark.parametrize("devices", [(0,), (0, 1)])
+def test_how_far_it_is_counts_the_photos_of_all_workers(
+    photos, tmp_path, monkeypatch, caplog, devices
+):
+    monkeypatch.setattr(progress, "PAUSE", 0.0)
+    caplog.set_level(logging.INFO)
+    extract_folder(photos, tmp_path / "features", FakeEngine(), CONFIG, PCA, devices=devices)
+    said = [record.getMessage() for record in caplog.records if record.name == progress.__name__]
+    assert [line.split(" photos")[0] for line in said] == [
+        f"describing: {number} of 7" for number in range(1, 8)
+    ]
+    assert said[-1].endswith(" photos/s, 0 s left")
 
 
 def test_any_number_of_workers_gives_the_same_bytes(photos, tmp_path):
