@@ -2,9 +2,7 @@ from __future__ import annotations
 
 import io
 import json
-import logging
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -16,7 +14,6 @@ import pytest
 from PIL import Image
 
 from model_utils.environment import PROJECT_ROOT
-from src.common import progress
 from src.common.errors import UserError
 from src.shards import build as module
 from src.shards import output_folder, plan, selection
@@ -256,19 +253,6 @@ def test_an_interrupted_build_goes_on(world, monkeypatch, stop_at):
     world.build(num_shards=2)
     assert stop_at in written and "train.mindrecord000" not in written
     assert digests(world.root / "out") == digests(world.root / "whole")
-
-
-def test_the_build_tells_how_many_photos_are_done(world, monkeypatch, caplog):
-    monkeypatch.setattr(progress, "PAUSE", 0.0)
-    caplog.set_level(logging.INFO)
-    world.build(num_shards=2)
-    said = [record.getMessage() for record in caplog.records if record.name == progress.__name__]
-    counts = json.loads((world.root / "out" / "dataset.json").read_text())["counts"]
-    photos = counts["train"] + counts["validation"]
-    for what in ("checking", "writing"):
-        (last,) = [line for line in said if line.startswith(what)][-1:]
-        assert re.fullmatch(rf"{what}: (\d+) of \1 photos, .* photos/s, 0 s left", last), last
-    assert f"writing: {photos} of {photos}" in last
 
 
 @pytest.mark.parametrize("moves", range(7))
