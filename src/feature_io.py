@@ -32,6 +32,8 @@ from src.common.file_names import file_name_for
 FORMAT = 1
 MANIFEST_NAME = "features.json"
 _ARRAYS = ("locations", "scales", "descriptors", "attention")
+#: What a feature file may hold beside them, and how it is kept there.
+_MORE = {"size": np.int32, "global_descriptor": np.float16}
 # What reading something else as a feature file may raise; RuntimeError: "it is encrypted".
 _NO_FEATURES = (
     *(ValueError, KeyError, EOFError, OSError, TypeError, RuntimeError),
@@ -54,6 +56,9 @@ class Features:
             of the DELF releases (`.delf`), which is 1 / image_scale, large for large things.
         descriptors: float32 [N, D], unit length.
         attention: float32 [N], the score each feature was selected by.
+        size: (height, width) in pixels of the photo; None where it is not known.
+        global_descriptor: float32 [G], unit length, of the whole photo (or of the part of it that
+            was described); None where none was made.
 
     Raises:
         ValueError: when the shapes do not belong together or a value is not finite.
@@ -63,6 +68,8 @@ class Features:
     scales: np.ndarray
     descriptors: np.ndarray
     attention: np.ndarray
+    size: tuple[int, int] | None = None
+    global_descriptor: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         for name in _ARRAYS:
@@ -77,6 +84,11 @@ class Features:
         for name, shape in wanted.items():
             if getattr(self, name).shape != shape:
                 raise ValueError(f"{name} have shape {getattr(self, name).shape}, not {shape}")
+        if self.size is not None:
+            object.__setattr__(self, "size", _checked_size(self.size))
+        if self.global_descriptor is not None:
+            whole = _checked_global(self.global_descriptor)
+            object.__setattr__(self, "global_descriptor", whole)
 
     def __len__(self) -> int:
         return len(self.descriptors)
@@ -96,6 +108,41 @@ class Features:
     def empty(cls, dimension: int) -> Features:
         """Return the features of an image that has none, with descriptors of `dimension`."""
         return cls(np.zeros((0, 2)), np.zeros(0), np.zeros((0, dimension)), np.zeros(0))
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return what a file of them holds, by name."""
+        more = {name: getattr(self, name) for name in _MORE}
+        return {
+            **{name: getattr(self, name) for name in _ARRAYS},
+            **{k: np.asarray(value, _MORE[k]) for k, value in more.items() if value is not None},
+        }
+
+    @classmethod
+    def of_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Features:
+        """Return the features of what `arrays` gives.
+
+        Raises:
+            KeyError: an array is missing.
+            ValueError: as for the class.
+        """
+        more = {name: arrays[name] for name in _MORE if name in arrays}
+        return cls(**{name: arrays[name] for name in _ARRAYS}, **more)
+
+
+def _checked_size(size: Any) -> tuple[int, int]:
+    sides = np.asarray(size)
+    if sides.shape != (2,) or sides.dtype.kind not in "iu" or sides.min() < 1:
+        raise ValueError(f"size is {size!r}, not the height and width of a photo")
+    return int(sides[0]), int(sides[1])
+
+
+def _checked_global(descriptor: np.ndarray) -> np.ndarray:
+    whole = np.ascontiguousarray(descriptor, dtype=np.float32)
+    if whole.ndim != 1 or not np.isfinite(whole).all():
+        raise ValueError(
+            f"global_descriptor has shape {whole.shape}, or values that are not finite"
+        )
+    return whole
 
 
 @dataclass(frozen=True)
@@ -190,8 +237,7 @@ def write_features(
         origin: what they were made of.
         durable: as for `atomic_path`.
     """
-    arrays = {name: getattr(features, name) for name in _ARRAYS}
-    write_npz(path, arrays, origin.comment() if origin else b"", durable)
+    write_npz(path, features.arrays(), origin.comment() if origin else b"", durable)
 
 
 def read_features(path: PathLike) -> Features:
@@ -202,8 +248,7 @@ def read_features(path: PathLike) -> Features:
     """
     path = Path(path)
     try:
-        arrays = read_npz(path)
-        return Features(**{name: arrays[name] for name in _ARRAYS})
+        return Features.of_arrays(read_npz(path))
     except _NO_FEATURES as error:
         raise _damaged(path, error) from None
 
@@ -237,8 +282,7 @@ def look_at_features(path: PathLike, thoroughly: bool = False) -> FeatureFile:
             origin = Origin.read(file.comment)
         if thoroughly:
             content.seek(0)
-            arrays = read_npz(content)
-            Features(**{name: arrays[name] for name in _ARRAYS})
+            Features.of_arrays(read_npz(content))
     except _NO_FEATURES as error:
         raise _damaged(path, error) from None
     return FeatureFile(hashlib.sha256(json.dumps(members).encode()).hexdigest(), origin)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -52,6 +53,40 @@ def test_equal_features_give_equal_bytes(tmp_path):
     write_features(tmp_path / "a.npz", some_features())
     write_features(tmp_path / "b.npz", some_features())
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+
+
+def test_size_and_global_descriptor_come_back_and_need_not_be_there(tmp_path):
+    whole = np.random.default_rng(1).normal(size=64)
+    features = dataclasses.replace(
+        some_features(), size=(768, 1024), global_descriptor=whole / np.linalg.norm(whole)
+    )
+    write_features(tmp_path / "a.npz", features)
+    back = read_features(tmp_path / "a.npz")
+    assert back.size == (768, 1024)
+    half = features.global_descriptor.astype(np.float16).astype(np.float32)
+    np.testing.assert_array_equal(back.global_descriptor, half)
+    with np.load(tmp_path / "a.npz") as arrays:
+        assert arrays["global_descriptor"].dtype == np.float16
+        np.testing.assert_array_equal(arrays["size"], [768, 1024])
+    write_features(tmp_path / "b.npz", some_features())
+    back = read_features(tmp_path / "b.npz")
+    assert back.size is None and back.global_descriptor is None
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"size": np.int32([768])},
+        {"size": np.int32([0, 1024])},
+        {"size": np.float32([768, 1024])},
+        {"global_descriptor": np.float16([[1, 0]])},
+        {"global_descriptor": np.float16([np.nan, 0])},
+    ],
+)
+def test_sizes_and_global_descriptors_that_cannot_be_are_refused(tmp_path, more):
+    np.savez(tmp_path / "a.npz", **some_features().arrays(), **more)
+    with pytest.raises(DamagedFeaturesError, match=r"a\.npz is not a readable"):
+        read_features(tmp_path / "a.npz")
 
 
 def test_plain_numpy_reads_a_feature_file(tmp_path):
