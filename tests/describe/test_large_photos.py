@@ -17,6 +17,7 @@ from model_utils.environment import PROJECT_ROOT
 from src.delf_config import DelfConfig
 from src.describe.engines.in_process import InProcessEngine
 from src.describe.engines.openvino_runtime import _prepared
+from src.describe.engines.static_batches import StaticPlan, static_batches
 from src.describe.level_stream import LevelWriter
 from src.describe.sending import send_photos
 from src.describe.tasks import list_tasks, read_cropped
@@ -24,7 +25,7 @@ from src.extract_utils_np import enough_side, pyramid_level_sizes, resize_levels
 from src.photos.reading import read_enough, read_image
 from tests.helpers.infer import textured
 
-CONFIG = DelfConfig(max_level_side=512, image_scales=(0.5, 1.0), use_pca=False)
+CONFIG = DelfConfig(max_level_side=512, min_level_side=4, image_scales=(0.5, 1.0), use_pca=False)
 ORIENTATION = 0x0112
 
 
@@ -84,7 +85,7 @@ def test_a_box_counts_in_the_whole_photo(tmp_path):
 class Recording(InProcessEngine):
     """Keeps the levels it is given."""
 
-    static_shape = None
+    plan = None
 
     def __init__(self):
         super().__init__()
@@ -112,6 +113,15 @@ def test_every_engine_gets_the_same_levels_of_a_large_photo(tmp_path):
     assert outputs.size == (200, 6400)
     for ours, theirs in zip(engine.levels, prepared.levels, strict=True):
         assert (ours == theirs).all()
+
+    found = {}
+    for _, batch in static_batches(StaticPlan.of((256,), 512, 2), tmp_path, tasks, CONFIG):
+        for image, (height, width), (photo, number) in zip(*batch):
+            assert photo.size == (200, 6400)
+            pixels = (image[:, :height, :width].transpose(1, 2, 0) + 1) * 128
+            found[number] = pixels.astype(np.uint8)
+    assert len(found) == len(prepared.levels)
+    assert all((found[number] == level).all() for number, level in enumerate(prepared.levels))
 
     sent, wanted = io.BytesIO(), io.BytesIO()
     send_photos(tmp_path, tasks, CONFIG, sent)
