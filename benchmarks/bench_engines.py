@@ -12,10 +12,13 @@ what the processor is able to.
 from __future__ import annotations
 
 if __name__ == "__main__":  # run as a script: from any folder, by any Python
+    import os
     import sys
-    from pathlib import Path
 
-    sys.path[0] = str(Path(__file__).resolve().parents[1])
+    sys.path[0] = os.path.realpath(f"{__file__}/../..")
+    from src.common.leaving import leave_on_interrupt
+
+    leave_on_interrupt()
     from model_utils.environment import use_project_environment
 
     use_project_environment()
