@@ -68,9 +68,7 @@ def engine_runner(name: str, precision: str, checkpoint: str, config: DelfConfig
 
 def yardstick_runner(precision: str, checkpoint: str, config: DelfConfig):
     """Return a function that runs the bare network over the levels of a photo, kept in memory."""
-    import openvino as ov
-
-    from src.describe.engines.openvino_graph import feature_graph
+    from src.describe.engines.openvino_graph import core, feature_graph
 
     weights = read_feature_weights(checkpoint)
     graph = feature_graph(weights, has_attention(weights))
@@ -79,7 +77,7 @@ def yardstick_runner(precision: str, checkpoint: str, config: DelfConfig):
         "INFERENCE_NUM_THREADS": str(cpu_count()),
         "PERFORMANCE_HINT": "LATENCY",
     }
-    request = ov.Core().compile_model(graph, "CPU", hints).create_infer_request()
+    request = core().compile_model(graph, "CPU", hints).create_infer_request()
     levels: dict[str, list[np.ndarray]] = {}
 
     def run(photo: str) -> float:
@@ -98,6 +96,8 @@ def product_speed(precision: str) -> float:
     import openvino as ov
     from openvino import opset13 as ops
 
+    from src.describe.engines.openvino_graph import core
+
     side = _PRODUCT_SIDE
     left = ops.parameter([side, side], np.float32)
     right = ops.constant(np.ones((side, side), np.float32))
@@ -106,7 +106,7 @@ def product_speed(precision: str) -> float:
         "INFERENCE_PRECISION_HINT": PRECISIONS[precision],
         "INFERENCE_NUM_THREADS": str(cpu_count()),
     }
-    request = ov.Core().compile_model(model, "CPU", hints).create_infer_request()
+    request = core().compile_model(model, "CPU", hints).create_infer_request()
     matrix = np.ones((side, side), np.float32)
     seconds = []
     for _ in range(5):

@@ -180,6 +180,28 @@ def test_precision_is_asked_of_the_runtime(monkeypatch):
     native_precision.cache_clear()
 
 
+def test_a_signal_comes_through_when_engines_have_come_and_gone(attention_checkpoint):
+    """Engines end in threads of their own; a handler needs a stack in the main one all the same."""
+    code = f"""
+import gc, os, signal, threading
+from tests.describe.test_openvino_runtime import opened
+signal.signal(signal.SIGINT, lambda *_: print("handled"))
+def come_and_go():
+    engines.pop()
+    gc.collect()
+engines = [opened({str(attention_checkpoint)!r})]
+engines[0]._opened()
+thread = threading.Thread(target=come_and_go)
+thread.start()
+thread.join()
+os.kill(os.getpid(), signal.SIGINT)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=PROJECT_ROOT, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (0, "handled\n"), done.stderr[-500:]
+
+
 def test_weights_replaced_or_incomplete_are_refused(attention_checkpoint, tmp_path):
     engine = OpenVinoEngine(attention_checkpoint, "another", True, "float32")
     with pytest.raises(UserError, match="was replaced"):

@@ -7,12 +7,25 @@ and the features are laid out as they are read.
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import openvino as ov
 from openvino import opset13 as ops
 
 from src.delf_config import STAGES
 from src.network.weights import Weights
+
+
+@cache
+def core() -> ov.Core:
+    """Return the runtime, one for as long as the process lives.
+
+    The first one gives the thread that makes it another stack for signal handlers (on processors
+    with AVX-512 or AMX) and takes it away when it goes, in whatever thread that happens to be: the
+    next signal, Ctrl-C say, would find no stack and end the process.
+    """
+    return ov.Core()
 
 
 def feature_graph(weights: Weights, has_attention: bool) -> ov.Model:
@@ -94,7 +107,7 @@ def convolution_primitive(precision: str) -> str | None:
     inner = ops.relu(ops.convolution(image, kernel, sides, sides, sides, sides))
     model = ov.Model([ops.convolution(inner, kernel, sides, sides, sides, sides)], [image])
     try:
-        compiled = ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": precision})
+        compiled = core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": precision})
     except RuntimeError:
         return None
     for node in compiled.get_runtime_model().get_ops():

@@ -42,13 +42,11 @@ def native_precision() -> str:
     float32. The runtime is asked twice: what the processor is able to, and with what it would run a
     convolution, which a limit on its instruction set (ONEDNN_MAX_CPU_ISA) changes.
     """
-    import openvino as ov
+    from src.describe.engines.openvino_graph import convolution_primitive, core
 
     with _own_instruction_set():
-        if "BF16" not in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        if "BF16" not in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
             return "float32"
-        from src.describe.engines.openvino_graph import convolution_primitive
-
         primitive = convolution_primitive(PRECISIONS["bfloat16"])
     emulated = primitive is None or primitive.startswith("jit_avx512")
     return "float32" if emulated else "bfloat16"
@@ -149,9 +147,7 @@ class OpenVinoEngine:
 
 
 def _compiled(engine: OpenVinoEngine) -> Any:
-    import openvino as ov
-
-    from src.describe.engines.openvino_graph import feature_graph
+    from src.describe.engines.openvino_graph import core, feature_graph
 
     weights = read_feature_weights(engine.checkpoint)
     if fingerprint(weights) != engine.fingerprint:
@@ -166,7 +162,7 @@ def _compiled(engine: OpenVinoEngine) -> Any:
     try:
         graph = feature_graph(weights, engine.has_attention)
         with _own_instruction_set():
-            return ov.Core().compile_model(graph, "CPU", settings)
+            return core().compile_model(graph, "CPU", settings)
     except KeyError as error:
         raise UserError(f"{engine.checkpoint} lacks the weights {error}") from None
     except RuntimeError as error:
