@@ -63,24 +63,35 @@ def chosen_tasks(
     ]
 
 
-def read_cropped(path: PathLike, box: Box | None) -> tuple[np.ndarray, tuple[int, int]]:
-    """Read a photo, or the part of it inside a box.
+class Part(NamedTuple):
+    """A photo, or a part of one.
 
-    Returns:
-        uint8 [H, W, 3] and the (y, x) of its first pixel in the whole photo.
+    Attributes:
+        pixels: uint8 [H, W, 3].
+        origin: (y, x) of its first pixel in the whole photo.
+        photo_size: (height, width) of the whole photo.
+    """
+
+    pixels: np.ndarray
+    origin: tuple[int, int]
+    photo_size: tuple[int, int]
+
+
+def read_cropped(path: PathLike, box: Box | None) -> Part:
+    """Read a photo, or the part of it inside a box.
 
     Raises:
         UnreadableImageError: the photo cannot be read, or the box holds nothing of it.
     """
     image = read_image(path)
-    if box is None:
-        return image, (0, 0)
     height, width = image.shape[:2]
+    if box is None:
+        return Part(image, (0, 0), (height, width))
     left, right = (min(max(round(x), 0), width) for x in (box[0], box[2]))
     top, bottom = (min(max(round(y), 0), height) for y in (box[1], box[3]))
     if left >= right or top >= bottom:
         raise UnreadableImageError(f"box {tuple(box)} holds nothing of {path} ({width}×{height})")
-    return image[top:bottom, left:right], (top, left)
+    return Part(image[top:bottom, left:right], (top, left), (height, width))
 
 
 def decoded_ahead(
@@ -91,7 +102,7 @@ def decoded_ahead(
     One photo ahead, never more: a large one takes half a gigabyte.
     """
 
-    def read(task: PhotoTask) -> tuple[np.ndarray, tuple[int, int]]:
+    def read(task: PhotoTask) -> Part:
         return read_cropped(Path(images_path, task.file), task.box)
 
     with ThreadPoolExecutor(1, thread_name_prefix="decode") as decoder:

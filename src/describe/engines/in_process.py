@@ -80,12 +80,12 @@ class InProcessEngine:
         for task, decoded in decoded_ahead(images_path, tasks):
             try:
                 with stopwatch.part("decode"):
-                    image, origin = decoded.result()
+                    image, origin, whole = decoded.result()
             except UnreadableImageError as error:
                 yield PhotoOutputs.unreadable(task.name, one_line(error))
                 continue
             outputs = network_outputs(network, image, config, stopwatch)
-            yield PhotoOutputs(task.name, outputs, image.shape[:2], origin)
+            yield PhotoOutputs(task.name, outputs, image.shape[:2], origin, photo_size=whole)
 
 
 def network_outputs(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -72,6 +72,7 @@ class _Prepared(NamedTuple):
     levels: list[np.ndarray] | None
     size: tuple[int, int] = (0, 0)
     origin: tuple[int, int] = (0, 0)
+    photo_size: tuple[int, int] | None = None
     reason: str = ""
 
 
@@ -156,8 +157,6 @@ def thread_count() -> int:
 
 
 def _compiled(engine: OpenVinoEngine) -> Any:
-    import openvino as ov
-
     from src.describe.engines.openvino_graph import feature_graph
 
     weights = read_feature_weights(engine.checkpoint)
@@ -165,19 +164,37 @@ def _compiled(engine: OpenVinoEngine) -> Any:
         raise UserError(
             f"{engine.checkpoint} was replaced while it was in use; run the same command again"
         )
+    return compiled(
+        lambda: feature_graph(weights, engine.has_attention), engine.precision, engine.checkpoint
+    )
+
+
+def compiled(build: Callable[[], Any], precision: str, checkpoint: str) -> Any:
+    """Return a graph compiled for this processor.
+
+    Args:
+        build: returns the graph.
+        precision: a key of `PRECISIONS`.
+        checkpoint: where its weights come from, for messages.
+
+    Raises:
+        UserError: a weight is missing, or the runtime refuses the graph.
+    """
+    import openvino as ov
+
     settings = {
-        "INFERENCE_PRECISION_HINT": PRECISIONS[engine.precision],
+        "INFERENCE_PRECISION_HINT": PRECISIONS[precision],
         "INFERENCE_NUM_THREADS": str(thread_count()),
         "PERFORMANCE_HINT": "LATENCY",
     }
     try:
-        graph = feature_graph(weights, engine.has_attention)
+        graph = build()
         with _own_instruction_set():
             return ov.Core().compile_model(graph, "CPU", settings)
     except KeyError as error:
-        raise UserError(f"{engine.checkpoint} lacks the weights {error}") from None
+        raise UserError(f"{checkpoint} lacks the weights {error}") from None
     except RuntimeError as error:
-        raise UserError(f"OpenVINO cannot run {engine.checkpoint} ({first_line(error)})") from error
+        raise UserError(f"OpenVINO cannot run {checkpoint} ({first_line(error)})") from error
 
 
 def _prepared(
@@ -186,21 +203,21 @@ def _prepared(
     """Read photos and make their levels."""
     for task in tasks:
         try:
-            image, origin = read_cropped(Path(images_path, task.file), task.box)
+            image, origin, whole = read_cropped(Path(images_path, task.file), task.box)
         except UnreadableImageError as error:
             yield _Prepared(task.name, None, reason=one_line(error))
             continue
         levels = [level for _, level in resize_levels(image, config)]
-        yield _Prepared(task.name, levels, image.shape[:2], origin)
+        yield _Prepared(task.name, levels, image.shape[:2], origin, whole)
 
 
 def _run(request: Any, photos: Iterator[_Prepared]) -> Iterator[PhotoOutputs]:
     """Run the network over the levels of photos."""
-    for name, levels, size, origin, reason in photos:
+    for name, levels, size, origin, whole, reason in photos:
         outputs = None
         if levels is not None:
             outputs = [_level(request, level) for level in levels]
-        yield PhotoOutputs(name, outputs, size, origin, reason)
+        yield PhotoOutputs(name, outputs, size, origin, reason, whole)
 
 
 def _level(request: Any, pixels: np.ndarray) -> LevelOutput:
