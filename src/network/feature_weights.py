@@ -35,9 +35,7 @@ def read_conv5_weights(checkpoint: str | Path) -> Weights:
 
     Raises `UserError` for a file that cannot be read or is damaged, or that holds none.
     """
-    wanted = {
-        name: value for name, value in read_weights(checkpoint).items() if _is_conv5(name)
-    }
+    wanted = {name: value for name, value in read_weights(checkpoint).items() if _is_conv5(name)}
     if not wanted:
         raise UserError(
             f"{checkpoint} holds no conv5, which the global descriptor is made of; "
