@@ -16,7 +16,7 @@ import numpy as np
 
 from src.common.atomic_files import PathLike
 from src.common.errors import UserError
-from src.delf_config import DelfConfig
+from src.delf_config import CONV4_CHANNELS, DelfConfig
 from src.describe.engines.interface import Engine
 from src.describe.stopwatch import Stopwatch
 from src.describe.tasks import PhotoTask
@@ -65,7 +65,7 @@ class MindSporeHead:
         own = {name.removeprefix("backbone."): value for name, value in weights.items()}
         load_weights(self._network, own, checkpoint)
         self._network.set_train(False)
-        self._network.set_inputs(ms.Tensor(shape=[1, 1024, None, None], dtype=ms.float32))
+        self._network.set_inputs(ms.Tensor(shape=[1, CONV4_CHANNELS, None, None], dtype=ms.float32))
 
     def __call__(self, features: np.ndarray) -> np.ndarray:
         """See `GlobalHead`."""
@@ -73,7 +73,7 @@ class MindSporeHead:
         return self._network(self._tensor(planes)).asnumpy()[0]
 
 
-@dataclass
+@dataclass(eq=False)
 class GlobalEngine:
     """An engine that describes photos as a whole too; the local part is another engine's.
 
@@ -86,7 +86,7 @@ class GlobalEngine:
     inner: Engine
     checkpoint: str
     whitening: Whitening
-    _head: GlobalHead | None = field(default=None, init=False, repr=False, compare=False)
+    _head: GlobalHead | None = field(default=None, init=False, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
         """Travel to another process without the opened head."""
