@@ -94,13 +94,15 @@ def _build_ours(setup: Setup) -> tuple[np.ndarray, Step]:
     import mindspore as ms
     from mindspore import nn
 
-    from model_utils.device import set_up_device
-    from src.delf_model import AttentionNetwork, TuningNetwork
+    from model_utils.device import set_up_device, wants_unfolding
+    from src.delf_model import AttentionNetwork, TuningNetwork, unfold_convolutions
     from src.training.step import ClassificationLoss, PolynomialDecay, TrainStep
 
-    set_up_device("CPU")
+    set_up_device("CPU", unfolds=True)
     ms.set_seed(0)
     network = {"tuning": TuningNetwork, "attention": AttentionNetwork}[setup.stage](NUM_CLASSES)
+    if wants_unfolding():
+        unfold_convolutions(network)
     weights = {name: p.asnumpy() for name, p in network.parameters_and_names()}
     np.savez(setup.folder / setup.stage, **weights)
     images, labels = map(ms.Tensor, setup.batch())

@@ -213,9 +213,11 @@ def _write_shards(
 
     import mindspore.mindrecord  # noqa: F401  imported once here, shared by the processes
 
-    with progress_bar("writing", len(todo), "shard") as bar:
-        for _ in in_processes(write_shard, (task(name) for name in todo), workers):
-            bar.update()
+    photos = {name: len(plan.shards[name]) for name in todo}
+    with progress_bar("writing", sum(photos.values()), "photo") as bar:
+        done = in_processes(write_shard, (task(name) for name in todo), workers)
+        for name, _ in zip(todo, done, strict=True):
+            bar.update(photos[name])
 
 
 def _report(counts: dict[str, int], shards: int, seconds: float) -> None:

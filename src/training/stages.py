@@ -10,6 +10,7 @@ from pathlib import Path
 import mindspore as ms
 from mindspore import nn
 
+from model_utils.device import wants_unfolding
 from model_utils.worker_group import WorkerGroup
 from src.common.digests import sha256_of
 from src.data_augmentation_parallel import PhotoBatches
@@ -18,6 +19,7 @@ from src.delf_model import (
     TuningNetwork,
     freeze,
     keep_statistics,
+    unfold_convolutions,
     use_half_precision,
 )
 from src.network.weight_files import read_weights
@@ -74,6 +76,8 @@ def build_parts(
     """Build the network of a stage with its first random weights, optimiser and step."""
     stage, descent = settings.stage, settings.descent
     network = _build_network(stage, num_classes)
+    if device == "CPU" and wants_unfolding():
+        unfold_convolutions(network)
     scaler = None
     if descent.half_precision(device):
         use_half_precision(network)

@@ -1,4 +1,5 @@
 import json
+import logging
 import os
 from pathlib import Path
 
@@ -6,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from src.common import progress
 from src.common.errors import UserError
 from src.delf_config import DelfConfig
 from src.describe.claim import UNFINISHED_NAME
@@ -28,17 +30,6 @@ def _bytes(folder):
 # --- one photo
 
 
-def test_static_and_dynamic_networks_give_the_same_features():
-    image = np.random.default_rng(0).integers(0, 256, (90, 130, 3)).astype(np.uint8)
-    dynamic = extract_image(FakeNetwork(), image, CONFIG, PCA)
-    network = FakeNetwork(static_shape=(3, 3, 160, 160))
-    static = extract_image(network, image, CONFIG, PCA)
-    assert network.calls == [(3, 3, 160, 160)]
-    for name in ("locations", "scales", "descriptors", "attention"):
-        assert (getattr(static, name) == getattr(dynamic, name)).all(), name
-    assert len(dynamic) == 20
-
-
 def test_any_texture_gives_features_with_any_weights():
     for shape in ((20, 20, 3), (1, 2, 3), (3, 900, 3), (400, 2, 3)):
         image = np.full(shape, 200, np.uint8)
@@ -50,9 +41,8 @@ def test_any_texture_gives_features_with_any_weights():
             assert (features.locations < shape[:2]).all()
 
 
-@pytest.mark.parametrize("static_shape", [None, (2, 3, 64, 64)])
-def test_no_texture_needs_no_network(static_shape):
-    network = FakeNetwork(static_shape=static_shape)
+def test_no_texture_needs_no_network():
+    network = FakeNetwork()
     features = extract_image(network, np.full((50, 60, 3), 7, np.uint8), CONFIG, PCA)
     assert features.descriptors.shape == (0, 4)
     assert network.calls == []
@@ -126,6 +116,20 @@ def test_a_folder_becomes_features_and_a_manifest(photos, tmp_path):
         *("decode", "pyramid", "network", "selection", "write")
     }
     assert "7 photos" in summary.text()
+
+
+@pytest.mark.parametrize("devices", [(0,), (0, 1)])
+def test_how_far_it_is_counts_the_photos_of_all_workers(
+    photos, tmp_path, monkeypatch, caplog, devices
+):
+    monkeypatch.setattr(progress, "PAUSE", 0.0)
+    caplog.set_level(logging.INFO)
+    extract_folder(photos, tmp_path / "features", FakeEngine(), CONFIG, PCA, devices=devices)
+    said = [record.getMessage() for record in caplog.records if record.name == progress.__name__]
+    assert [line.split(" photos")[0] for line in said] == [
+        f"describing: {number} of 7" for number in range(1, 8)
+    ]
+    assert said[-1].endswith(" photos/s, 0 s left")
 
 
 def test_any_number_of_workers_gives_the_same_bytes(photos, tmp_path):

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from model_utils.device import ISA_VARIABLE, MINDSPORE_ISA, is_isa_ours
+from model_utils.device import ISA_VARIABLE, is_isa_ours
 from src.common.ahead import ahead
 from src.common.atomic_files import PathLike
 from src.common.errors import UserError, first_line, one_line
@@ -55,14 +55,12 @@ def native_precision() -> str:
 @contextlib.contextmanager
 def _own_instruction_set() -> Iterator[None]:
     """Take away the limit that MindSpore's convolutions need: OpenVINO's oneDNN is another one."""
-    limited = is_isa_ours()
-    if limited:
-        del os.environ[ISA_VARIABLE]
+    limit = os.environ.pop(ISA_VARIABLE, None) if is_isa_ours() else None
     try:
         yield
     finally:
-        if limited:
-            os.environ[ISA_VARIABLE] = MINDSPORE_ISA
+        if limit is not None:
+            os.environ[ISA_VARIABLE] = limit
 
 
 class _Prepared(NamedTuple):
