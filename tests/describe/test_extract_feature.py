@@ -12,9 +12,10 @@ from src.common.errors import UserError
 from src.delf_config import DelfConfig
 from src.describe.claim import UNFINISHED_NAME
 from src.describe.engines.in_process import network_outputs
+from src.describe.engines.static_batches import StaticPlan
 from src.describe.folder import extract_folder
 from src.describe.pca import Pca
-from src.describe.tasks import chosen_tasks, read_cropped
+from src.describe.tasks import PhotoTask, chosen_tasks, read_cropped
 from src.describe.workers import parse_devices
 from src.feature_io import read_features, read_manifest, write_features
 from src.photos.reading import UnreadableImageError
@@ -66,6 +67,14 @@ def test_crop_boxes_are_rounded_and_clipped(photos):
     for box in ((150, 0, 170, 10), (10, 10, 5, 20), (-20, -20, -1, -1)):
         with pytest.raises(UnreadableImageError, match="holds nothing"):
             read_cropped(path, box)
+
+
+@pytest.mark.parametrize("plan", [None, StaticPlan(((128, 160),), 2)])
+def test_the_size_of_the_whole_photo_is_told(photos, plan):
+    tasks = [PhotoTask("a", "photo_0.png"), PhotoTask("b", "photo_1.png", (20, 10, 90, 60))]
+    whole, part = FakeEngine(plan=plan).outputs(photos, tasks, CONFIG)
+    assert (whole.size, whole.photo_size) == ((60, 150), (60, 150))
+    assert (part.size, part.origin, part.photo_size) == ((50, 70), (10, 20), (70, 140))
 
 
 # --- devices
