@@ -16,7 +16,7 @@ import mindspore as ms
 from mindspore import nn, ops
 from mindspore.common.initializer import HeNormal, Normal
 
-from src.delf_config import BN_EPSILON, CONV4_CHANNELS, CONV5_CHANNELS, STAGES
+from src.delf_config import BN_EPSILON, CONV4_CHANNELS, CONV5_CHANNELS, GEM_POWER, STAGES
 
 # What the weights of a photo's features add up to in the attention stage.
 WEIGHT_SUM = 30.0
@@ -294,6 +294,24 @@ class FeatureExtractor(nn.Cell):
         if self.portable:
             return features, self.attention(features)
         return features, self.attention.before_softplus(features)
+
+
+class GlobalPooling(nn.Cell):
+    """From conv4 features to one vector of their picture: conv5, batch normalisation folded, GeM.
+
+    The generalised mean of each channel over the map, (Σ x³ / n)^(1/3), lies between the mean and
+    the largest value (Radenović, Tolias and Chum, 2018).
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.stage5 = _stage(5, CONV4_CHANNELS, folded=True)
+        self.mean = ops.ReduceMean()
+
+    def construct(self, features: ms.Tensor) -> ms.Tensor:
+        """Map conv4 features [N, 1024, h, w] to vectors [N, 2048]."""
+        x = self.stage5(features)
+        return ops.pow(self.mean(ops.pow(x, GEM_POWER), (2, 3)), 1 / GEM_POWER)
 
 
 class PaddedFeatureExtractor(FeatureExtractor):

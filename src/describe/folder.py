@@ -221,6 +221,8 @@ def feature_settings(
         "crop_boxes": _boxes_fingerprint(tasks),
     }
     runtime = engine.settings()
+    if "global" in runtime:  # no matter of the runtime: others make the same
+        settings["global"] = runtime.pop("global")
     return {**settings, "engine": runtime} if runtime else settings
 
 

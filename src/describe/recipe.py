@@ -23,6 +23,7 @@ from src.describe.pca import Pca
 from src.describe.stock import take_stock
 from src.describe.switching import tell_of_before
 from src.describe.tasks import PhotoTask
+from src.describe.whitening_choice import with_global_descriptor
 from src.describe.workers import keep_features, parse_devices
 from src.feature_io import Features, Origin, settings_digest
 
@@ -43,6 +44,8 @@ class DescribeSettings:
         pca_path: folder of a PCA, or "auto".
         pca_images: photos to fit one to.
         seed: of the choice of these photos.
+        global_descriptor: "auto": a photo gets one where a whitening fits the weights; "off".
+        whitening_path: file of a whitening, or "auto" for the shipped one.
 
     Raises:
         UserError: a number is out of its bounds.
@@ -56,6 +59,8 @@ class DescribeSettings:
     pca_path: str = "auto"
     pca_images: int = 64
     seed: int = 0
+    global_descriptor: str = "auto"
+    whitening_path: str = "auto"
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -74,6 +79,8 @@ class DescribeSettings:
             config.pca_path,
             config.pca_images,
             config.seed,
+            config.global_descriptor,
+            config.whitening_path,
         )
 
 
@@ -200,4 +207,7 @@ def choose_describer(settings: DescribeSettings, known: KnownWeights | None = No
             "or give a checkpoint of the attn stage"
         )
     features = dataclasses.replace(settings.features, score=score)
+    engine = with_global_descriptor(
+        engine, settings.engine, features, settings.global_descriptor, settings.whitening_path
+    )
     return Describer(engine, features, source, settings.devices, settings.max_bad_fraction)

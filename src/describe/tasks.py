@@ -69,12 +69,14 @@ class PhotoPart(NamedTuple):
     Attributes:
         pixels: uint8 [H, W, 3], RGB; fewer than the photo has where it was read reduced.
         origin: (y, x) of the first pixel in the whole photo.
-        size: (height, width) in pixels of the photo.
+        size: (height, width) of the part, in pixels of the photo.
+        photo_size: (height, width) in pixels of the whole photo.
     """
 
     pixels: np.ndarray
     origin: tuple[int, int]
     size: tuple[int, int]
+    photo_size: tuple[int, int]
 
 
 def read_cropped(path: PathLike, box: Box | None, least_side: int | None = None) -> PhotoPart:
@@ -90,14 +92,15 @@ def read_cropped(path: PathLike, box: Box | None, least_side: int | None = None)
     """
     if box is None:
         image, size, _ = read_enough(path, least_side)
-        return PhotoPart(image, (0, 0), size)
+        return PhotoPart(image, (0, 0), size, size)
     image = read_image(path)
     height, width = image.shape[:2]
     left, right = (min(max(round(x), 0), width) for x in (box[0], box[2]))
     top, bottom = (min(max(round(y), 0), height) for y in (box[1], box[3]))
     if left >= right or top >= bottom:
         raise UnreadableImageError(f"box {tuple(box)} holds nothing of {path} ({width}×{height})")
-    return PhotoPart(image[top:bottom, left:right], (top, left), (bottom - top, right - left))
+    part = image[top:bottom, left:right]
+    return PhotoPart(part, (top, left), (bottom - top, right - left), (height, width))
 
 
 def decoded_ahead(

@@ -66,12 +66,12 @@ def fit_first_pca(
 
 def reduced(known: KnownFeatures, pca: Pca, settings: DelfConfig) -> KnownFeatures:
     """Return features of full length as the settings reduce them."""
-    features = Features.empty(settings.pca_dim)
+    descriptors = Features.empty(settings.pca_dim).descriptors
     if len(known.features):
         descriptors = pca.project(
             known.features.descriptors, settings.pca_dim, settings.use_whitening
         )
-        features = dataclasses.replace(known.features, descriptors=descriptors)
+    features = dataclasses.replace(known.features, descriptors=descriptors)
     return dataclasses.replace(known, features=features)
 
 

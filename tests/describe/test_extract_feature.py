@@ -12,9 +12,10 @@ from src.common.errors import UserError
 from src.delf_config import DelfConfig
 from src.describe.claim import UNFINISHED_NAME
 from src.describe.engines.in_process import network_outputs
+from src.describe.engines.static_batches import StaticPlan
 from src.describe.folder import extract_folder
 from src.describe.pca import Pca
-from src.describe.tasks import chosen_tasks, read_cropped
+from src.describe.tasks import PhotoTask, chosen_tasks, read_cropped
 from src.describe.workers import parse_devices
 from src.feature_io import read_features, read_manifest, write_features
 from src.photos.reading import UnreadableImageError
@@ -58,14 +59,22 @@ def test_levels_go_through_the_network_one_by_one():
 
 def test_crop_boxes_are_rounded_and_clipped(photos):
     path = photos / "photo_0.png"  # 60 rows, 150 columns
-    whole, origin, _ = read_cropped(path, None)
-    assert origin == (0, 0)
-    part, origin, _ = read_cropped(path, (10.4, 20.6, 199.0, 40.0))
-    assert origin == (21, 10)
+    whole, origin, size, photo_size = read_cropped(path, None)
+    assert origin == (0, 0) and size == photo_size == (60, 150)
+    part, origin, size, photo_size = read_cropped(path, (10.4, 20.6, 199.0, 40.0))
+    assert origin == (21, 10) and size == (19, 140) and photo_size == (60, 150)
     assert (part == whole[21:40, 10:150]).all()
     for box in ((150, 0, 170, 10), (10, 10, 5, 20), (-20, -20, -1, -1)):
         with pytest.raises(UnreadableImageError, match="holds nothing"):
             read_cropped(path, box)
+
+
+@pytest.mark.parametrize("plan", [None, StaticPlan(((128, 160),), 2)])
+def test_the_size_of_the_whole_photo_is_told(photos, plan):
+    tasks = [PhotoTask("a", "photo_0.png"), PhotoTask("b", "photo_1.png", (20, 10, 90, 60))]
+    whole, part = FakeEngine(plan=plan).outputs(photos, tasks, CONFIG)
+    assert (whole.size, whole.photo_size) == ((60, 150), (60, 150))
+    assert (part.size, part.origin, part.photo_size) == ((50, 70), (10, 20), (70, 140))
 
 
 # --- devices
@@ -104,7 +113,7 @@ def test_a_folder_becomes_features_and_a_manifest(photos, tmp_path):
     assert summary.extracted == 7
     total = 0
     for name in manifest.names:
-        image, _, _ = read_cropped(photos / f"{name}.png", None)
+        image = read_cropped(photos / f"{name}.png", None).pixels
         expected = extract_image(FakeNetwork(), image, CONFIG, PCA)
         found = read_features(out / f"{name}.npz")
         total += len(found)
@@ -230,7 +239,7 @@ def test_chosen_names_and_crop_boxes(photos, tmp_path):
     extract_folder(photos, out, FakeEngine(), CONFIG, PCA, chosen_tasks(photos, names, boxes))
     assert read_manifest(out).names == ("photo_2", "photo_5")
     cropped = read_features(out / "photo_5.npz")
-    image, _, _ = read_cropped(photos / "photo_5.png", None)
+    image = read_cropped(photos / "photo_5.png", None).pixels
     expected = extract_image(FakeNetwork(), image[40:100, 30:90], CONFIG, PCA)
     assert (cropped.descriptors == expected.descriptors).all()
     assert (cropped.locations == expected.locations + np.float32([40, 30])).all()
@@ -247,7 +256,7 @@ def test_one_photo_in_several_parts(photos, tmp_path):
     assert summary.extracted == 3
     file = {name: file for name, file in read_manifest(out).images}
     assert file == {"left": "photo_5.png", "other": "photo_2.png", "right": "photo_5.png"}
-    image, _, _ = read_cropped(photos / "photo_5.png", None)
+    image = read_cropped(photos / "photo_5.png", None).pixels
     for name, (x1, y1, x2, y2) in list(boxes.items())[:2]:
         found = read_features(out / f"{name}.npz")
         expected = extract_image(FakeNetwork(), image[y1:y2, x1:x2], CONFIG, PCA)

@@ -20,7 +20,7 @@ from src.describe.engines.lite_program import LiteProgram, build_program
 from src.describe.engines.mindspore_graph import FeatureNetwork, MindSporeEngine
 from src.describe.folder import extract_folder
 from src.describe.pca import Pca
-from src.describe.tasks import chosen_tasks, list_tasks
+from src.describe.tasks import PhotoTask, chosen_tasks, list_tasks
 from src.feature_io import read_features, read_manifest
 from src.network.feature_weights import read_feature_weights
 from src.network.mindir import read_mindir
@@ -145,6 +145,9 @@ def test_bad_photos_are_reported_and_flat_ones_have_no_features(
     assert len(read_features(tmp_path / "f" / "flat.npz")) == 0
     inside = read_features(tmp_path / "f" / "p1.npz").locations
     assert (inside >= 10).all() and (inside <= [50, 70]).all()
+    boxed = [PhotoTask("p1", "p1.png", boxes["p1"])]
+    (told,) = program(any_size_mindir).outputs(photos, boxed, CONFIG)
+    assert (told.size, told.origin, told.photo_size) == ((40, 60), (10, 10), (60, 80))
     before = (tmp_path / "f" / "p0.npz").stat().st_mtime_ns
     again = describe()
     assert (again.extracted, again.skipped) == (0, 5)

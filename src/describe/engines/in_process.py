@@ -85,12 +85,12 @@ class InProcessEngine:
         for task, decoded in decoded_ahead(images_path, tasks, enough_side(config)):
             try:
                 with stopwatch.part("decode"):
-                    image, origin, size = decoded.result()
+                    image, origin, size, whole = decoded.result()
             except UnreadableImageError as error:
                 yield PhotoOutputs.unreadable(task.name, one_line(error))
                 continue
             outputs = network_outputs(network, image, config, stopwatch, size)
-            yield PhotoOutputs(task.name, outputs, size, origin)
+            yield PhotoOutputs(task.name, outputs, size, origin, photo_size=whole)
 
 
 def network_outputs(

@@ -152,7 +152,8 @@ def _in_order(
             yield PhotoOutputs.unreadable(frame.name, context["reason"])
         else:
             size = context["height"], context["width"]
-            yield PhotoOutputs(frame.name, frame.outputs, size, tuple(context["origin"]))
+            origin, whole = tuple(context["origin"]), tuple(context["photo"])
+            yield PhotoOutputs(frame.name, frame.outputs, size, origin, photo_size=whole)
     if next(results, None) is not None:
         raise BrokenStreamError("the program answered more than it was asked")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -70,6 +70,7 @@ class _Prepared(NamedTuple):
     levels: list[np.ndarray] | None
     size: tuple[int, int] = (0, 0)
     origin: tuple[int, int] = (0, 0)
+    photo_size: tuple[int, int] | None = None
     reason: str = ""
 
 
@@ -147,26 +148,44 @@ class OpenVinoEngine:
 
 
 def _compiled(engine: OpenVinoEngine) -> Any:
-    from src.describe.engines.openvino_graph import core, feature_graph
+    from src.describe.engines.openvino_graph import feature_graph
 
     weights = read_feature_weights(engine.checkpoint)
     if fingerprint(weights) != engine.fingerprint:
         raise UserError(
             f"{engine.checkpoint} was replaced while it was in use; run the same command again"
         )
+    return compiled(
+        lambda: feature_graph(weights, engine.has_attention), engine.precision, engine.checkpoint
+    )
+
+
+def compiled(build: Callable[[], Any], precision: str, checkpoint: str) -> Any:
+    """Return a graph compiled for this processor.
+
+    Args:
+        build: returns the graph.
+        precision: a key of `PRECISIONS`.
+        checkpoint: where its weights come from, for messages.
+
+    Raises:
+        UserError: a weight is missing, or the runtime refuses the graph.
+    """
+    from src.describe.engines.openvino_graph import core
+
     settings = {
-        "INFERENCE_PRECISION_HINT": PRECISIONS[engine.precision],
+        "INFERENCE_PRECISION_HINT": PRECISIONS[precision],
         "INFERENCE_NUM_THREADS": str(cpu_count()),
         "PERFORMANCE_HINT": "LATENCY",
     }
     try:
-        graph = feature_graph(weights, engine.has_attention)
+        graph = build()
         with _own_instruction_set():
             return core().compile_model(graph, "CPU", settings)
     except KeyError as error:
-        raise UserError(f"{engine.checkpoint} lacks the weights {error}") from None
+        raise UserError(f"{checkpoint} lacks the weights {error}") from None
     except RuntimeError as error:
-        raise UserError(f"OpenVINO cannot run {engine.checkpoint} ({first_line(error)})") from error
+        raise UserError(f"OpenVINO cannot run {checkpoint} ({first_line(error)})") from error
 
 
 def _prepared(
@@ -183,16 +202,16 @@ def _prepare(path: Path, task: PhotoTask, config: DelfConfig) -> _Prepared:
     except UnreadableImageError as error:
         return _Prepared(task.name, None, reason=one_line(error))
     levels = [level for _, level in resize_levels(photo.pixels, config, photo.size)]
-    return _Prepared(task.name, levels, photo.size, photo.origin)
+    return _Prepared(task.name, levels, photo.size, photo.origin, photo.photo_size)
 
 
 def _run(request: Any, photos: Iterator[_Prepared]) -> Iterator[PhotoOutputs]:
     """Run the network over the levels of photos."""
-    for name, levels, size, origin, reason in photos:
+    for name, levels, size, origin, whole, reason in photos:
         outputs = None
         if levels is not None:
             outputs = [_level(request, level) for level in levels]
-        yield PhotoOutputs(name, outputs, size, origin, reason)
+        yield PhotoOutputs(name, outputs, size, origin, reason, whole)
 
 
 def _level(request: Any, pixels: np.ndarray) -> LevelOutput:

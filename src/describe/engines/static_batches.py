@@ -79,20 +79,23 @@ class StaticPhoto:
         name: of the photo's features.
         outputs: of its levels, None for those that are still to come; None as a whole for a photo
             that could not be read.
-        size, origin, reason: see `PhotoOutputs`.
+        size, origin, photo_size, reason: see `PhotoOutputs`.
     """
 
     name: str
     outputs: list[LevelOutput | None] | None
     size: tuple[int, int] = (0, 0)
     origin: tuple[int, int] = (0, 0)
+    photo_size: tuple[int, int] | None = None
     reason: str = ""
 
     def result(self) -> PhotoOutputs | None:
         """Return what the network says of it once it has all been said."""
         if self.outputs is not None and any(output is None for output in self.outputs):
             return None
-        return PhotoOutputs(self.name, self.outputs, self.size, self.origin, self.reason)
+        return PhotoOutputs(
+            self.name, self.outputs, self.size, self.origin, self.reason, self.photo_size
+        )
 
 
 class StaticBatch(NamedTuple):
@@ -184,14 +187,14 @@ def static_batches(
     gathering, read = Gathering(plan), []
     for task in tasks:
         try:
-            image, origin, size = read_cropped(
+            image, origin, size, whole = read_cropped(
                 Path(images_path, task.file), task.box, enough_side(config)
             )
         except UnreadableImageError as error:
             photo, levels = StaticPhoto(task.name, None, reason=one_line(error)), []
         else:
             levels = [level for _, level in resize_levels(image, config, size)]
-            photo = StaticPhoto(task.name, [None] * len(levels), size, origin)
+            photo = StaticPhoto(task.name, [None] * len(levels), size, origin, whole)
         read.append(photo)
         for batch in gathering.add(photo, levels):
             yield read, batch
