@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from model_utils.device import set_up_device, tune_cpu_libraries
@@ -11,6 +13,18 @@ from tests.helpers.weights import random_weights
 
 # All networks of this process, whichever comes first: oneDNN asks for its instruction set once.
 tune_cpu_libraries()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def user_cache_of_the_tests(tmp_path_factory):
+    """Compiled networks are kept apart from those of the person who runs the tests."""
+    before = os.environ.get("XDG_CACHE_HOME")
+    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
+    yield
+    if before is None:
+        del os.environ["XDG_CACHE_HOME"]
+    else:
+        os.environ["XDG_CACHE_HOME"] = before
 
 
 @pytest.fixture(scope="session")
