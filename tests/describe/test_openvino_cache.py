@@ -14,7 +14,7 @@ from src.common.user_cache import user_cache
 from src.describe.engines import openvino_cache, openvino_runtime
 from src.describe.engines.openvino_cache import KEPT, open_network, remembered
 from src.describe.engines.openvino_graph import core
-from src.describe.engines.openvino_runtime import OpenVinoEngine, _level
+from src.describe.engines.openvino_runtime import OpenVinoEngine, _level, _own_instruction_set
 from src.network.feature_weights import has_attention, read_feature_weights
 from src.network.weights import fingerprint
 from tests.helpers.infer import textured
@@ -46,7 +46,9 @@ class Maker:
         return ov.Model([y], [image])
 
     def run(self, name="net", settings=SETTINGS):
-        return open_network(core(), name, settings, self)(IMAGE)[0].copy()
+        # Whoever computes first in a process decides the instructions for all that follow.
+        with _own_instruction_set():
+            return open_network(core(), name, settings, self)(IMAGE)[0].copy()
 
 
 def test_a_network_is_made_once(folder):
