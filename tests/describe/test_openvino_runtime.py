@@ -162,7 +162,7 @@ def test_precision_is_float32_where_the_runtime_is_held_to_less(isa):
     assert limited.stdout == "float32\n", limited.stderr
 
 
-def test_precision_is_asked_of_the_runtime(monkeypatch):
+def test_precision_is_asked_of_the_runtime(monkeypatch, tmp_path):
     able = ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     native_precision.cache_clear()
     if "BF16" not in able:
@@ -174,6 +174,7 @@ def test_precision_is_asked_of_the_runtime(monkeypatch):
         ("jit_avx512_bf16", "float32"),
         (None, "float32"),
     ):
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / str(primitive)))  # nothing is known
         monkeypatch.setattr(openvino_graph, "convolution_primitive", lambda _, p=primitive: p)
         native_precision.cache_clear()
         assert native_precision() == wanted
