@@ -174,6 +174,7 @@ def test_precision_is_asked_of_the_runtime(monkeypatch, tmp_path):
         ("jit_avx512_bf16", "float32"),
         (None, "float32"),
     ):
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / str(primitive)))  # nothing is known
         monkeypatch.setattr(openvino_graph, "convolution_primitive", lambda _, p=primitive: p)
         monkeypatch.setenv("DELF_CACHE", str(tmp_path / str(primitive)))  # asked once
         native_precision.cache_clear()
