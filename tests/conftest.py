@@ -10,6 +10,14 @@ from tests.helpers.loopback_server import LoopbackServer
 from tests.helpers.weights import random_weights
 
 
+@pytest.fixture(scope="session", autouse=True)
+def user_cache(tmp_path_factory):
+    """A cache of the tests' own: none of the user's files is made or used."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("user_cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def cpu():
     """MindSpore on CPU, as the programs set it up."""

@@ -204,6 +204,73 @@ def test_a_shape_that_lies_is_refused(cpu, tmp_path):
     refused(read_checkpoint, path, r"'w' has 24 bytes, .* its shape \(127, 127\)")
 
 
+def record(name, dims, kind, content):
+    """A record of a checkpoint as protobuf lays it out, whether or not its parts fit."""
+    tensor = b"".join(field(1, dim) for dim in dims) + field(2, kind) + field(3, content)
+    return field(1, field(1, name.encode()) + field(2, tensor))
+
+
+def as_varint(number):
+    low = bytes([number & 0x7F | (0x80 if number > 0x7F else 0)])
+    return low + (as_varint(number >> 7) if number > 0x7F else b"")
+
+
+def field(number, content):
+    if isinstance(content, int):
+        return as_varint(number << 3) + as_varint(content & (1 << 64) - 1)
+    return as_varint(number << 3 | 2) + as_varint(len(content)) + content
+
+
+def test_checkpoints_laid_out_by_hand_are_read(tmp_path):
+    path = tmp_path / "hand.ckpt"
+    values = np.arange(6, dtype=np.float32)
+    path.write_bytes(record("w", [2, 3], b"Float32", values.tobytes()))
+    np.testing.assert_array_equal(read_checkpoint(path)["w"], values.reshape(2, 3))
+
+
+@pytest.mark.parametrize(
+    ("dims", "kind", "content", "message"),
+    [
+        ([2, 2], b"Float32", bytes(4_000_000), "'w' has 4000000 bytes, .* its shape .2, 2."),
+        ([1000, 1000], b"Float32", bytes(16), "'w' has 16 bytes, .* its shape .1000, 1000."),
+        ([1 << 40, 1 << 40], b"Float32", bytes(16), "'w' has 16 bytes"),
+        ([1 << 33, 1 << 33], b"Int8", b"", "'w' has 0 bytes"),  # 2^66, none in 64 bits
+        ([-2, -2], b"Float32", bytes(16), "'w' is of type 'Float32' and shape .-2, -2."),
+        ([2, 2], b"Float33", bytes(16), "'w' is of type 'Float33'"),
+        ([2, 2], b"\xff\xfe", bytes(16), "a record of 'w' is damaged"),
+        ([2], b"Float64", bytes(8), "'w' has 8 bytes"),
+        ([1], b"Float32", np.float32(np.nan).tobytes(), "1 of the 1 numbers of w are not finite"),
+    ],
+)
+def test_records_that_lie_are_refused_by_every_reader(dims, kind, content, message, tmp_path):
+    path = tmp_path / "lies.ckpt"
+    good = record("backbone.fine", [1], b"Float32", bytes(4))
+    path.write_bytes(good + record("w", dims, kind, content))
+    for read in (read_checkpoint, read_weights, read_feature_weights):
+        refused(read, path, message)
+
+
+def test_records_without_name_or_tensor_are_refused(tmp_path):
+    path = tmp_path / "less.ckpt"
+    for content in (field(1, b"w"), field(2, field(1, 2)), b"\x00", field(1, 5) + field(2, b"")):
+        path.write_bytes(field(1, content))
+        refused(read_checkpoint, path, "a record.* is damaged")
+
+
+def test_a_checkpoint_is_refused_before_mindspore_is_there(tmp_path):
+    path = tmp_path / "lies.ckpt"
+    path.write_bytes(record("w", [1000, 1000], b"Float32", bytes(16)))
+    code = (
+        "import sys; from src.network.weight_files import read_checkpoint\n"
+        "try: read_checkpoint(sys.argv[1])\n"
+        "except Exception as error: print(type(error).__name__, 'mindspore' in sys.modules)"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", code, str(path)], cwd=PROJECT_ROOT, capture_output=True, text=True
+    )
+    assert said.stdout == "UserError False\n", said.stderr
+
+
 def test_large_tensors_are_written_in_parts(cpu, tmp_path, monkeypatch):
     monkeypatch.setattr(serialization, "SLICE_SIZE", 1)  # KB
     large = {"large": np.arange(3000, dtype=np.float32).reshape(30, 100), "small": np.ones(2)}
