@@ -12,10 +12,13 @@ what the processor is able to.
 from __future__ import annotations
 
 if __name__ == "__main__":  # run as a script: from any folder, by any Python
+    import os
     import sys
-    from pathlib import Path
 
-    sys.path[0] = str(Path(__file__).resolve().parents[1])
+    sys.path[0] = os.path.realpath(f"{__file__}/../..")
+    from src.common.leaving import leave_on_interrupt
+
+    leave_on_interrupt()
     from model_utils.environment import use_project_environment
 
     use_project_environment()
@@ -32,7 +35,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from src.common.cpus import usable_cpus
+from src.common.cpus import cpu_count
 from src.common.errors import UserError, run_command
 from src.delf_config import STAGES, DelfConfig
 from src.describe.engines.choice import EngineSettings, choose_engine, read_known_weights
@@ -65,18 +68,16 @@ def engine_runner(name: str, precision: str, checkpoint: str, config: DelfConfig
 
 def yardstick_runner(precision: str, checkpoint: str, config: DelfConfig):
     """Return a function that runs the bare network over the levels of a photo, kept in memory."""
-    import openvino as ov
-
-    from src.describe.engines.openvino_graph import feature_graph
+    from src.describe.engines.openvino_graph import core, feature_graph
 
     weights = read_feature_weights(checkpoint)
     graph = feature_graph(weights, has_attention(weights))
     hints = {
         "INFERENCE_PRECISION_HINT": PRECISIONS[precision],
-        "INFERENCE_NUM_THREADS": str(usable_cpus()),
+        "INFERENCE_NUM_THREADS": str(cpu_count()),
         "PERFORMANCE_HINT": "LATENCY",
     }
-    request = ov.Core().compile_model(graph, "CPU", hints).create_infer_request()
+    request = core().compile_model(graph, "CPU", hints).create_infer_request()
     levels: dict[str, list[np.ndarray]] = {}
 
     def run(photo: str) -> float:
@@ -95,15 +96,17 @@ def product_speed(precision: str) -> float:
     import openvino as ov
     from openvino import opset13 as ops
 
+    from src.describe.engines.openvino_graph import core
+
     side = _PRODUCT_SIDE
     left = ops.parameter([side, side], np.float32)
     right = ops.constant(np.ones((side, side), np.float32))
     model = ov.Model([ops.reduce_max(ops.matmul(left, right, False, False), np.int64([1]))], [left])
     hints = {
         "INFERENCE_PRECISION_HINT": PRECISIONS[precision],
-        "INFERENCE_NUM_THREADS": str(usable_cpus()),
+        "INFERENCE_NUM_THREADS": str(cpu_count()),
     }
-    request = ov.Core().compile_model(model, "CPU", hints).create_infer_request()
+    request = core().compile_model(model, "CPU", hints).create_infer_request()
     matrix = np.ones((side, side), np.float32)
     seconds = []
     for _ in range(5):

@@ -36,7 +36,7 @@ from src.delf_config import DelfConfig
 from src.describe.engines.in_process import network_outputs
 from src.describe.engines.mindspore_graph import FeatureNetwork
 from src.describe.stopwatch import Stopwatch
-from src.extract_utils_np import build_pyramid, pad_to_static, select_features
+from src.extract_utils_np import build_pyramid, select_features
 from src.network.feature_weights import has_attention, read_feature_weights
 from src.photos.finding import list_images
 from src.photos.reading import read_image
@@ -58,7 +58,8 @@ def _describe(network: FeatureNetwork, image: np.ndarray, config: DelfConfig) ->
 def _describe_padded(network: FeatureNetwork, image: np.ndarray, config: DelfConfig) -> float:
     side = config.max_level_side
     for _, level in build_pyramid(image, config):
-        network(pad_to_static([level], (1, 3, side, side)))
+        more = [(0, side - length) for length in level.shape[2:]]
+        network(np.pad(level, ((0, 0), (0, 0), *more), mode="edge"))
     return 1.0
 
 

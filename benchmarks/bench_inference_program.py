@@ -121,9 +121,7 @@ def main() -> None:
             score="attention" if attention else "norm",
         )
         engines = {
-            "Python": MindSporeEngine(
-                arguments.checkpoint, fingerprint, attention, "CPU", config.max_level_side
-            ),
+            "Python": MindSporeEngine(arguments.checkpoint, fingerprint, attention, "CPU"),
             "C++": LiteProgram(path, fingerprint, (1, 3, -1, -1)),
         }
         for number in range(arguments.rounds):

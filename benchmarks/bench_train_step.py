@@ -47,6 +47,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from src.common.cpus import cpu_count
 from src.common.errors import UserError, run_command
 
 STAGES = ("tuning", "attention")
@@ -94,13 +95,15 @@ def _build_ours(setup: Setup) -> tuple[np.ndarray, Step]:
     import mindspore as ms
     from mindspore import nn
 
-    from model_utils.device import set_up_device
-    from src.delf_model import AttentionNetwork, TuningNetwork
+    from model_utils.device import set_up_device, wants_unfolding
+    from src.delf_model import AttentionNetwork, TuningNetwork, unfold_convolutions
     from src.training.step import ClassificationLoss, PolynomialDecay, TrainStep
 
-    set_up_device("CPU")
+    set_up_device("CPU", unfolds=True)
     ms.set_seed(0)
     network = {"tuning": TuningNetwork, "attention": AttentionNetwork}[setup.stage](NUM_CLASSES)
+    if wants_unfolding():
+        unfold_convolutions(network)
     weights = {name: p.asnumpy() for name, p in network.parameters_and_names()}
     np.savez(setup.folder / setup.stage, **weights)
     images, labels = map(ms.Tensor, setup.batch())
@@ -252,7 +255,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=2, help="steps a turn (default: 2)")
     parser.add_argument("--image_size", type=int, default=193, help="(default: 193)")
     parser.add_argument("--batch_size", type=int, default=8, help="(default: 8)")
-    available = len(os.sched_getaffinity(0))
+    available = cpu_count()
     parser.add_argument("--cores", type=int, default=available, help="each may use (default: all)")
     arguments = parser.parse_args()
     if importlib.util.find_spec("torch") is None:

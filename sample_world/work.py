@@ -23,7 +23,7 @@ from sample_world.plan import DISTRACTOR, Group
 from sample_world.scenes.photo import take_photo, take_view
 from sample_world.street.props import Props, build_props
 from src.common.atomic_files import write_json
-from src.common.cpus import usable_cpus
+from src.common.cpus import cpu_count
 from src.common.errors import UserError
 from src.common.progress import progress_bar
 from src.common.signals import blocked
@@ -47,7 +47,7 @@ def _part_file(output: Path, group: Group) -> Path:
 
 def worker_count(num_workers: int | None, groups: int) -> int:
     """Return how many processes to use: as asked, or one a processor; one a group at most."""
-    return max(1, min(num_workers or usable_cpus(), groups))
+    return max(1, min(num_workers or cpu_count(), groups))
 
 
 def run_groups(output: Path, options: WorldOptions, groups: list[Group], workers: int) -> None:

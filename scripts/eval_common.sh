@@ -20,7 +20,7 @@ seen_from_here() {
     case "$1" in
         config_path) absolute_path "$2" ;;
         distractors_path) absolute_paths "$2" ;;
-        pca_path) if [ "$2" = auto ]; then say auto; else absolute_path "$2"; fi ;;
+        pca_path | whitening_path) if [ "$2" = auto ]; then say auto; else absolute_path "$2"; fi ;;
         *)
             # delf_config.yaml says of each setting whether it is a path.
             if grep -qxF -- "$1: path" "$PROJECT_ROOT/delf_config.yaml"; then

@@ -25,7 +25,7 @@ import mindspore.dataset as ds
 import numpy as np
 from mindspore import Tensor
 
-from src.common.cpus import usable_cpus
+from src.common.cpus import cpu_count
 from src.common.errors import UserError
 from src.photos.jpeg_frame import read_frame
 from src.shards.inventory import Shards, count_classes, count_labels, find_shards
@@ -201,7 +201,7 @@ def random_crop(height: int, width: int, generator: random.Random) -> Box:
 
 
 def _allowed_workers(wanted: int | None) -> int:
-    cores = usable_cpus()
+    cores = cpu_count()
     if wanted is not None and wanted > cores:
         LOG.info("num_parallel_workers lowered from %d to %d, the number of cores", wanted, cores)
     return max(1, min(wanted or cores, cores))

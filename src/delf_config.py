@@ -18,6 +18,7 @@ SCORES = ("attention", "norm")
 BN_EPSILON = 1e-3
 CONV4_CHANNELS = 1024
 CONV5_CHANNELS = 2048
+GEM_POWER = 3.0  # of the generalised mean that makes one vector of a conv5 map
 #: stage number → (channels of the inner convolutions, units, stride of the last unit)
 STAGES = {2: (64, 3, 2), 3: (128, 4, 2), 4: (256, 6, 2), 5: (512, 3, 1)}
 

@@ -16,7 +16,7 @@ import mindspore as ms
 from mindspore import nn, ops
 from mindspore.common.initializer import HeNormal, Normal
 
-from src.delf_config import BN_EPSILON, CONV4_CHANNELS, CONV5_CHANNELS, STAGES
+from src.delf_config import BN_EPSILON, CONV4_CHANNELS, CONV5_CHANNELS, GEM_POWER, STAGES
 
 # What the weights of a photo's features add up to in the attention stage.
 WEIGHT_SUM = 30.0
@@ -78,7 +78,17 @@ class Bottleneck(nn.Cell):
 
     def construct(self, x: ms.Tensor) -> ms.Tensor:
         """Map [N, cin, H, W] to [N, 4·inner, ceil(H/stride), ceil(W/stride)]."""
-        y = self.relu(self.branch2a(x))
+        return self._behind_first(self.relu(self.branch2a(x)), x)
+
+    def padded(self, x: ms.Tensor, inside: ms.Tensor) -> ms.Tensor:
+        """Map x, whose pictures are smaller than the array; `inside` [N, 1, H, W] is 1 on them.
+
+        The 3×3 convolution is the only one that looks beyond its cell: outside of a picture it
+        meets the zeros that it meets outside of an array.
+        """
+        return self._behind_first(self.relu(self.branch2a(x)) * inside, x)
+
+    def _behind_first(self, y: ms.Tensor, x: ms.Tensor) -> ms.Tensor:
         y = self.relu(self.branch2b(y))
         return self.relu(self.branch2c(y) + self.branch1(self.subsample(x)))
 
@@ -186,6 +196,39 @@ def use_half_precision(cell: nn.Cell) -> None:
             inner.to_float(ms.float16)
 
 
+class UnfoldedConv(nn.Cell):
+    """What a convolution computes, as one of 1×1 over the pixels that each cell sees.
+
+    In training on a processor with AVX-512 the detour is the faster way, see `model_utils.device`.
+    """
+
+    def __init__(self, conv: nn.Conv2d):
+        super().__init__()
+        self.weight = conv.weight  # the same parameter: its name and whether it is trained stay
+        self.kernel, self.stride = conv.kernel_size[0], conv.stride[0]
+        self.channels = conv.out_channels
+        self.multiply = ops.Conv2D(self.channels, 1)
+
+    def construct(self, x: ms.Tensor) -> ms.Tensor:
+        """Map [N, cin, H, W] to [N, cout, ceil(H/stride), ceil(W/stride)]."""
+        n, cin, height, width = x.shape
+        seen = cin * self.kernel * self.kernel
+        rows, columns = (-(-side // self.stride) for side in (height, width))
+        patches = ops.unfold(x, self.kernel, 1, self.kernel // 2, self.stride)
+        kernels = ops.reshape(self.weight, (self.channels, seen, 1, 1))
+        y = self.multiply(ops.reshape(patches, (n, seen, rows * columns, 1)), kernels)
+        return ops.reshape(y, (n, self.channels, rows, columns))
+
+
+def unfold_convolutions(cell: nn.Cell) -> None:
+    """Compute the convolutions of a cell that see more than their own pixel by `UnfoldedConv`."""
+    for _, inner in cell.cells_and_names():
+        if isinstance(inner, ConvBN) and inner.conv.kernel_size[0] > 1:
+            weight, name = inner.conv.weight, inner.conv.weight.name
+            inner.conv = UnfoldedConv(inner.conv)
+            weight.name = name  # which a cell puts its own before
+
+
 class TuningNetwork(nn.Cell):
     """The first stage: the whole ResNet50 as a classifier of landmarks (section 4.1)."""
 
@@ -251,3 +294,58 @@ class FeatureExtractor(nn.Cell):
         if self.portable:
             return features, self.attention(features)
         return features, self.attention.before_softplus(features)
+
+
+class GlobalPooling(nn.Cell):
+    """From conv4 features to one vector of their picture: conv5, batch normalisation folded, GeM.
+
+    The generalised mean of each channel over the map, (Σ x³ / n)^(1/3), lies between the mean and
+    the largest value (Radenović, Tolias and Chum, 2018).
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.stage5 = _stage(5, CONV4_CHANNELS, folded=True)
+        self.mean = ops.ReduceMean()
+
+    def construct(self, features: ms.Tensor) -> ms.Tensor:
+        """Map conv4 features [N, 1024, h, w] to vectors [N, 2048]."""
+        x = self.stage5(features)
+        return ops.pow(self.mean(ops.pow(x, GEM_POWER), (2, 3)), 1 / GEM_POWER)
+
+
+class PaddedFeatureExtractor(FeatureExtractor):
+    """The same of pictures of several sizes in one array, for a device that wants static shapes.
+
+    What is outside of a picture is set to zero before each operator that would see it from inside,
+    so that a picture's features are those of the picture by itself.
+    """
+
+    def __init__(self):
+        super().__init__()
+        backbone = self.backbone
+        # Plain tuples, which leave the names of the parameters alone.
+        self.units = [list(stage) for stage in (backbone.stage2, backbone.stage3, backbone.stage4)]
+
+    def construct(self, images: ms.Tensor, sides: ms.Tensor) -> tuple[ms.Tensor, ms.Tensor]:
+        """Map images [N, 3, H, W] and the sides (height, width) [N, 2] of what is in their upper
+        left corners, zero being outside, to features [N, 1024, h, w] and scores [N, 1, h, w].
+        """
+        backbone = self.backbone
+        x = backbone.relu(backbone.conv1(images))
+        x = backbone.pool1(x * _inside(x, sides, 2))
+        stride = 4
+        for units in self.units:
+            inside = _inside(x, sides, stride)
+            for unit in units:
+                x = unit.padded(x, inside)
+            stride *= 2
+        return x, self.attention.before_softplus(x)
+
+
+def _inside(x: ms.Tensor, sides: ms.Tensor, stride: int) -> ms.Tensor:
+    """Return [N, 1, h, w] for x [N, C, h, w], 1 on the cells of each picture and 0 outside."""
+    rows = ops.arange(x.shape[2]) * stride < sides[:, :1]
+    columns = ops.arange(x.shape[3]) * stride < sides[:, 1:]
+    both = ops.logical_and(ops.expand_dims(rows, 2), ops.expand_dims(columns, 1))
+    return ops.expand_dims(ops.cast(both, x.dtype), 1)

@@ -22,6 +22,7 @@ from src.delf_config import add_config_arguments, config_from_arguments
 from src.describe.engines.choice import EngineSettings, add_engine_arguments, choose_engine
 from src.describe.folder import extract_folder
 from src.describe.pca import read_pca
+from src.describe.whitening_choice import add_global_arguments, with_global_descriptor
 from src.describe.workers import parse_devices
 
 
@@ -43,6 +44,7 @@ def main() -> None:
         help="of unreadable photos",
     )
     add_engine_arguments(parser)
+    add_global_arguments(parser)
     add_config_arguments(parser)
     arguments = parser.parse_args()
     config = config_from_arguments(arguments)
@@ -53,10 +55,17 @@ def main() -> None:
         max_level_side=config.max_level_side,
         precision=arguments.precision,
     )
+    extractor = with_global_descriptor(
+        choose_engine(engine),
+        engine,
+        config,
+        arguments.global_descriptor,
+        arguments.whitening_path,
+    )
     extract_folder(
         arguments.images_path,
         arguments.feature_path,
-        choose_engine(engine),
+        extractor,
         config,
         read_pca(arguments.pca_path) if config.use_pca else None,
         devices=parse_devices(arguments.devices),

@@ -1,6 +1,6 @@
 """What surrounds the network: the pyramid before it, the choice of features after it.
 
-Any engine can stand in the middle: `build_pyramid` (and `pad_to_static`) make its inputs,
+Any engine can stand in the middle: `build_pyramid` makes its inputs,
 `select_features` takes its outputs. Positions follow one convention: pixel centres have whole
 coordinates, the first pixel reaches from -0.5 to 0.5, and resizing keeps the outline of the image
 (the half-pixel centres of `cv2.resize`).
@@ -85,12 +85,24 @@ def pyramid_level_sizes(height: int, width: int, config: DelfConfig) -> list[Lev
     return large or [max(levels, key=lambda level: level.scale)]
 
 
+def enough_side(config: DelfConfig) -> int:
+    """Return a side that is enough of a photo for its levels, though it has more pixels.
+
+    A reduced copy has at least twice the pixels of the largest level each way, so that these are
+    means of several as they would be of the photo. Photos up to 6,000 pixels, of which no half has
+    more than 3,000, are never reduced: their features are those of all of their pixels.
+    """
+    return max(2 * config.max_level_side, 3001)
+
+
 def has_texture(image: np.ndarray) -> bool:
     """Tell whether an image [H, W, 3] has at least two pixels that differ."""
-    return bool((image != image[:1, :1]).any())
+    return any((row != image[0, 0]).any() for row in image)
 
 
-def resize_levels(image: np.ndarray, config: DelfConfig) -> Iterator[tuple[float, np.ndarray]]:
+def resize_levels(
+    image: np.ndarray, config: DelfConfig, size: tuple[int, int] | None = None
+) -> Iterator[tuple[float, np.ndarray]]:
     """Yield the levels of a photo's pyramid, one at a time.
 
     Each level is resized from the photo itself: by pixel areas when it gets smaller (which does not
@@ -100,24 +112,27 @@ def resize_levels(image: np.ndarray, config: DelfConfig) -> Iterator[tuple[float
     Args:
         image: uint8 [H, W, 3], RGB.
         config: the scales and limits.
+        size: (height, width) of the photo, where the image is a smaller copy, see `enough_side`.
 
     Yields:
         (scale, uint8 [h, w, 3]) for each of `pyramid_level_sizes`.
     """
     if not has_texture(image):
         return
-    for scale, height, width in pyramid_level_sizes(*image.shape[:2], config):
+    for scale, height, width in pyramid_level_sizes(*(size or image.shape[:2]), config):
         method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
         yield scale, cv2.resize(image, (width, height), interpolation=method)
 
 
-def build_pyramid(image: np.ndarray, config: DelfConfig) -> Iterator[tuple[float, np.ndarray]]:
-    """Yield the levels of a photo as the network wants them.
+def build_pyramid(
+    image: np.ndarray, config: DelfConfig, size: tuple[int, int] | None = None
+) -> Iterator[tuple[float, np.ndarray]]:
+    """Yield the levels of a photo as the network wants them; see `resize_levels`.
 
     Yields:
         (scale, float32 [1, 3, h, w] with values (x − 128)/128) for each of `resize_levels`.
     """
-    for scale, level in resize_levels(image, config):
+    for scale, level in resize_levels(image, config, size):
         yield scale, _normalise(level)
 
 
@@ -128,56 +143,6 @@ def _normalise(image: np.ndarray) -> np.ndarray:
         np.multiply(plane, np.float32(1 / 128), out=planes[0, channel])
     planes -= 1
     return planes
-
-
-def pad_to_static(levels: Sequence[np.ndarray], shape: tuple[int, int, int, int]) -> np.ndarray:
-    """Lay levels [1, 3, h, w] into one array of a fixed shape for a network that needs one.
-
-    The last row and column of a level are repeated to the border of the array, so that no edge
-    appears that the photo does not have. Places without a level are 0 (mid-grey).
-
-    Returns:
-        float32 array of `shape`.
-
-    Raises:
-        UserError: there are more levels than places, or a level is larger than the array.
-    """
-    places, _, height, width = shape
-    if len(levels) > places:
-        raise UserError(
-            f"the pyramid has {len(levels)} levels and the static network {places} places; "
-            "use fewer image_scales or export the network with a larger batch"
-        )
-    batch = np.zeros(shape, np.float32)
-    for place, level in zip(batch, levels):
-        h, w = level.shape[2:]
-        if h > height or w > width:
-            raise UserError(
-                f"a level of {h}×{w} pixels does not fit the static network of {height}×{width}; "
-                f"set max_level_side to at most {min(height, width)}"
-            )
-        place[:, :h, :w] = level[0]
-        place[:, h:, :w] = level[0, :, -1:, :]
-        place[:, :, w:] = place[:, :, w - 1 : w]
-    return batch
-
-
-def crop_static(
-    features: np.ndarray, scores: np.ndarray, sizes: Sequence[LevelSize], stride: float
-) -> list[LevelOutput]:
-    """Undo `pad_to_static` on the outputs: keep the cells that are centred on the level itself.
-
-    Args:
-        features: float32 [places, h, w, 1024].
-        scores: float32 [places, h, w].
-        sizes: the levels that were laid into the array.
-        stride: distance of the cells in pixels.
-    """
-    outputs = []
-    for place, (_, height, width) in enumerate(sizes):
-        cells = np.s_[place, : int(np.ceil(height / stride)), : int(np.ceil(width / stride))]
-        outputs.append(LevelOutput(features[cells], scores[cells]))
-    return outputs
 
 
 def receptive_boxes(

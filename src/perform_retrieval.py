@@ -21,7 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from model_utils.bounds import number
-from src.common.cpus import usable_cpus
+from src.common.cpus import cpu_count
 from src.common.errors import run_command
 from src.dataset import read_ground_truth, refuse_missing
 from src.index.folder import load_index
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--workers",
         type=number(int, "workers", "retrieval_workers", min=1),
-        default=usable_cpus(),
+        default=cpu_count(),
         help="(%(default)s)",
     )
     parser.add_argument(

@@ -7,12 +7,27 @@ and choosing in the program would be a second DELF.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import NamedTuple
+
+import numpy as np
 
 from src.common.errors import UserError
 from src.delf_config import DelfConfig
 from src.extract_utils_np import LevelOutput, NotFiniteError, Projection, select_features
 from src.feature_io import Features
+
+
+class Whole(NamedTuple):
+    """What a feature file keeps of a photo beside its local features; see `Features`.
+
+    Attributes:
+        size: (height, width) in pixels of the whole photo; None where it is not known.
+        global_descriptor: float32 [G] of what was described; None for a photo without texture.
+    """
+
+    size: tuple[int, int] | None
+    global_descriptor: np.ndarray | None
 
 
 class PhotoOutputs(NamedTuple):
@@ -25,6 +40,8 @@ class PhotoOutputs(NamedTuple):
         size: (height, width) in pixels of what was described.
         origin: (y, x) of its first pixel in the whole photo.
         reason: why there are no levels.
+        photo_size: (height, width) in pixels of the whole photo; None where it is not known.
+        whole: what is to be kept of all of it beside the local features; None for nothing.
     """
 
     name: str
@@ -32,6 +49,8 @@ class PhotoOutputs(NamedTuple):
     size: tuple[int, int] = (0, 0)
     origin: tuple[int, int] = (0, 0)
     reason: str = ""
+    photo_size: tuple[int, int] | None = None
+    whole: Whole | None = None
 
     @classmethod
     def unreadable(cls, name: str, reason: str) -> PhotoOutputs:
@@ -72,9 +91,19 @@ def choose_features(
         return Described(outputs.name, None, outputs.reason)
     try:
         features = select_features(outputs.levels, *outputs.size, config, pca)
+        if outputs.whole is not None:
+            features = _completed(features, outputs.whole)
     except NotFiniteError as error:
         return Described(outputs.name, None, f"photo {outputs.name}: {error}", finite=False)
     return Described(outputs.name, features.shifted(outputs.origin), "")
+
+
+def _completed(features: Features, whole: Whole) -> Features:
+    """Return features with what is kept of the whole photo."""
+    descriptor = whole.global_descriptor
+    if descriptor is not None and not np.isfinite(descriptor).all():
+        raise NotFiniteError("the network gives values that are not finite")
+    return dataclasses.replace(features, size=whole.size, global_descriptor=descriptor)
 
 
 def blamed_weights(photos: int, source: str) -> UserError:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from model_utils.device import set_up_device
+from model_utils.device import set_up_device, tune_cpu_libraries
 from tests.helpers.checkout import ODD_NAME, Checkout
 from tests.helpers.loopback_server import LoopbackServer
 from tests.helpers.weights import random_weights
+
+# All networks of this process, whichever comes first: oneDNN asks for its instruction set once.
+tune_cpu_libraries()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -99,7 +99,7 @@ class ProgressLines:
         unit = self._unit if self._unit == "B" else f"{self._unit}s"
         line = f"{self._what}: {done} {unit}, {self._number(speed)} {unit}/s"
         if self._total is not None and speed:
-            line += f", {_duration((self._total - self.n) / speed)} left"
+            line += f", {duration((self._total - self.n) / speed)} left"
         return line
 
     def _number(self, value: float) -> str:
@@ -111,7 +111,8 @@ class ProgressLines:
         return f"{value:.3g}{_PREFIXES[power]}"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Return a duration as people read it."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     if seconds < 90 * 60:

@@ -11,6 +11,7 @@ from typing import Any
 
 from src.common.atomic_files import PathLike, write_json
 from src.common.errors import UserError
+from src.describe.record import Record
 from src.feature_io import (
     MANIFEST_NAME,
     DamagedFeaturesError,
@@ -52,6 +53,8 @@ def check_claim(
         # In a cache, what says other settings than the files it is about has been damaged as well.
         is_wrong = not is_right and is_cache and _a_file_says(feature_folder, wanted)
         if found is not None and not is_wrong:
+            if not is_right:
+                what += f", {len(Record.read(feature_folder).photos)} photos described,"
             check_settings(found, settings, what)
             return True
         LOG.warning("%s is damaged and is made again", path)
@@ -64,6 +67,12 @@ def claim_folder(feature_folder: PathLike, settings: Mapping[str, Any]) -> None:
     """Note in a folder the settings of the features that will come; several workers may do so."""
     if not any(found is not None for _, found in _claims(Path(feature_folder))):
         write_json(Path(feature_folder) / UNFINISHED_NAME, dict(settings))
+
+
+def claimed_settings(feature_folder: PathLike) -> dict[str, Any] | None:
+    """Return the settings that a folder says it belongs to; None where it says none."""
+    claims = (found for _, found in _claims(Path(feature_folder)))
+    return next((found for found in claims if found is not None), None)
 
 
 def is_claimed(feature_folder: PathLike) -> bool:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from src.common.atomic_files import PathLike
-from src.common.cpus import usable_cpus
+from src.common.cpus import cpu_count
 from src.common.errors import UserError
 from src.common.progress import progress_bar
 from src.delf_config import DelfConfig
@@ -29,6 +29,8 @@ from src.describe.engines.interface import Engine
 from src.describe.pca import Pca
 from src.describe.record import RECORD_NAME, Noted, write_record
 from src.describe.stock import Stock, take_stock
+from src.describe.stopwatch import Pace
+from src.describe.switching import tell_of_before
 from src.describe.tasks import PhotoTask, list_tasks
 from src.describe.workers import Job, run_jobs
 from src.feature_io import (
@@ -93,6 +95,7 @@ class _Progress:
     """What the workers have reported."""
 
     bar: Any
+    pace: Pace
     done: dict[str, Noted] = field(default_factory=dict)
     features: int = 0
     failed: dict[str, str] = field(default_factory=dict)
@@ -123,6 +126,7 @@ class _Progress:
             self.done[name] = noted
             self.features += count
         self.bar.update()
+        self.pace.photo_done()
 
 
 def extract_folder(
@@ -174,6 +178,8 @@ def extract_folder(
     claimed = check_claim(feature_folder, settings, is_cache)
     stock = take_stock(images_path, feature_folder, tasks, settings, claimed, trusting)
     _tell(stock, images_path, feature_folder)
+    if is_cache and stock.pending and not claimed and feature_folder.name.startswith("features"):
+        tell_of_before(images_path, feature_folder.parent, stock.pending, settings)
     job = Job(
         *(str(images_path), str(feature_folder), stock.pending, engine, 0, None),
         *(config, pca, settings, stock.states),
@@ -215,6 +221,8 @@ def feature_settings(
         "crop_boxes": _boxes_fingerprint(tasks),
     }
     runtime = engine.settings()
+    if "global" in runtime:  # no matter of the runtime: others make the same
+        settings["global"] = runtime.pop("global")
     return {**settings, "engine": runtime} if runtime else settings
 
 
@@ -236,7 +244,8 @@ def _tell(stock: Stock, images_path: Path, feature_folder: Path) -> None:
 
 def _describe(jobs: Sequence[Job], stock: Stock) -> _Progress:
     """Do jobs; what was done until an error is noted."""
-    progress = _Progress(progress_bar("describing", len(stock.pending), "photo"))
+    photos = len(stock.pending)
+    progress = _Progress(progress_bar("describing", photos, "photo"), Pace(photos))
     folder = jobs[0].feature_folder
     if stock.pending:
         LOG.info(
@@ -313,7 +322,7 @@ def _is_written(feature_folder: Path, manifest: Manifest) -> bool:
 def _share(whole: Job, devices: Sequence[int]) -> list[Job]:
     """Deal the photos of a job out to devices, one after the other, and the cores likewise."""
     count = max(1, min(len(devices), len(whole.tasks)))
-    threads = None if count == 1 else max(1, usable_cpus() // count)
+    threads = None if count == 1 else max(1, cpu_count() // count)
     return [
         replace(whole, tasks=whole.tasks[rank::count], device_id=devices[rank], threads=threads)
         for rank in range(count)

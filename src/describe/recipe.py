@@ -21,7 +21,9 @@ from src.describe.engines.interface import Engine
 from src.describe.folder import ExtractionSummary, extract_folder, feature_settings
 from src.describe.pca import Pca
 from src.describe.stock import take_stock
+from src.describe.switching import tell_of_before
 from src.describe.tasks import PhotoTask
+from src.describe.whitening_choice import with_global_descriptor
 from src.describe.workers import keep_features, parse_devices
 from src.feature_io import Features, Origin, settings_digest
 
@@ -42,6 +44,8 @@ class DescribeSettings:
         pca_path: folder of a PCA, or "auto".
         pca_images: photos to fit one to.
         seed: of the choice of these photos.
+        global_descriptor: "auto": a photo gets one where a whitening fits the weights; "off".
+        whitening_path: file of a whitening, or "auto" for the shipped one.
 
     Raises:
         UserError: a number is out of its bounds.
@@ -55,6 +59,8 @@ class DescribeSettings:
     pca_path: str = "auto"
     pca_images: int = 64
     seed: int = 0
+    global_descriptor: str = "auto"
+    whitening_path: str = "auto"
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -73,6 +79,8 @@ class DescribeSettings:
             config.pca_path,
             config.pca_images,
             config.seed,
+            config.global_descriptor,
+            config.whitening_path,
         )
 
 
@@ -135,6 +143,13 @@ class Describer:
         claimed = check_claim(feature_folder, settings, is_cache=True)
         return bool(take_stock(images_path, feature_folder, tasks, settings, claimed).pending)
 
+    def tell_of_before(
+        self, images_path: PathLike, results: Path, tasks: Sequence[PhotoTask]
+    ) -> None:
+        """Say where photos were described with other settings; see `switching.tell_of_before`."""
+        settings = feature_settings(self.engine, self.features, None, tasks)
+        tell_of_before(images_path, results, tasks, settings)
+
     def keep(
         self, feature_folder: PathLike, pca: Pca | None, photos: Mapping[str, KnownFeatures]
     ) -> None:
@@ -192,4 +207,7 @@ def choose_describer(settings: DescribeSettings, known: KnownWeights | None = No
             "or give a checkpoint of the attn stage"
         )
     features = dataclasses.replace(settings.features, score=score)
+    engine = with_global_descriptor(
+        engine, settings.engine, features, settings.global_descriptor, settings.whitening_path
+    )
     return Describer(engine, features, source, settings.devices, settings.max_bad_fraction)

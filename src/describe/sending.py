@@ -17,7 +17,7 @@ from src.common.errors import one_line
 from src.delf_config import DelfConfig
 from src.describe.level_stream import LevelWriter
 from src.describe.tasks import PhotoTask, decoded_ahead
-from src.extract_utils_np import resize_levels
+from src.extract_utils_np import enough_side, resize_levels
 from src.photos.reading import UnreadableImageError
 
 
@@ -26,17 +26,19 @@ def send_photos(
 ) -> None:
     """Write the pyramids of photos to a stream, in order; of an unreadable one the reason.
 
-    The context of a photo holds its `height` and `width` in pixels and the `origin` (y, x) of its
-    first pixel in the whole photo; that of a note the `reason`.
+    The context of a photo holds the `height` and `width` in pixels of what is described, the
+    `origin` (y, x) of its first pixel in the whole photo and the size of that (`photo`); that of a
+    note the `reason`.
     """
     writer = LevelWriter(stream)
-    for task, decoded in decoded_ahead(images_path, tasks):
+    for task, decoded in decoded_ahead(images_path, tasks, enough_side(config)):
         try:
-            image, origin = decoded.result()
+            image, origin, size, whole = decoded.result()
         except UnreadableImageError as error:
             writer.note(task.name, {"reason": one_line(error)})
             continue
-        height, width = image.shape[:2]
-        context = {"height": height, "width": width, "origin": origin}
-        writer.photo(task.name, context, (level for _, level in resize_levels(image, config)))
+        height, width = size
+        context = {"height": height, "width": width, "origin": origin, "photo": whole}
+        levels = resize_levels(image, config, size)
+        writer.photo(task.name, context, (level for _, level in levels))
     writer.end()

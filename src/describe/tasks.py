@@ -12,7 +12,7 @@ import numpy as np
 from src.common.atomic_files import PathLike
 from src.common.errors import UserError
 from src.photos.finding import list_images
-from src.photos.reading import UnreadableImageError, read_image
+from src.photos.reading import UnreadableImageError, read_enough, read_image
 
 Box = tuple[float, float, float, float]  # x1, y1, x2, y2 as in the ground truth
 
@@ -63,36 +63,56 @@ def chosen_tasks(
     ]
 
 
-def read_cropped(path: PathLike, box: Box | None) -> tuple[np.ndarray, tuple[int, int]]:
+class PhotoPart(NamedTuple):
+    """A photo, or a part of it, that was read.
+
+    Attributes:
+        pixels: uint8 [H, W, 3], RGB; fewer than the photo has where it was read reduced.
+        origin: (y, x) of the first pixel in the whole photo.
+        size: (height, width) of the part, in pixels of the photo.
+        photo_size: (height, width) in pixels of the whole photo.
+    """
+
+    pixels: np.ndarray
+    origin: tuple[int, int]
+    size: tuple[int, int]
+    photo_size: tuple[int, int]
+
+
+def read_cropped(path: PathLike, box: Box | None, least_side: int | None = None) -> PhotoPart:
     """Read a photo, or the part of it inside a box.
 
-    Returns:
-        uint8 [H, W, 3] and the (y, x) of its first pixel in the whole photo.
+    Args:
+        path: the photo.
+        box: the part; None for all of it.
+        least_side: see `photos.reading.read_image`; a photo with a box is read as it is.
 
     Raises:
         UnreadableImageError: the photo cannot be read, or the box holds nothing of it.
     """
-    image = read_image(path)
     if box is None:
-        return image, (0, 0)
+        image, size, _ = read_enough(path, least_side)
+        return PhotoPart(image, (0, 0), size, size)
+    image = read_image(path)
     height, width = image.shape[:2]
     left, right = (min(max(round(x), 0), width) for x in (box[0], box[2]))
     top, bottom = (min(max(round(y), 0), height) for y in (box[1], box[3]))
     if left >= right or top >= bottom:
         raise UnreadableImageError(f"box {tuple(box)} holds nothing of {path} ({width}×{height})")
-    return image[top:bottom, left:right], (top, left)
+    part = image[top:bottom, left:right]
+    return PhotoPart(part, (top, left), (bottom - top, right - left), (height, width))
 
 
 def decoded_ahead(
-    images_path: PathLike, tasks: Sequence[PhotoTask]
+    images_path: PathLike, tasks: Sequence[PhotoTask], least_side: int | None = None
 ) -> Iterator[tuple[PhotoTask, Future]]:
     """Yield each task with the future of its `read_cropped`, the next photo being read meanwhile.
 
     One photo ahead, never more: a large one takes half a gigabyte.
     """
 
-    def read(task: PhotoTask) -> tuple[np.ndarray, tuple[int, int]]:
-        return read_cropped(Path(images_path, task.file), task.box)
+    def read(task: PhotoTask) -> PhotoPart:
+        return read_cropped(Path(images_path, task.file), task.box, least_side)
 
     with ThreadPoolExecutor(1, thread_name_prefix="decode") as decoder:
         coming = decoder.submit(read, tasks[0]) if tasks else None

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from src.common.atomic_files import write_json, write_text
-from src.common.cpus import usable_cpus
+from src.common.cpus import cpu_count
 from src.common.errors import UserError
 from src.describe.pca import Pca
 from src.describe.pca_choice import choose_pca
@@ -101,7 +101,7 @@ def evaluate_retrieval(settings: EvaluationSettings) -> Evaluation:
         photos.queries,
         ranks_folder,
         settings.retrieval,
-        settings.retrieval_workers or usable_cpus(),
+        settings.retrieval_workers or cpu_count(),
         log_folder=settings.work_path,
     )
     made = {

@@ -92,11 +92,18 @@ class Draft:
         """
         added = ImageTable.without_rows({name: sources.checksums[name] for name in names})
         known = f"index {self.files.folder}"  # what the length of a descriptor is known by
+        whole = {}
         with self.rows.appending() as append:
             for position, name in enumerate(progress(added.names, "indexing", "image")):
                 added.starts[position] = self.rows.count
                 features = sources.features_of(name)
-                if features is None or not len(features):
+                if features is None:
+                    continue
+                if features.size is not None:
+                    added.sizes[position] = features.size
+                if features.global_descriptor is not None:
+                    whole[position] = features.global_descriptor.astype(np.float16)
+                if not len(features):
                     continue
                 if not self.rows.dimension:
                     known = name
@@ -113,7 +120,7 @@ class Draft:
         without = int((added.counts == 0).sum())
         if without:
             LOG.warning("%d of %d images have no features and rank last", without, len(added.names))
-        self.images = self.images.joined(added)
+        self.images = self.images.joined(added.with_globals(whole))
 
     def make_search(self) -> None:
         """Make the search structure of all rows, every one of which belongs to an image.

@@ -41,6 +41,9 @@ class Index:
         descriptors: float32 [features, D] of unit length, on the disk whatever the kind of index.
         locations: float32 [features, 2] (y, x) in pixels of the original image, on the disk.
         extents: float64 [images], `extent` of each image's features in pixels.
+        sizes: int32 [images, 2], (height, width) of the photos; 0 where it is not known.
+        globals: float32 [images, G], the global descriptors, 0 for images without; G is 0 where no
+            image has one.
         settings: what it was built with: features, kind of index, checksum of the features.
         description: all of `index.json`.
     """
@@ -51,6 +54,8 @@ class Index:
     descriptors: Rows
     locations: Rows
     extents: np.ndarray
+    sizes: np.ndarray
+    globals: np.ndarray
     settings: dict[str, Any]
     description: dict[str, Any]
     _images: ImageTable
@@ -211,6 +216,8 @@ def _open(folder: Path, description: Mapping[str, Any]) -> Index:
         descriptors=rows[0],
         locations=rows[1],
         extents=images.extents,
+        sizes=images.sizes,
+        globals=images.globals.astype(np.float32),
         settings=description["settings"],
         description=dict(description),
         _images=images,

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from src.common.atomic_files import read_npz
+from src.common.errors import UserError
 from src.index.summed_files import SummedFiles, damaged
 
 
@@ -30,6 +31,9 @@ class ImageTable:
         counts: int64 [images], number of rows.
         extents: float64 [images], `extent` of the features in pixels.
         checksums: of each feature file; "" where the photo could not be read.
+        sizes: int32 [images, 2], (height, width) of the photos; 0 where it is not known.
+        globals: float16 [images, G], the global descriptors, 0 for images without; G is 0 where no
+            image has one.
     """
 
     names: tuple[str, ...]
@@ -37,14 +41,37 @@ class ImageTable:
     counts: np.ndarray
     extents: np.ndarray
     checksums: tuple[str, ...]
+    sizes: np.ndarray
+    globals: np.ndarray
 
     @classmethod
     def without_rows(cls, checksums: Mapping[str, str]) -> ImageTable:
         """Return the table of images, name → checksum, of which no feature is in the index yet."""
         names = sorted(checksums)
         starts, counts = np.zeros((2, len(names)), dtype=np.int64)
-        ones = np.ones(len(names))
-        return cls(tuple(names), starts, counts, ones, tuple(checksums[name] for name in names))
+        return cls(
+            tuple(names),
+            starts,
+            counts,
+            np.ones(len(names)),
+            tuple(checksums[name] for name in names),
+            np.zeros((len(names), 2), dtype=np.int32),
+            np.zeros((len(names), 0), dtype=np.float16),
+        )
+
+    def with_globals(self, descriptors: Mapping[int, np.ndarray]) -> ImageTable:
+        """Return the table with the global descriptors of images, by their position.
+
+        Raises:
+            UserError: they differ in length.
+        """
+        lengths = sorted({len(descriptor) for descriptor in descriptors.values()})
+        if len(lengths) > 1:
+            raise _unlike(*lengths[:2])
+        globals_ = np.zeros((len(self.names), *(lengths or [0])), dtype=np.float16)
+        for image, descriptor in descriptors.items():
+            globals_[image] = descriptor
+        return replace(self, globals=globals_)
 
     @property
     def features(self) -> int:
@@ -61,6 +88,8 @@ class ImageTable:
             self.counts[kept],
             self.extents[kept],
             tuple(self.checksums[i] for i in kept),
+            self.sizes[kept],
+            self.globals[kept],
         )
 
     def joined(self, other: ImageTable) -> ImageTable:
@@ -68,13 +97,24 @@ class ImageTable:
         names = self.names + other.names
         order = sorted(range(len(names)), key=names.__getitem__)
         checksums = self.checksums + other.checksums
+        length = max(self.globals.shape[1], other.globals.shape[1])
         return ImageTable(
             tuple(names[i] for i in order),
             np.concatenate([self.starts, other.starts])[order],
             np.concatenate([self.counts, other.counts])[order],
             np.concatenate([self.extents, other.extents])[order],
             tuple(checksums[i] for i in order),
+            np.concatenate([self.sizes, other.sizes])[order],
+            np.concatenate([self._globals_of(length), other._globals_of(length)])[order],
         )
+
+    def _globals_of(self, length: int) -> np.ndarray:
+        """Return the global descriptors; zeros of a length where there are none at all."""
+        if self.globals.shape[1] == length:
+            return self.globals
+        if self.globals.shape[1]:
+            raise _unlike(self.globals.shape[1], length)
+        return np.zeros((len(self.names), length), dtype=np.float16)
 
     def packed(self) -> ImageTable:
         """Return the table of the same images with their rows one after the other, none unused."""
@@ -109,6 +149,8 @@ class ImageTable:
             counts=self.counts,
             extents=self.extents,
             checksums=np.array(self.checksums, dtype="S64"),
+            **({"sizes": self.sizes} if self.sizes.any() else {}),
+            **({"globals": self.globals} if self.globals.size else {}),
         )
         files.write(name, content.getbuffer())
 
@@ -121,12 +163,15 @@ class ImageTable:
         """
         try:
             arrays = read_npz(io.BytesIO(files.open(name).read()))
+            count = len(arrays["starts"])
             table = cls(
                 tuple(json.loads(arrays["names"].tobytes())),
                 arrays["starts"],
                 arrays["counts"],
                 arrays["extents"],
                 tuple(text.decode() for text in arrays["checksums"].tolist()),
+                arrays.get("sizes", np.zeros((count, 2), dtype=np.int32)),
+                arrays.get("globals", np.zeros((count, 0), dtype=np.float16)),
             )
         except (ValueError, KeyError, TypeError) as error:
             raise damaged(files.folder, f"{name}: {error}") from None
@@ -134,3 +179,8 @@ class ImageTable:
         if len(lengths) != 1:
             raise damaged(files.folder, f"{name}: its parts differ in length")
         return table
+
+
+def _unlike(*lengths: int) -> UserError:
+    numbers = " and ".join(map(str, lengths))
+    return UserError(f"the images' global descriptors have {numbers} dimensions; extract again")

@@ -8,6 +8,7 @@ Before FAISS looks into a list, it has been compared with the sums of its file.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -18,6 +19,8 @@ from src.common.progress import progress
 from src.index.choice import IndexPlan, IndexSettings
 from src.index.rows import Rows
 from src.index.summed_files import SummedFile, SummedFiles, damaged
+
+LOG = logging.getLogger(__name__)
 
 #: Rows that are encoded at a time, and rows that are sorted into lists in memory.
 _BLOCK = 65_536
@@ -39,6 +42,12 @@ def train(
     """
     sample = np.ascontiguousarray(rows[even_sample(len(rows), _training_size(plan, settings),
                                                    settings.seed)])  # fmt: skip
+    LOG.info(
+        "learning %d lists from %d features in %d passes",
+        plan.lists,
+        len(sample),
+        settings.iterations,
+    )
     index = faiss.index_factory(rows.shape[1], f"IVF{plan.lists},{plan.code}", faiss.METRIC_L2)
     clusterings = [index.cp] + ([index.pq.cp] if plan.kind == "ivf_pq" else [])
     for clustering in clusterings:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from src.common.errors import UserError
 from src.delf_config import BN_EPSILON
+from src.network.keras_h5 import is_h5
 from src.network.weight_files import read_weights
 from src.network.weights import Weights, check_numbers, fold_batch_norm
+
+_CONV5 = ".stage5."
 
 
 def read_feature_weights(checkpoint: str | Path) -> Weights:
@@ -16,11 +20,40 @@ def read_feature_weights(checkpoint: str | Path) -> Weights:
     `UserError` for a file that cannot be read or is damaged; what is missing is found when the
     network is built.
     """
-    wanted = {
-        name: value
-        for name, value in read_weights(checkpoint).items()
-        if name.startswith(("backbone.", "attention.")) and ".stage5." not in name
-    }
+    return _folded(
+        checkpoint,
+        {
+            name: value
+            for name, value in read_weights(checkpoint).items()
+            if name.startswith(("backbone.", "attention.")) and _CONV5 not in name
+        },
+    )
+
+
+def read_conv5_weights(checkpoint: str | Path) -> Weights:
+    """Return the weights of conv5 of a checkpoint (.ckpt) or of Keras weights (.h5), folded.
+
+    Raises `UserError` for a file that cannot be read or is damaged, or that holds none.
+    """
+    wanted = {name: value for name, value in read_weights(checkpoint).items() if _is_conv5(name)}
+    if not wanted:
+        raise UserError(
+            f"{checkpoint} holds no conv5, which the global descriptor is made of; "
+            "give --global_descriptor=off"
+        )
+    return _folded(checkpoint, wanted)
+
+
+def holds_conv5(checkpoint: str | Path) -> bool:
+    """Tell whether a file of weights holds those of conv5; Keras weights are complete."""
+    return is_h5(checkpoint) or any(map(_is_conv5, read_weights(checkpoint)))
+
+
+def _is_conv5(name: str) -> bool:
+    return name.startswith("backbone.") and _CONV5 in name
+
+
+def _folded(checkpoint: str | Path, wanted: Weights) -> Weights:
     folded = fold_batch_norm(wanted, BN_EPSILON)
     check_numbers(folded, checkpoint)  # large ones may have become too large
     return folded

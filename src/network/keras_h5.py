@@ -38,6 +38,11 @@ _KERAS2_LEAVES = {
 _STAGE_UNITS = {2: "abc", 3: "abcd", 4: "abcdef", 5: "abc"}
 
 
+def is_h5(path: str | Path) -> bool:
+    """Tell by the name of a file whether it holds Keras weights."""
+    return Path(path).suffix.lower() in (".h5", ".hdf5")
+
+
 def layer_names() -> dict[str, str]:
     """Return this network's names of the 53 convolution units by their names in Keras.
 

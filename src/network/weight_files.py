@@ -18,7 +18,7 @@ from src.common.atomic_files import atomic_path
 from src.common.durable import to_disk
 from src.common.errors import UserError, one_line
 from src.network.checkpoint_format import tensors_in
-from src.network.keras_h5 import convert_h5
+from src.network.keras_h5 import convert_h5, is_h5
 from src.network.weights import Weights, check_numbers, digest_of
 
 _SUM = "delf.sha256"  # as a tensor of 32 bytes
@@ -26,8 +26,7 @@ _SUM = "delf.sha256"  # as a tensor of 32 bytes
 
 def read_weights(path: str | Path) -> Weights:
     """Return the tensors of a checkpoint (.ckpt) or of Keras weights (.h5), in our names."""
-    is_h5 = Path(path).suffix.lower() in (".h5", ".hdf5")
-    return convert_h5(path) if is_h5 else read_checkpoint(path)
+    return convert_h5(path) if is_h5(path) else read_checkpoint(path)
 
 
 def read_checkpoint(path: str | Path) -> Weights:

@@ -154,6 +154,7 @@ class Collection:
 
         It stays as it is when photos come: otherwise all would have to be described again.
         """
+        self._whole.tell_of_before(self.photos, self.folder, self._tasks())
         pca = find_pca(self._settings.describe, self._whole)
         known: dict[str, KnownFeatures] = {}
         if pca is None:

@@ -14,6 +14,7 @@ from src.describe.one_photo import described
 from src.describe.pca import Pca, fit_pca
 from src.describe.recipe import Describer, KnownFeatures
 from src.describe.record import FileState, unchanged_digest
+from src.describe.stopwatch import Pace
 from src.describe.tasks import PhotoTask
 from src.feature_io import Features
 
@@ -42,7 +43,9 @@ def fit_first_pca(
     states = {name: FileState.of(photos / file) for name, file in chosen.items()}
     stream = described(describer.engine, photos, tasks, describer.features, device_id=device)
     known = {}
+    pace = Pace(len(images))  # of all: the others are described next
     for photo in progress(stream, "fitting a PCA", "photo", len(tasks)):
+        pace.photo_done()
         if photo.features is not None:
             digest = unchanged_digest(photos / chosen[photo.name], states[photo.name])
             known[photo.name] = KnownFeatures(photo.features, digest)
@@ -63,12 +66,12 @@ def fit_first_pca(
 
 def reduced(known: KnownFeatures, pca: Pca, settings: DelfConfig) -> KnownFeatures:
     """Return features of full length as the settings reduce them."""
-    features = Features.empty(settings.pca_dim)
+    descriptors = Features.empty(settings.pca_dim).descriptors
     if len(known.features):
         descriptors = pca.project(
             known.features.descriptors, settings.pca_dim, settings.use_whitening
         )
-        features = dataclasses.replace(known.features, descriptors=descriptors)
+    features = dataclasses.replace(known.features, descriptors=descriptors)
     return dataclasses.replace(known, features=features)
 
 

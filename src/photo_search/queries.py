@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from src.common.cpus import usable_cpus
+from src.common.cpus import cpu_count
 from src.common.digests import sha256_of
 from src.common.errors import UserError
 from src.describe.one_photo import described
@@ -131,7 +131,7 @@ def _results(
 ) -> tuple[tuple[Result, ...], str]:
     """Return the nearest photos of a query, itself left out, and what is said above them."""
     itself = _name_inside(collection, query, files)
-    ranking = rank_images(index, features, retrieval, threads=usable_cpus())
+    ranking = rank_images(index, features, retrieval, threads=cpu_count())
     others = [image for image in ranking.ranks.tolist() if index.names[image] != itself]
     results = tuple(
         Result(

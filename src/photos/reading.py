@@ -10,6 +10,7 @@ import functools
 import io
 import logging
 import os
+import warnings
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
@@ -27,6 +28,7 @@ LOG = logging.getLogger(__name__)
 # Pillow's own line between a large photo and a decompression bomb (2 × 256 MB of 24-bit pixels).
 MAX_PIXELS = 178_956_970
 _EXIF_ORIENTATION = 0x0112
+_ON_ITS_SIDE = (5, 6, 7, 8)  # orientations whose rows are columns of the file
 _TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -47,12 +49,12 @@ class Decoded(NamedTuple):
 
     Attributes:
         pixels: uint8 [H, W, 3], RGB.
-        longest: the longer side of the photo in its file; of `pixels` it may be less.
+        size: (height, width) of the photo in its file as it is displayed; `pixels` may be fewer.
         note: what had to be guessed, else "".
     """
 
     pixels: np.ndarray
-    longest: int
+    size: tuple[int, int]
     note: str = ""
 
 
@@ -75,7 +77,7 @@ def read_image(path: PathLike, least_side: int | None = None) -> np.ndarray:
         UnreadableImageError: there is no such file, or it is no image, broken, cut short, or
             larger than `MAX_PIXELS`.
     """
-    return _read(path, least_side).pixels
+    return read_enough(path, least_side).pixels
 
 
 def read_reduced(path: PathLike, side: int) -> tuple[np.ndarray, float]:
@@ -88,13 +90,13 @@ def read_reduced(path: PathLike, side: int) -> tuple[np.ndarray, float]:
     Raises:
         UnreadableImageError: as `read_image`.
     """
-    image, longest, _ = _read(path, side)
+    image, size, _ = read_enough(path, side)
     if max(image.shape[:2]) > side:
         height, width = (
             max(1, round(length * side / max(image.shape[:2]))) for length in image.shape[:2]
         )
         image = np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.LANCZOS))
-    return image, min(1.0, side / longest)
+    return image, min(1.0, side / max(size))
 
 
 def decode(file: BinaryIO, least_side: int | None = None) -> Decoded:
@@ -120,7 +122,7 @@ def decode(file: BinaryIO, least_side: int | None = None) -> Decoded:
             raise
         _refuse_too_large(*size)
         pixels, note = deep_samples.read_deep(data)
-        return Decoded(pixels, max(pixels.shape[:2]), note)
+        return Decoded(pixels, pixels.shape[:2], note)
     except ValueError:
         file.seek(0)
         shorter = without_text(file.read())
@@ -141,8 +143,12 @@ def reason(error: BaseException) -> str:
     return f"cannot be read: {told}"
 
 
-def _read(path: PathLike, least_side: int | None) -> Decoded:
-    """Read an image file and log what had to be guessed."""
+def read_enough(path: PathLike, least_side: int | None = None) -> Decoded:
+    """Read an image file as `read_image` does, and tell how large the photo is.
+
+    Raises:
+        UnreadableImageError: as `read_image`.
+    """
     try:
         with open(path, "rb") as file:
             if not os.fstat(file.fileno()).st_size:
@@ -171,29 +177,30 @@ def _decode_tiff(file: BinaryIO) -> Decoded | None:
         return None
     _refuse_too_large(page.imagewidth, page.imagelength)
     pixels, note = tiff.read_page(page)
-    return Decoded(_turned(pixels, tiff.orientation(page)), max(pixels.shape[:2]), note)
+    return _displayed(pixels, tiff.orientation(page), pixels.shape[1::-1], note)
 
 
 def _decode_by_pillow(file: BinaryIO, least_side: int | None) -> Decoded:
-    _know_heic()
+    _set_up_pillow()
     with Image.open(file) as image:
         _refuse_too_large(*image.size)
-        longest = max(image.size)
+        size = image.size
         if deep_samples.is_deep(image, file):
             file.seek(0)
             pixels, note = deep_samples.read_deep(file.read())
-            return Decoded(_turned(pixels, _orientation(image)), longest, note)
+            return _displayed(pixels, _orientation(image), size, note)
         if least_side is not None:
             image.draft(None, _at_least(image.size, least_side))
         image.load()
         # A PNG may say only after its pixels how it is displayed.
-        return Decoded(_turned(_to_rgb(image), _orientation(image)), longest)
+        return _displayed(_to_rgb(image), _orientation(image), size)
 
 
 @functools.lru_cache(maxsize=1)
-def _know_heic() -> None:
-    """Let Pillow open HEIC as well."""
+def _set_up_pillow() -> None:
+    """Let Pillow open HEIC as well, and photos of half of `MAX_PIXELS` without a warning."""
     pillow_heif.register_heif_opener(thumbnails=False)
+    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 def _refuse_too_large(width: int, height: int) -> None:
@@ -214,11 +221,14 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """Return pixels as they are displayed under an EXIF orientation."""
+def _displayed(
+    pixels: np.ndarray, orientation: int, size: tuple[int, int], note: str = ""
+) -> Decoded:
+    """Return pixels as displayed under an EXIF orientation; size: (width, height) in the file."""
     if orientation not in _TRANSPOSE:
-        return pixels
-    return np.array(Image.fromarray(pixels).transpose(_TRANSPOSE[orientation]))
+        return Decoded(pixels, size[::-1], note)
+    turned = np.array(Image.fromarray(pixels).transpose(_TRANSPOSE[orientation]))
+    return Decoded(turned, size if orientation in _ON_ITS_SIDE else size[::-1], note)
 
 
 def _to_rgb(image: Image.Image) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -18,8 +20,10 @@ class VerifySettings:
     """How matches are verified.
 
     Attributes:
-        threshold: largest distance in pixels, in the second image, between a mapped point and its
-            match for the match to count as an inlier.
+        threshold: largest distance, in the second image, between a mapped point and its match for
+            the match to count as an inlier: in pixels of a photo whose diagonal is `diagonal`.
+        diagonal: of the photo that `threshold` is told for, in pixels (640×480); 0 = the pixels of
+            the second image, whatever its size.
         max_trials: largest number of RANSAC samples.
         confidence: RANSAC stops when a better map is less probable than 1 − confidence.
         max_scale: a map that enlarges or shrinks any direction by more than this factor, or that
@@ -35,9 +39,38 @@ class VerifySettings:
     max_trials: int = 3000
     confidence: float = 0.99
     max_scale: float = 3.0
+    diagonal: float = 800.0
 
     def __post_init__(self) -> None:
         check_fields(self, {"threshold": "inlier_threshold", "max_trials": "ransac_trials"})
+
+
+@dataclass(frozen=True)
+class Frames:
+    """How large two images are, one beside the other.
+
+    Attributes:
+        relative_size: size of the second image relative to the first.
+        diagonal: of the second image in pixels; None where its size is not known.
+    """
+
+    relative_size: float = 1.0
+    diagonal: float | None = None
+
+    @classmethod
+    def of(
+        cls, size_a: Sequence[int] | None, size_b: Sequence[int] | None, otherwise: float
+    ) -> Frames:
+        """Return those of two photos.
+
+        Args:
+            size_a, size_b: (height, width) of the photos; None or 0 where they are not known.
+            otherwise: the relative size, where they are not.
+        """
+        if size_a is None or size_b is None or not min(*size_a, *size_b):
+            return cls(otherwise)
+        diagonal = math.hypot(*size_b)
+        return cls(diagonal / math.hypot(*size_a), diagonal)
 
 
 @dataclass(frozen=True)
@@ -108,7 +141,7 @@ def verify(
     locations_a: np.ndarray,
     locations_b: np.ndarray,
     settings: VerifySettings = VerifySettings(),  # noqa: B008 (frozen)
-    relative_size: float = 1.0,
+    frames: Frames = Frames(),  # noqa: B008 (frozen)
 ) -> Verification:
     """Find the affine map that most matches agree with, by RANSAC.
 
@@ -121,8 +154,7 @@ def verify(
         locations_a: float [M, 2], (y, x) in pixels of the first image.
         locations_b: float [M, 2], (y, x) of the matched points in the second.
         settings: thresholds.
-        relative_size: size of the second image relative to the first: `settings.max_scale` is
-            meant for images of one size, and counts from here.
+        frames: how large the images are: `settings.max_scale` is meant for images of one size.
 
     Returns:
         The inliers. None are left where the matches fix no affine map: fewer than three, all on a
@@ -135,7 +167,7 @@ def verify(
         np.ascontiguousarray(locations_a[:, ::-1], dtype=np.float64),
         np.ascontiguousarray(locations_b[:, ::-1], dtype=np.float64),
         method=cv2.USAC_FAST,
-        ransacReprojThreshold=settings.threshold,
+        ransacReprojThreshold=_threshold(settings, frames),
         maxIters=settings.max_trials,
         confidence=settings.confidence,
         refineIters=0,  # the sampler has optimised the map over its inliers already
@@ -144,10 +176,17 @@ def verify(
         return nothing
     inliers = mask.ravel().astype(bool)
     if inliers.sum() < MINIMAL_MATCHES or not _plausible(
-        affine / relative_size, settings.max_scale
+        affine / frames.relative_size, settings.max_scale
     ):
         return nothing
     return Verification(inliers, affine)
+
+
+def _threshold(settings: VerifySettings, frames: Frames) -> float:
+    """Return the threshold in pixels of the second image."""
+    if not settings.diagonal or frames.diagonal is None:
+        return settings.threshold
+    return settings.threshold * frames.diagonal / settings.diagonal
 
 
 def _plausible(affine: np.ndarray, max_scale: float) -> bool:

@@ -1,8 +1,10 @@
-"""Ranking the images of an index for one query: votes, a shortlist, affine RANSAC, expansion.
+"""Ranking the images of an index for one query: votes, a shortlist, affine RANSAC, expansion, and
+what global descriptors say.
 
 The images with the most votes (`votes`) are verified by RANSAC (`shortlist`, `geometry`), and the
 votes that agree on one affine map count again. The votes of the best verified images are added to
-those of the query (`expansion`). `docs/ranking.md` has what each step gives.
+those of the query (`expansion`). Where query and images have global descriptors, both count
+(`fusion`). `docs/ranking.md` has what each step gives.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import numpy as np
 from src.feature_io import Features
 from src.index.folder import Index
 from src.ranking.expansion import expanded
+from src.ranking.fusion import fused
 from src.ranking.settings import RetrievalSettings
 from src.ranking.shortlist import verify_shortlist
 from src.ranking.votes import cast_votes, thread_pool
@@ -49,8 +52,9 @@ def rank_images(
 
     An image's score is Σ w over its matches, plus `inlier_weight` · Σ w over those that are
     inliers, plus the same first sum for each image the query is expanded by. No image that was
-    not verified passes a verified one but by expansion. A query without features leaves the images
-    in the order of the index.
+    not verified passes a verified one but by expansion or by its global descriptor. Global
+    descriptors count as `fusion.fused` says. A query without either leaves the images in the order
+    of the index.
 
     Args:
         index: the index.
@@ -62,6 +66,7 @@ def rank_images(
         UserError: when the descriptors are not as long as those of the index.
     """
     start = time.perf_counter()
+    settings = settings.fitted(index, features)
     with thread_pool(threads) as pool:
         votes = cast_votes(index, features.descriptors, settings, pool)
         searched = time.perf_counter()
@@ -78,6 +83,8 @@ def rank_images(
                 agreeing = votes.weights[votes.of(image)][found.inliers]
                 scores[image] += settings.inlier_weight * agreeing.sum()
         scores = expanded(scores, index, features, votes, verified, settings, pool)
+    if settings.global_weight:
+        scores = fused(scores, features.global_descriptor[None], index.globals, settings)
     ranks = np.argsort(-scores, kind="stable").astype(np.int32)
     seconds = (searched - start, time.perf_counter() - searched)
     return RankedQuery(ranks, scores, inliers, counts.astype(np.int32), seconds)

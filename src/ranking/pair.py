@@ -9,7 +9,7 @@ import numpy as np
 from src.common.errors import UserError
 from src.feature_io import Features
 from src.index.image_table import extent
-from src.ranking.geometry import VerifySettings, match_descriptors, verify
+from src.ranking.geometry import Frames, VerifySettings, match_descriptors, verify
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,7 @@ def match_pair(
     )
     locations_a = features_a.locations[pairs[:, 0]]
     locations_b = features_b.locations[pairs[:, 1]]
-    relative_size = extent(features_b.locations) / extent(features_a.locations)
-    found = verify(locations_a, locations_b, settings.verify, relative_size)
+    by_extents = extent(features_b.locations) / extent(features_a.locations)
+    frames = Frames.of(features_a.size, features_b.size, by_extents)
+    found = verify(locations_a, locations_b, settings.verify, frames)
     return PairMatch(locations_a, locations_b, found.inliers, found.affine)

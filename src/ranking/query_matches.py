@@ -24,7 +24,7 @@ class QueryMatches:
     def __init__(self, index: Index, features: Features, settings: RetrievalSettings):
         self._index = index
         self._features = features
-        self._settings = settings
+        self._settings = settings.fitted(index, features)
 
     def __call__(self, image: int) -> PairMatch:
         """Return the matches with an image."""

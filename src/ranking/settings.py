@@ -6,7 +6,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from model_utils.bounds import check_fields
+from src.feature_io import Features
+from src.index.folder import Index
 from src.ranking.geometry import VerifySettings
+
+#: In collections too small for all neighbours there is one for so many images, and at least these.
+IMAGES_A_NEIGHBOUR = 4
+LEAST_NEIGHBOURS = 5
 
 
 @dataclass(frozen=True)
@@ -22,6 +28,9 @@ class RetrievalSettings:
         expansion_images: most images whose votes are added to the query's; 0 = none.
         expansion_inliers: an image needs as many inliers for that.
         expansion_features: most features that such an image votes with.
+        global_weight: how much the similarity of global descriptors counts beside the share of the
+            votes, where query and images have one; 0 = not at all.
+        rerank_images: of how many images, the best ones, the global descriptors are refined.
         by_inliers: rank as published, by the number of inliers, then by the number of votes.
         verify: how the matches of a voted image are verified.
 
@@ -36,11 +45,25 @@ class RetrievalSettings:
     expansion_images: int = 3
     expansion_inliers: int = 25
     expansion_features: int = 200
+    global_weight: float = 2.0
+    rerank_images: int = 1000
     by_inliers: bool = False
     verify: VerifySettings = field(default_factory=VerifySettings)
 
     def __post_init__(self) -> None:
         check_fields(self, {"neighbours": "num_neighbors"})
+
+    def fitted(self, index: Index, features: Features) -> RetrievalSettings:
+        """Return the settings for an index and a query; by local features alone they stay.
+
+        In a small collection 60 neighbours of a feature are votes for everything.
+        """
+        if features.global_descriptor is None or not index.globals.size:
+            return replace(self, global_weight=0.0)
+        if not self.global_weight:
+            return self
+        few = max(index.image_count // IMAGES_A_NEIGHBOUR, LEAST_NEIGHBOURS)
+        return replace(self, neighbours=min(self.neighbours, few))
 
     @classmethod
     def plain(cls) -> RetrievalSettings:
@@ -49,8 +72,9 @@ class RetrievalSettings:
             single_match=False,
             shortlist=0,
             expansion_images=0,
+            global_weight=0.0,
             by_inliers=True,
-            verify=VerifySettings(max_scale=0),
+            verify=VerifySettings(max_scale=0, diagonal=0),
         )
 
     @classmethod
@@ -65,6 +89,8 @@ class RetrievalSettings:
                 expansion_images=config.expansion_images,
                 expansion_inliers=config.expansion_inliers,
                 expansion_features=config.expansion_features,
+                global_weight=config.global_weight,
+                rerank_images=config.rerank_images,
             )
         verify = replace(
             settings.verify, threshold=config.inlier_threshold, max_trials=config.ransac_trials

@@ -9,7 +9,7 @@ import numpy as np
 from src.feature_io import Features
 from src.index.folder import Index
 from src.index.image_table import extent
-from src.ranking.geometry import Verification, verify
+from src.ranking.geometry import Frames, Verification, verify
 from src.ranking.settings import RetrievalSettings
 from src.ranking.votes import Votes
 
@@ -44,5 +44,9 @@ def verify_image(
         features.locations[votes.from_query[at]],
         index.locations[votes.from_index[at]],
         settings.verify,
-        index.extents[image] / extent(features.locations),
+        Frames.of(
+            features.size,
+            index.sizes[image].tolist(),
+            index.extents[image] / extent(features.locations),
+        ),
     )

@@ -26,7 +26,7 @@ from typing import Any
 
 from model_utils.bounds import check_fields
 from src.common.atomic_files import PathLike, write_csv
-from src.common.cpus import usable_cpus
+from src.common.cpus import cpu_count
 from src.common.digests import sha256_of
 from src.common.errors import UserError
 from src.common.progress import progress_bar
@@ -112,7 +112,7 @@ class BuildSettings:
     @property
     def workers(self) -> int:
         """Number of processes."""
-        return self.num_workers or usable_cpus()
+        return self.num_workers or cpu_count()
 
     def identity(self, table: CleanTable, files: PhotoFiles) -> dict[str, Any]:
         """Return what the shards depend on, as JSON values."""
@@ -214,9 +214,11 @@ def _write_shards(
 
     import mindspore.mindrecord  # noqa: F401  imported once here, shared by the processes
 
-    with progress_bar("writing", len(todo), "shard") as bar:
-        for _ in in_processes(write_shard, (task(name) for name in todo), workers):
-            bar.update()
+    photos = {name: len(plan.shards[name]) for name in todo}
+    with progress_bar("writing", sum(photos.values()), "photo") as bar:
+        done = in_processes(write_shard, (task(name) for name in todo), workers)
+        for name, _ in zip(todo, done, strict=True):
+            bar.update(photos[name])
 
 
 def _report(counts: dict[str, int], shards: int, seconds: float) -> None:

@@ -67,7 +67,10 @@ def train(
         KeyboardInterrupt: Ctrl-C or SIGTERM; a checkpoint was written.
     """
     device = set_up_device(
-        settings.device_target, launched_device(settings.device_id), settings.descent.jit_level
+        settings.device_target,
+        launched_device(settings.device_id),
+        settings.descent.jit_level,
+        unfolds=True,
     )
     group = join_group()
     with noticing_lost_workers(group):

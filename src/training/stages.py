@@ -9,8 +9,9 @@ from pathlib import Path
 import mindspore as ms
 from mindspore import nn
 
+from model_utils.device import wants_unfolding
 from model_utils.worker_group import WorkerGroup
-from src.common.cpus import usable_cpus
+from src.common.cpus import cpu_count
 from src.common.digests import sha256_of
 from src.data_augmentation_parallel import PhotoBatches
 from src.delf_model import (
@@ -18,6 +19,7 @@ from src.delf_model import (
     TuningNetwork,
     freeze,
     keep_statistics,
+    unfold_convolutions,
     use_half_precision,
 )
 from src.network.weight_files import read_weights
@@ -38,7 +40,7 @@ def photo_batches(
 
     `most_photos` caps the photos of a validation; 0: all.
     """
-    threads = max(1, usable_cpus() // group.local_size)
+    threads = max(1, cpu_count() // group.local_size)
     wanted = photos.num_parallel_workers
     if training and wanted > threads:
         LOG.info(
@@ -74,6 +76,8 @@ def build_parts(
     """Build the network of a stage with its first random weights, optimiser and step."""
     stage, descent = settings.stage, settings.descent
     network = _build_network(stage, num_classes)
+    if device == "CPU" and wants_unfolding():
+        unfold_convolutions(network)
     scaler = None
     if descent.half_precision(device):
         use_half_precision(network)

@@ -13,7 +13,6 @@ import pytest
 
 from src.describe.engines.lite_program import PROGRAM, PROGRAM_FOLDER, build_program
 from src.describe.engines.mindspore_graph import FeatureNetwork
-from src.extract_utils_np import pad_to_static
 from src.network.export import ExportSettings, export_model
 from src.network.feature_weights import read_feature_weights
 from tests.helpers.infer import (
@@ -21,6 +20,7 @@ from tests.helpers.infer import (
     answer,
     number,
     photo_frame,
+    repeated_to,
     run_program,
     stream_of,
     text,
@@ -39,8 +39,8 @@ def weights(attention_checkpoint):
     return read_feature_weights(attention_checkpoint)
 
 
-def network(weights, **kind):
-    return FeatureNetwork(weights, "random weights", "CPU", **kind)
+def network(weights):
+    return FeatureNetwork(weights, "random weights", "CPU")
 
 
 def tensor(*levels):
@@ -74,15 +74,13 @@ def test_levels_of_any_size_give_what_the_network_gives(any_size_mindir, weights
 
 
 def test_a_static_model_takes_several_levels_at_once(static_mindir, weights):
-    shape = 7, 3, 128, 128
     levels = [textured(64, 95), textured(128, 128, 1), textured(32, 20, 2)]
     ((_, _, outputs),) = run(static_mindir, photo_frame("p", *levels))
-    features, scores = network(weights, static=True, max_level_side=128)(
-        pad_to_static(tensor(*levels), shape)
-    )
-    for place, (level, output) in enumerate(zip(levels, outputs)):
+    python = network(weights)
+    for level, output in zip(levels, outputs):
+        features, scores = python(repeated_to(*tensor(level), 128))
         rows, columns = (-(-side // 32) for side in level.shape[:2])
-        assert_close(output, features[place, :rows, :columns], scores[place, :rows, :columns])
+        assert_close(output, features[:rows, :columns], scores[:rows, :columns])
 
 
 def test_more_levels_than_places_take_several_runs(static_mindir):
@@ -102,7 +100,7 @@ def test_listed_sizes_are_used_and_cut_off(tmp_path, any_size_mindir, weights):
     )
     python = network(weights)
     for level, output, side in zip(levels, outputs, ((64, 96), (64, 96), (128, 128))):
-        features, scores = python(pad_to_static(tensor(level), (1, 3, *side)))
+        features, scores = python(repeated_to(*tensor(level), *side))
         rows, columns = (-(-length // 32) for length in level.shape[:2])
         assert_close(output, features[:rows, :columns], scores[:rows, :columns])
     done = run_program(

@@ -1,100 +1,104 @@
-"""How many processors a process may use."""
+"""How many processors this process may use: affinity and the quotas of its control groups."""
 
+from __future__ import annotations
+
+import math
 import os
-import subprocess
-import sys
+from pathlib import Path
 
 import pytest
 
-from model_utils.environment import PROJECT_ROOT
 from src.common import cpus
+from src.common.cpus import cpu_count, cpu_quota
 
 
-@pytest.fixture
-def machine(tmp_path, monkeypatch):
-    """A machine of 64 processors, all of which this process may use."""
-    monkeypatch.setattr(cpus.os, "sched_getaffinity", lambda _: set(range(64)), raising=False)
+def made_up(tmp_path: Path, group: str, mounts: list[str], files: dict[str, str]) -> Path:
+    """Write a process's folder of /proc and the files of its groups; MOUNT is where they are."""
+    process = tmp_path / "process"
+    process.mkdir()
+    (process / "cgroup").write_text(group)
+    here = str(tmp_path).replace(" ", "\\040")
+    lines = ["22 1 8:1 / / rw shared:1 - ext4 /dev/sda1 rw,cpu", *mounts]
+    (process / "mountinfo").write_text("\n".join(lines).replace("MOUNT", here) + "\n")
+    for name, text in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return process
 
-    def put(path, text):
-        file = tmp_path / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
 
-    put("proc/self/cgroup", "0::/jobs/mine\n")
-    return tmp_path, put
+V2 = "31 23 0:28 / MOUNT rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate"
+V1 = "32 31 0:29 / MOUNT/cpu rw - cgroup cgroup rw,cpu,cpuacct"
 
 
 @pytest.mark.parametrize(
-    ("files", "expected"),
+    ("files", "wanted"),
     [
-        ({}, 64),
-        ({"jobs/mine/cpu.max": "400000 100000\n"}, 4),
-        ({"jobs/mine/cpu.max": "max 100000\n"}, 64),
-        ({"jobs/mine/cpu.max": "150000 100000\n"}, 2),
-        ({"jobs/mine/cpu.max": "20000 100000\n"}, 1),
-        ({"jobs/cpu.max": "300000 100000\n", "jobs/mine/cpu.max": "max 100000\n"}, 3),
-        ({"jobs/cpu.max": "300000 100000\n", "jobs/mine/cpu.max": "800000 100000\n"}, 3),
-        ({"cpu.max": "250000 50000\n"}, 5),  # a container's own, under the host's path
-        ({"jobs/mine/cpu.max": "many processors\n"}, 64),
-        ({"jobs/mine/cpu.max": ""}, 64),
-        ({"jobs/mine/cpu.max": "100000 0\n"}, 64),
-        ({"jobs/mine/cpu.max": "9900000 100000\n"}, 64),
+        ({}, math.inf),
+        ({"a/b/cpu.max": "150000 100000\n"}, 1.5),
+        ({"a/b/cpu.max": "max 100000\n"}, math.inf),
+        ({"a/b/cpu.max": "max 100000\n", "a/cpu.max": "50000 100000\n"}, 0.5),
+        ({"a/b/cpu.max": "100000 100000\n", "a/cpu.max": "400000 100000\n"}, 1.0),
+        ({"cpu.max": "20000 10000\n", "a/b/cpu.max": "nonsense"}, 2.0),
+        ({"cpu.max": "20000 0\n"}, math.inf),
+        ({"c/cpu.max": "10000 100000\n"}, math.inf),
     ],
 )
-def test_control_groups_of_version_2(machine, files, expected):
-    root, put = machine
-    for name, text in files.items():
-        put(f"sys/fs/cgroup/{name}", text)
-    assert cpus.usable_cpus(root) == expected
+def test_quota_of_version_2_is_the_least_of_nested_groups(tmp_path, files, wanted):
+    assert cpu_quota(made_up(tmp_path, "0::/a/b\n", [V2], files)) == wanted
 
 
-@pytest.mark.parametrize("mount", ["cpu", "cpu,cpuacct"])
-@pytest.mark.parametrize(
-    ("group", "quota", "expected"),
-    [("jobs/mine", "600000", 6), ("", "250000", 3), ("jobs", "-1", 64), ("jobs", "what", 64)],
-)
-def test_control_groups_of_version_1(machine, mount, group, quota, expected):
-    root, put = machine
-    put("proc/self/cgroup", "7:memory:/jobs/mine\n3:cpu,cpuacct:/jobs/mine\n2:cpuset:/other\n")
-    put(f"sys/fs/cgroup/{mount}/{group}/cpu.cfs_quota_us", quota)
-    put(f"sys/fs/cgroup/{mount}/{group}/cpu.cfs_period_us", "100000\n")
-    assert cpus.usable_cpus(root) == expected
+@pytest.mark.parametrize(("quota", "wanted"), [("-1", math.inf), ("300000", 3.0), ("0", math.inf)])
+def test_quota_of_version_1(tmp_path, quota, wanted):
+    files = {"cpu/a/cpu.cfs_quota_us": f"{quota}\n", "cpu/a/cpu.cfs_period_us": "100000\n"}
+    group = "5:cpuset:/x\n4:cpu,cpuacct:/a\n0::/y\n"
+    assert cpu_quota(made_up(tmp_path, group, [V1], files)) == wanted
 
 
-def test_affinity_and_quota_both_count(machine, monkeypatch):
-    root, put = machine
-    put("sys/fs/cgroup/cpu.max", "600000 100000\n")
-    monkeypatch.setattr(cpus.os, "sched_getaffinity", lambda _: {3, 5}, raising=False)
-    assert cpus.usable_cpus(root) == 2
-
-
-def test_a_system_without_any_of_it(tmp_path, monkeypatch):
-    monkeypatch.delattr(cpus.os, "sched_getaffinity", raising=False)
-    monkeypatch.setattr(cpus.os, "cpu_count", lambda: 8)
-    assert cpus.usable_cpus(tmp_path) == 8
-    monkeypatch.setattr(cpus.os, "cpu_count", lambda: None)
-    assert cpus.usable_cpus(tmp_path) == 1
-
-
-@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="a system without affinities")
-def test_a_process_held_to_one_processor():
-    code = (
-        "import os; from src.common.cpus import usable_cpus;"
-        "os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); print(usable_cpus())"
-    )
-    said = subprocess.run(
-        [sys.executable, "-c", code], cwd=PROJECT_ROOT, capture_output=True, text=True
-    )
-    assert said.stdout == "1\n", said.stderr
-
-
-def test_nobody_counts_processors_in_another_way():
-    ways = ("cpu_count", "len(os.sched_getaffinity", "len(sched_getaffinity")
-    folders = ("src", "model_utils", "sample_world", "scripts")
-    files = [path for folder in folders for path in (PROJECT_ROOT / folder).rglob("*.py")]
-    found = {
-        path.relative_to(PROJECT_ROOT).as_posix()
-        for path in files
-        if any(way in path.read_text(encoding="utf-8") for way in ways)
+def test_both_versions_mounted_at_once(tmp_path):
+    files = {
+        "cpu/a/cpu.cfs_quota_us": "300000\n",
+        "cpu/a/cpu.cfs_period_us": "100000\n",
+        "unified/a/cpu.max": "200000 100000\n",
     }
-    assert found == {"src/common/cpus.py"}
+    unified = V2.replace("MOUNT", "MOUNT/unified")
+    group = "4:cpu,cpuacct:/a\n0::/a\n"
+    assert cpu_quota(made_up(tmp_path, group, [V1, unified], files)) == 2.0
+
+
+@pytest.mark.parametrize("group", ["/docker/123", "/", "/elsewhere/456", "/../456", "/docker/.."])
+def test_a_container_sees_its_own_group_at_the_top(tmp_path, group):
+    """Its group may be named from outside, whatever is mounted."""
+    mount = V2.replace("0:28 /", "0:28 /docker/123")
+    process = made_up(tmp_path, f"0::{group}\n", [mount], {"cpu.max": "100000 100000\n"})
+    assert cpu_quota(process) == 1.0
+
+
+def test_folders_with_spaces(tmp_path):
+    (tmp_path / "a b").mkdir()
+    process = made_up(tmp_path / "a b", "0::/\n", [V2], {"cpu.max": "100000 100000\n"})
+    assert cpu_quota(process) == 1.0
+
+
+@pytest.mark.parametrize("group", ["", "what:ever\n", "no colons at all\n"])
+def test_nothing_to_be_seen_limits_nothing(tmp_path, group):
+    assert cpu_quota(made_up(tmp_path, group, [V2, "short - cgroup2"], {})) == math.inf
+    assert cpu_quota(tmp_path / "missing") == math.inf
+
+
+@pytest.mark.parametrize(
+    ("own", "quota", "wanted"), [(8, math.inf, 8), (8, 2.5, 3), (2, 4.0, 2), (8, 0.1, 1)]
+)
+def test_the_lesser_of_affinity_and_quota_counts(monkeypatch, own, quota, wanted):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(own)), raising=False)
+    monkeypatch.setattr(cpus, "cpu_quota", lambda: quota)
+    assert cpu_count() == wanted
+
+
+def test_a_system_without_affinity(monkeypatch):
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(cpus, "cpu_quota", lambda: math.inf)
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    assert cpu_count() == 6
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert cpu_count() == 1

@@ -1,4 +1,5 @@
 import json
+import logging
 import os
 from pathlib import Path
 
@@ -6,13 +7,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from src.common import progress
 from src.common.errors import UserError
 from src.delf_config import DelfConfig
 from src.describe.claim import UNFINISHED_NAME
 from src.describe.engines.in_process import network_outputs
+from src.describe.engines.static_batches import StaticPlan
 from src.describe.folder import extract_folder
 from src.describe.pca import Pca
-from src.describe.tasks import chosen_tasks, read_cropped
+from src.describe.tasks import PhotoTask, chosen_tasks, read_cropped
 from src.describe.workers import parse_devices
 from src.feature_io import read_features, read_manifest, write_features
 from src.photos.reading import UnreadableImageError
@@ -28,17 +31,6 @@ def _bytes(folder):
 # --- one photo
 
 
-def test_static_and_dynamic_networks_give_the_same_features():
-    image = np.random.default_rng(0).integers(0, 256, (90, 130, 3)).astype(np.uint8)
-    dynamic = extract_image(FakeNetwork(), image, CONFIG, PCA)
-    network = FakeNetwork(static_shape=(3, 3, 160, 160))
-    static = extract_image(network, image, CONFIG, PCA)
-    assert network.calls == [(3, 3, 160, 160)]
-    for name in ("locations", "scales", "descriptors", "attention"):
-        assert (getattr(static, name) == getattr(dynamic, name)).all(), name
-    assert len(dynamic) == 20
-
-
 def test_any_texture_gives_features_with_any_weights():
     for shape in ((20, 20, 3), (1, 2, 3), (3, 900, 3), (400, 2, 3)):
         image = np.full(shape, 200, np.uint8)
@@ -50,9 +42,8 @@ def test_any_texture_gives_features_with_any_weights():
             assert (features.locations < shape[:2]).all()
 
 
-@pytest.mark.parametrize("static_shape", [None, (2, 3, 64, 64)])
-def test_no_texture_needs_no_network(static_shape):
-    network = FakeNetwork(static_shape=static_shape)
+def test_no_texture_needs_no_network():
+    network = FakeNetwork()
     features = extract_image(network, np.full((50, 60, 3), 7, np.uint8), CONFIG, PCA)
     assert features.descriptors.shape == (0, 4)
     assert network.calls == []
@@ -68,14 +59,22 @@ def test_levels_go_through_the_network_one_by_one():
 
 def test_crop_boxes_are_rounded_and_clipped(photos):
     path = photos / "photo_0.png"  # 60 rows, 150 columns
-    whole, origin = read_cropped(path, None)
-    assert origin == (0, 0)
-    part, origin = read_cropped(path, (10.4, 20.6, 199.0, 40.0))
-    assert origin == (21, 10)
+    whole, origin, size, photo_size = read_cropped(path, None)
+    assert origin == (0, 0) and size == photo_size == (60, 150)
+    part, origin, size, photo_size = read_cropped(path, (10.4, 20.6, 199.0, 40.0))
+    assert origin == (21, 10) and size == (19, 140) and photo_size == (60, 150)
     assert (part == whole[21:40, 10:150]).all()
     for box in ((150, 0, 170, 10), (10, 10, 5, 20), (-20, -20, -1, -1)):
         with pytest.raises(UnreadableImageError, match="holds nothing"):
             read_cropped(path, box)
+
+
+@pytest.mark.parametrize("plan", [None, StaticPlan(((128, 160),), 2)])
+def test_the_size_of_the_whole_photo_is_told(photos, plan):
+    tasks = [PhotoTask("a", "photo_0.png"), PhotoTask("b", "photo_1.png", (20, 10, 90, 60))]
+    whole, part = FakeEngine(plan=plan).outputs(photos, tasks, CONFIG)
+    assert (whole.size, whole.photo_size) == ((60, 150), (60, 150))
+    assert (part.size, part.origin, part.photo_size) == ((50, 70), (10, 20), (70, 140))
 
 
 # --- devices
@@ -114,7 +113,7 @@ def test_a_folder_becomes_features_and_a_manifest(photos, tmp_path):
     assert summary.extracted == 7
     total = 0
     for name in manifest.names:
-        image, _ = read_cropped(photos / f"{name}.png", None)
+        image = read_cropped(photos / f"{name}.png", None).pixels
         expected = extract_image(FakeNetwork(), image, CONFIG, PCA)
         found = read_features(out / f"{name}.npz")
         total += len(found)
@@ -126,6 +125,20 @@ def test_a_folder_becomes_features_and_a_manifest(photos, tmp_path):
         *("decode", "pyramid", "network", "selection", "write")
     }
     assert "7 photos" in summary.text()
+
+
+@pytest.mark.parametrize("devices", [(0,), (0, 1)])
+def test_how_far_it_is_counts_the_photos_of_all_workers(
+    photos, tmp_path, monkeypatch, caplog, devices
+):
+    monkeypatch.setattr(progress, "PAUSE", 0.0)
+    caplog.set_level(logging.INFO)
+    extract_folder(photos, tmp_path / "features", FakeEngine(), CONFIG, PCA, devices=devices)
+    said = [record.getMessage() for record in caplog.records if record.name == progress.__name__]
+    assert [line.split(" photos")[0] for line in said] == [
+        f"describing: {number} of 7" for number in range(1, 8)
+    ]
+    assert said[-1].endswith(" photos/s, 0 s left")
 
 
 def test_any_number_of_workers_gives_the_same_bytes(photos, tmp_path):
@@ -226,7 +239,7 @@ def test_chosen_names_and_crop_boxes(photos, tmp_path):
     extract_folder(photos, out, FakeEngine(), CONFIG, PCA, chosen_tasks(photos, names, boxes))
     assert read_manifest(out).names == ("photo_2", "photo_5")
     cropped = read_features(out / "photo_5.npz")
-    image, _ = read_cropped(photos / "photo_5.png", None)
+    image = read_cropped(photos / "photo_5.png", None).pixels
     expected = extract_image(FakeNetwork(), image[40:100, 30:90], CONFIG, PCA)
     assert (cropped.descriptors == expected.descriptors).all()
     assert (cropped.locations == expected.locations + np.float32([40, 30])).all()
@@ -243,7 +256,7 @@ def test_one_photo_in_several_parts(photos, tmp_path):
     assert summary.extracted == 3
     file = {name: file for name, file in read_manifest(out).images}
     assert file == {"left": "photo_5.png", "other": "photo_2.png", "right": "photo_5.png"}
-    image, _ = read_cropped(photos / "photo_5.png", None)
+    image = read_cropped(photos / "photo_5.png", None).pixels
     for name, (x1, y1, x2, y2) in list(boxes.items())[:2]:
         found = read_features(out / f"{name}.npz")
         expected = extract_image(FakeNetwork(), image[y1:y2, x1:x2], CONFIG, PCA)

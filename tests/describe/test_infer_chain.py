@@ -20,12 +20,12 @@ from src.describe.engines.lite_program import LiteProgram, build_program
 from src.describe.engines.mindspore_graph import FeatureNetwork, MindSporeEngine
 from src.describe.folder import extract_folder
 from src.describe.pca import Pca
-from src.describe.tasks import chosen_tasks, list_tasks
+from src.describe.tasks import PhotoTask, chosen_tasks, list_tasks
 from src.feature_io import read_features, read_manifest
 from src.network.feature_weights import read_feature_weights
 from src.network.mindir import read_mindir
 from src.network.weights import fingerprint
-from tests.helpers.infer import textured, wait_for, write_photos
+from tests.helpers.infer import repeated_to, textured, wait_for, write_photos
 from tests.helpers.processes import hear_ctrl_c
 
 CONFIG = DelfConfig(max_level_side=128, pca_dim=16)
@@ -56,19 +56,29 @@ def program(mindir, **changes):
 
 
 class PythonEngine(MindSporeEngine):
-    """The network in Python, with static shapes as on Ascend where they are asked for."""
+    """The network in Python; where that is asked for, each level padded as for a static model."""
 
-    def __init__(self, checkpoint, static):
+    def __init__(self, checkpoint, padded):
         self.weights = read_feature_weights(checkpoint)
-        super().__init__(checkpoint, fingerprint(self.weights), True, "CPU", CONFIG.max_level_side)
-        self.static = static
+        super().__init__(checkpoint, fingerprint(self.weights), True, "CPU")
+        self.padded = padded
 
     def open(self, device_id):
-        return FeatureNetwork(self.weights, "it", "CPU", 0, self.max_level_side, self.static)
+        network = FeatureNetwork(self.weights, "it", "CPU")
+        if not self.padded:
+            return network
+
+        def call(images):
+            features, scores = network(repeated_to(images, CONFIG.max_level_side))
+            rows, columns = (-(-side // 32) for side in images.shape[2:])
+            return features[:rows, :columns], scores[:rows, :columns]
+
+        call.plan = None
+        return call
 
 
-def python_network(checkpoint, static=False):
-    return PythonEngine(checkpoint, static)
+def python_network(checkpoint, padded=False):
+    return PythonEngine(checkpoint, padded)
 
 
 def by_place(features):
@@ -86,7 +96,7 @@ def test_features_equal_those_of_the_python_path(
 ):
     mindir = request.getfixturevalue(f"{kind}_mindir")
     extract_folder(photos, tmp_path / "cpp", program(mindir), CONFIG, pca)
-    network = python_network(attention_checkpoint, static=kind == "static")
+    network = python_network(attention_checkpoint, padded=kind == "static")
     extract_folder(photos, tmp_path / "python", network, CONFIG, pca)
     names = read_manifest(tmp_path / "cpp").names
     assert names == read_manifest(tmp_path / "python").names and len(names) == 6
@@ -135,6 +145,9 @@ def test_bad_photos_are_reported_and_flat_ones_have_no_features(
     assert len(read_features(tmp_path / "f" / "flat.npz")) == 0
     inside = read_features(tmp_path / "f" / "p1.npz").locations
     assert (inside >= 10).all() and (inside <= [50, 70]).all()
+    boxed = [PhotoTask("p1", "p1.png", boxes["p1"])]
+    (told,) = program(any_size_mindir).outputs(photos, boxed, CONFIG)
+    assert (told.size, told.origin, told.photo_size) == ((40, 60), (10, 10), (60, 80))
     before = (tmp_path / "f" / "p0.npz").stat().st_mtime_ns
     again = describe()
     assert (again.extracted, again.skipped) == (0, 5)

@@ -39,6 +39,7 @@ SIZES = [
     (224, 224),
     (97, 513),
     (40, 1500),
+    (20, 6000),
 ]
 
 
@@ -77,6 +78,18 @@ def test_float32_equals_mindspore(checkpoint, cpu):
         np.testing.assert_allclose(found.scores, scores, rtol=1e-4, atol=1e-5)
         norms = np.linalg.norm(features, axis=2)
         np.testing.assert_allclose(found.norms, norms, rtol=1e-4)
+
+
+def test_the_network_writes_into_arrays_of_each_level(attention_checkpoint):
+    """Nothing is copied, and the next level, of the same size or another one, changes none."""
+    engine = opened(attention_checkpoint)
+    request, plain = engine._opened(), opened(attention_checkpoint)._opened()
+    sizes = [(96, 64), (96, 64), (33, 200), (500, 300), (1, 1), (96, 64)]
+    levels = [textured(*size, seed=number) for number, size in enumerate(sizes)]
+    found = [_level(request, level) for level in levels]
+    for level, output in zip(levels, found):
+        wanted = plain.infer([level[None]])
+        assert [array.tobytes() for array in output] == [wanted[i].tobytes() for i in range(3)]
 
 
 def test_the_same_features_are_chosen(attention_checkpoint, tmp_path, cpu):
@@ -130,7 +143,7 @@ def test_any_number_of_threads_gives_the_same_bytes(attention_checkpoint, precis
     pixels = textured(200, 150, seed=1)
     outputs = []
     for threads in (1, 2, 3):
-        monkeypatch.setattr(openvino_runtime, "usable_cpus", lambda threads=threads: threads)
+        monkeypatch.setattr(openvino_runtime, "cpu_count", lambda threads=threads: threads)
         outputs.append(_level(opened(attention_checkpoint, precision)._opened(), pixels))
     for other in outputs[1:]:
         assert all((a == b).all() for a, b in zip(outputs[0], other))
@@ -165,6 +178,28 @@ def test_precision_is_asked_of_the_runtime(monkeypatch):
         native_precision.cache_clear()
         assert native_precision() == wanted
     native_precision.cache_clear()
+
+
+def test_a_signal_comes_through_when_engines_have_come_and_gone(attention_checkpoint):
+    """Engines end in threads of their own; a handler needs a stack in the main one all the same."""
+    code = f"""
+import gc, os, signal, threading
+from tests.describe.test_openvino_runtime import opened
+signal.signal(signal.SIGINT, lambda *_: print("handled"))
+def come_and_go():
+    engines.pop()
+    gc.collect()
+engines = [opened({str(attention_checkpoint)!r})]
+engines[0]._opened()
+thread = threading.Thread(target=come_and_go)
+thread.start()
+thread.join()
+os.kill(os.getpid(), signal.SIGINT)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=PROJECT_ROOT, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (0, "handled\n"), done.stderr[-500:]
 
 
 def test_weights_replaced_or_incomplete_are_refused(attention_checkpoint, tmp_path):

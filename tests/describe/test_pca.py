@@ -176,7 +176,7 @@ def test_missing_and_damaged_files_are_named(tmp_path):
 class _Colours:
     """A network whose features are pixels: six numbers around the centre of each cell."""
 
-    static_shape = None
+    plan = None
 
     def __call__(self, images):
         padded = np.pad(images[0], ((0, 0), (0, 1), (0, 0)), mode="edge")

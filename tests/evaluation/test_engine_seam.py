@@ -40,7 +40,7 @@ class BatchingEngine:
 
     def outputs(self, images_path, tasks, config, device_id=0, stopwatch=None):
         photos = [(task, read_cropped(Path(images_path, task.file), task.box)) for task in tasks]
-        for task, (image, origin) in photos:
+        for task, (image, origin, *_) in photos:
             levels = [self._level(level) for _, level in resize_levels(image, config)]
             assert len(levels) == len(pyramid_level_sizes(*image.shape[:2], config))
             yield PhotoOutputs(task.name, levels, image.shape[:2], origin)

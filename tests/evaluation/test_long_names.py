@@ -28,7 +28,8 @@ def settings(tmp_path, monkeypatch):
     def make(kind, *more):
         return kind.from_config(
             load_config(
-                ["--images_path=photos", "--gt_path=gt", "--checkpoint_path=none", "--pca_dim=4",
+                ["--images_path=photos", "--gt_path=gt", "--checkpoint_path=none",
+                 "--engine=mindspore", "--pca_dim=4",
                  "--work_path=work", "--map_output=mAP.txt", "--image_scales=1.0",
                  "--list_images_path=list.txt", "--match_output=match.png",
                  "--retrieval_workers=1", "--use_pca=False", "--result_page=True", *more]

@@ -45,6 +45,12 @@ def photo_frame(name: str, *levels: np.ndarray) -> bytes:
     return b"".join(parts)
 
 
+def repeated_to(images: np.ndarray, height: int, width: int | None = None) -> np.ndarray:
+    """Images [1, 3, h, w] in arrays of one size, as the program lays them into a static model."""
+    more = height - images.shape[2], (width or height) - images.shape[3]
+    return np.pad(images, ((0, 0), (0, 0), (0, more[0]), (0, more[1])), mode="edge")
+
+
 def stream_of(*frames: bytes, end: bool = True) -> bytes:
     return INPUT_MAGIC + b"".join(frames) + (b"E" if end else b"")
 

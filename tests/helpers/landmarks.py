@@ -68,8 +68,12 @@ class Landmarks:
         return build_image_dataset(BuildSettings(table, where, self.root / output, **options))
 
     def rows(self, split: str, output: str = "out") -> dict[str, tuple[int, bytes]]:
+        """See `rows_of`."""
+        return self.rows_of(self.root / output, split)
+
+    @staticmethod
+    def rows_of(folder: Path, split: str) -> dict[str, tuple[int, bytes]]:
         """Read shards with MindSpore's own reader: file_id → (old label, bytes)."""
-        folder = self.root / output
         with open(folder / "relabeling.csv", newline="") as file:
             old = {int(row["new_label"]): int(row["old_label"]) for row in csv.DictReader(file)}
         found = {}

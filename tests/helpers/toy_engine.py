@@ -21,28 +21,37 @@ CONFIG = DelfConfig(image_scales=(0.5, 1.0), pca_dim=4, max_feature_num=20)
 class FakeNetwork:
     """Takes a few numbers from the pixels around the centre of each cell; 12 channels.
 
-    Behaves as the real one does: dynamic shapes, or one static batch. Near the right and lower
-    border it reads the level's last pixels again, so that both forms agree to the bit.
+    Behaves as the real one does: levels of any size, or batches of a plan's sizes. Near the right
+    and lower border of a level it reads the last pixels again; outside of it there is nothing.
     """
 
-    def __init__(self, device_id=0, static_shape=None, trouble=None, started=None):
-        self.static_shape = static_shape
+    def __init__(self, device_id=0, plan=None, trouble=None, started=None):
+        self.plan = plan
         self.device_id = device_id
         self.trouble = trouble
         self.started = started
         self.calls = []
 
-    def __call__(self, images):
+    def __call__(self, images, sides=None):
         self.calls.append(images.shape)
         self._meet_trouble()
         if self.trouble == "not a number" and images.mean() > 0.5:  # of bright photos
             images = np.full_like(images, np.nan)
-        if self.static_shape is None:
+        if self.plan is None:
             features = self._features(images[0])
         else:
-            assert images.shape == self.static_shape
-            features = np.stack([self._features(image) for image in images])
+            assert len(images) in (1, self.plan.batch) and images.shape[2:] in self.plan.sizes
+            features = np.stack([self._padded(*one) for one in zip(images, sides)])
         return features, np.abs(features).mean(axis=-1)
+
+    def _padded(self, image, sides):
+        height, width = sides
+        assert not image[:, height:].any() and not image[:, :, width:].any()
+        cells = [-(-side // 32) for side in image.shape[1:]]
+        features = np.full((*cells, 12), np.nan, np.float32)
+        inside = self._features(image[:, :height, :width])
+        features[: inside.shape[0], : inside.shape[1]] = inside
+        return features
 
     @staticmethod
     def _features(image):
@@ -103,7 +112,7 @@ class ActingEngine(FakeEngine):
                 self.action()
             return network(images)
 
-        call.static_shape = None
+        call.plan = None
         return call
 
 

@@ -12,7 +12,8 @@ def test_extent():
 
 def test_rows_that_images_use_and_where_they_are_when_packed():
     table = ImageTable(
-        ("a", "b", "c"), np.array([50, 70, 0]), np.array([10, 0, 20]), np.ones(3), ("x", "y", "z")
+        *(("a", "b", "c"), np.array([50, 70, 0]), np.array([10, 0, 20])),
+        *(np.ones(3), ("x", "y", "z"), np.zeros((3, 2), np.int32), np.zeros((3, 0), np.float16)),
     )
     assert table.live_runs() == [(0, 20), (50, 60)]
     packed = table.packed()

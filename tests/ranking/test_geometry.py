@@ -7,7 +7,7 @@ import pytest
 from scipy.spatial import cKDTree
 
 from src.index.image_table import extent
-from src.ranking.geometry import VerifySettings, match_descriptors, verify
+from src.ranking.geometry import Frames, VerifySettings, match_descriptors, verify
 
 
 def unit(rng, count, dimension=16):
@@ -115,8 +115,35 @@ def test_a_scale_is_counted_from_the_sizes_of_the_images():
     a = np.random.default_rng(0).uniform(0, 500, (60, 2))
     b = 8 * a
     assert verify(a, b).count == 0
-    assert verify(a, b, relative_size=extent(b) / extent(a)).count == 60
-    assert verify(a, a, relative_size=extent(b) / extent(a)).count == 0
+    assert verify(a, b, frames=Frames(extent(b) / extent(a))).count == 60
+    assert verify(a, a, frames=Frames(extent(b) / extent(a))).count == 0
+
+
+@pytest.mark.parametrize("times", [0.25, 0.5, 1, 2, 4])
+def test_a_photo_has_as_many_inliers_whatever_its_size(times):
+    """Places are off by shares of the photo, not by pixels."""
+    rng = np.random.default_rng(0)
+    size = (768, 1024)
+    a = rng.uniform(0, size, (200, 2))
+    b = a + rng.normal(0, 10, a.shape)
+    b[100:] = rng.uniform(0, size, (100, 2))
+    larger = tuple(round(side * times) for side in size)
+    there = verify(a, times * b, frames=Frames.of(size, larger, 0)).inliers
+    back = verify(times * b, a, frames=Frames.of(larger, size, 0)).inliers
+    assert there[:100].sum() >= 95 and back[:100].sum() >= 95
+    pixels = VerifySettings(diagonal=0)
+    assert (verify(a, 4 * b, pixels, Frames(4.0)).inliers[:100].sum()) < 90
+
+
+@pytest.mark.parametrize("share", [0.25, 0.5])
+def test_a_part_of_a_photo_finds_the_photo(share):
+    """The features of a box are seen in the frame of the photo it was cut from."""
+    a = np.random.default_rng(0).uniform(0, 768 * share, (60, 2))
+    assert verify(a, a, frames=Frames.of((768, 1024), (768, 1024), share)).count == 60
+
+
+def test_sizes_that_are_not_known():
+    assert Frames.of(None, (768, 1024), 3.0) == Frames.of((768, 1024), (0, 0), 3.0) == Frames(3.0)
 
 
 line = np.linspace(0, 900, 40)[:, None] * [1.0, 0.5]

@@ -13,14 +13,17 @@ from src.delf_model import (
     AttentionNetwork,
     ConvBN,
     TuningNetwork,
+    UnfoldedConv,
     freeze,
     keep_statistics,
+    unfold_convolutions,
     use_half_precision,
 )
 from src.network.weights import load_weights
 from src.training.step import (
     AccumulatingStep,
     ClassificationLoss,
+    Gradients,
     PolynomialDecay,
     TrainStep,
     learning_rate,
@@ -256,6 +259,29 @@ def test_convolutions_in_half_precision_and_the_rest_in_single(short_stages, kin
     if kind is AttentionNetwork:
         score = half.attention.conv2
         assert score(zeros(1, 512, 2, 2, dtype=ms.float32)).dtype == ms.float32
+
+
+@pytest.mark.parametrize("kind", [AttentionNetwork, TuningNetwork])
+def test_unfolded_convolutions_compute_the_same_loss_and_gradients(short_stages, kind):
+    plain, unfolded = (kind(CLASSES) for _ in range(2))
+    weights = random_weights(plain)
+    names = [(name, p.name) for name, p in unfolded.parameters_and_names()]
+    unfold_convolutions(unfolded)
+    assert [(name, p.name) for name, p in unfolded.parameters_and_names()] == names
+    count = sum(isinstance(cell, UnfoldedConv) for _, cell in unfolded.cells_and_names())
+    assert count == 1 + (3 if kind is AttentionNetwork else 4)
+    rng = np.random.default_rng(0)
+    pixels = ms.Tensor(rng.uniform(-1, 1, (3, 3, 65, 50)).astype(np.float32))
+    found = []
+    for network in (plain, unfolded):
+        load_weights(network, weights, "random")
+        keep_statistics(network)  # those of three photos would magnify what is rounded
+        parameters = ms.ParameterTuple(network.trainable_params())
+        gradients = Gradients(ClassificationLoss(network), parameters, None)
+        loss, moved = gradients(pixels, ms.Tensor(np.int32([0, 1, 2])))
+        found.append([loss.asnumpy(), *(gradient.asnumpy() for gradient in moved)])
+    for one, other in zip(*found, strict=True):
+        assert np.linalg.norm(one - other) <= 1e-4 * np.linalg.norm(one) + 1e-7
 
 
 def test_nothing_of_a_frozen_part_is_trained(short_stages):

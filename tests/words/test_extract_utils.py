@@ -13,13 +13,12 @@ from src.extract_utils_np import (
     LevelOutput,
     LevelSize,
     build_pyramid,
-    crop_static,
     has_texture,
-    pad_to_static,
     pyramid_level_sizes,
     receptive_boxes,
     select_features,
     to_photo_pixels,
+    unit_length,
 )
 
 PLAIN = DelfConfig(use_pca=False)
@@ -233,39 +232,6 @@ def test_locations_lie_in_the_photo(height, width):
     assert (features.locations <= [height - 1, width - 1]).all()
 
 
-# --- static networks
-
-
-def test_static_array_repeats_the_border_of_each_level():
-    rng = np.random.default_rng(0)
-    levels = [
-        rng.normal(size=(1, 3, h, w)).astype(np.float32) for h, w in ((5, 9), (8, 12), (3, 1))
-    ]
-    batch = pad_to_static(levels, (4, 3, 8, 12))
-    for place, level in zip(batch, levels):
-        h, w = level.shape[2:]
-        assert (place == np.pad(level[0], ((0, 0), (0, 8 - h), (0, 12 - w)), mode="edge")).all()
-    assert not batch[3].any()
-
-
-def test_static_array_refuses_what_does_not_fit():
-    level = np.zeros((1, 3, 8, 12), np.float32)
-    with pytest.raises(UserError, match="2 places"):
-        pad_to_static([level] * 3, (2, 3, 8, 12))
-    with pytest.raises(UserError, match="max_level_side"):
-        pad_to_static([level], (2, 3, 8, 11))
-
-
-def test_cells_centred_on_the_padding_are_dropped():
-    features = np.arange(2 * 4 * 4 * 3, dtype=np.float32).reshape(2, 4, 4, 3)
-    scores = features[..., 0]
-    sizes = [LevelSize(1.0, 33, 128), LevelSize(0.5, 32, 65)]
-    first, second = crop_static(features, scores, sizes, 32)
-    assert first.features.shape == (2, 4, 3)  # rows 0 and 32 lie on 33 pixels
-    assert second.features.shape == (1, 3, 3)  # columns 0, 32 and 64 lie on 65 pixels
-    assert (second.scores == scores[1, :1, :3]).all()
-
-
 # --- choice
 
 
@@ -286,6 +252,30 @@ def test_choice_agrees_with_a_sort_of_all_cells():
     assert found.scales == pytest.approx([row[3] for row in best])
     for descriptor, row in zip(found.descriptors, best):
         assert descriptor == pytest.approx(row[4] / np.linalg.norm(row[4]), abs=1e-6)
+
+
+class _Halving:
+    """A projection that counts what it is given."""
+
+    rows = 0
+
+    def project(self, descriptors, dimension, whiten):
+        self.rows += len(descriptors)
+        return descriptors[:, :dimension] * 0.5
+
+
+def test_only_kept_cells_are_normalised_and_projected_to_the_same_bytes():
+    config = DelfConfig(max_feature_num=50, pca_dim=2, score_threshold=0.5)
+    outputs = _outputs(300, 400, config)
+    pca = _Halving()
+    found = select_features(outputs, 300, 400, config, pca)
+    assert pca.rows == len(found) == 50
+    rows = np.concatenate([output.features.reshape(output.scores.size, -1) for output in outputs])
+    reduced = _Halving().project(unit_length(rows), 2, False)
+    scores = np.concatenate([output.scores.ravel() for output in outputs])
+    best = np.argsort(-scores, kind="stable")[:50]
+    assert found.descriptors.tobytes() == reduced[best].tobytes()
+    assert found.attention.tobytes() == scores[best].tobytes()
 
 
 def test_scores_by_norm_ignore_the_attention():

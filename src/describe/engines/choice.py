@@ -16,8 +16,9 @@ from src.common.errors import UserError
 from src.describe.engines.interface import Engine
 from src.describe.engines.lite_program import PROGRAM, LiteProgram, build_program
 from src.describe.engines.lite_runtime import newest_readable
-from src.describe.engines.mindspore_graph import STATIC_BATCH, MindSporeEngine
+from src.describe.engines.mindspore_graph import MindSporeEngine
 from src.describe.engines.openvino_runtime import PRECISIONS, OpenVinoEngine
+from src.describe.engines.static_batches import StaticPlan
 from src.network.export import ExportSettings, export_weights
 from src.network.feature_weights import has_attention, read_feature_weights
 from src.network.mindir import MindIr, is_whole, read_mindir
@@ -40,7 +41,10 @@ class EngineSettings:
         checkpoint: the weights (.ckpt, or Keras .h5); "" where a MindIR is given.
         mindir: a model for the C++ program, instead of a checkpoint.
         device_target: "auto", "Ascend" or "CPU".
-        max_level_side: side in pixels of the levels on a device that wants static shapes.
+        max_level_side: side in pixels of the largest levels on a device that wants static shapes.
+        static_batch: there, levels that go through the network together.
+        static_sides: there, longer sides in pixels of the network's other inputs.
+        jit_level: how the network's graphs run on an Ascend, see `model_utils.device`.
         models_path: where models made of a checkpoint are kept.
         lite_config: MindSpore Lite configuration file; "" for none.
         lite_precision: Ascend's precision mode; "" for the runtime's default.
@@ -57,6 +61,9 @@ class EngineSettings:
     mindir: str = ""
     device_target: str = "auto"
     max_level_side: int = 2048
+    static_batch: int = 7
+    static_sides: tuple[int, ...] = (512, 1024, 1448)
+    jit_level: str = "O0"
     models_path: Path = Path("models")
     lite_config: str = ""
     lite_precision: str = ""
@@ -71,17 +78,20 @@ class EngineSettings:
     def from_config(cls, config: Any, time_file: str = "") -> EngineSettings:
         """Take what concerns the engine out of the configuration."""
         return cls(
-            config.engine,
-            config.checkpoint_path,
-            config.mindir_path,
-            config.device_target,
-            config.max_level_side,
-            Path(config.work_path, "models"),
-            config.lite_config,
-            config.lite_precision,
-            config.lite_threads,
-            config.precision,
-            time_file,
+            name=config.engine,
+            checkpoint=config.checkpoint_path,
+            mindir=config.mindir_path,
+            device_target=config.device_target,
+            max_level_side=config.max_level_side,
+            static_batch=config.static_batch,
+            static_sides=tuple(config.static_sides),
+            jit_level=config.jit_level,
+            models_path=Path(config.work_path, "models"),
+            lite_config=config.lite_config,
+            lite_precision=config.lite_precision,
+            lite_threads=config.lite_threads,
+            precision=config.precision,
+            time_file=time_file,
         )
 
     @property
@@ -169,12 +179,16 @@ def _openvino(settings: EngineSettings, known: KnownWeights) -> Engine:
 
 
 def _mindspore(settings: EngineSettings, known: KnownWeights) -> Engine:
+    plan = None
+    if settings.device == "Ascend":
+        plan = StaticPlan.of(settings.static_sides, settings.max_level_side, settings.static_batch)
     return MindSporeEngine(
         settings.checkpoint,
         known.fingerprint,
         known.has_attention,
         settings.device_target,
-        settings.max_level_side,
+        plan,
+        settings.jit_level,
     )
 
 
@@ -182,7 +196,7 @@ def _lite(settings: EngineSettings, known: KnownWeights) -> Engine:
     """Return the C++ program with a model of the checkpoint, exported when needed.
 
     On a CPU models take photos of any size and are of the version that any runtime reads; on Ascend
-    they take the whole pyramid at once, as `export.py` writes them.
+    they take levels together, padded to one size, as `export.py` writes them.
     """
 
     def read() -> Weights:
@@ -193,7 +207,7 @@ def _lite(settings: EngineSettings, known: KnownWeights) -> Engine:
         shape = ANY_SIZE
     else:
         side = settings.max_level_side
-        wanted = (STATIC_BATCH, 3, side, side)
+        wanted = (settings.static_batch, 3, side, side)
         path = _kept(settings, known.fingerprint, wanted)
         if not is_whole(path):
             export_weights(read(), settings.checkpoint, path, ExportSettings(wanted, "CPU"))

@@ -18,6 +18,7 @@ from typing import Any
 
 from model_utils.environment import PROJECT_ROOT
 from src.common.atomic_files import PathLike
+from src.common.cpus import cpu_count
 from src.common.errors import UserError
 from src.delf_config import DelfConfig
 from src.describe.engines.chain_part import ChainPart
@@ -151,7 +152,8 @@ def _in_order(
             yield PhotoOutputs.unreadable(frame.name, context["reason"])
         else:
             size = context["height"], context["width"]
-            yield PhotoOutputs(frame.name, frame.outputs, size, tuple(context["origin"]))
+            origin, whole = tuple(context["origin"]), tuple(context["photo"])
+            yield PhotoOutputs(frame.name, frame.outputs, size, origin, photo_size=whole)
     if next(results, None) is not None:
         raise BrokenStreamError("the program answered more than it was asked")
 
@@ -172,7 +174,7 @@ def _chain(
         f"--device_id={device_id}",
         f"--config={program.config}",
         f"--precision={program.precision}",
-        f"--threads={program.threads}",
+        f"--threads={program.threads or cpu_count()}",
         f"--time_file={program.time_file}",
     ]
     sender = ChainPart("preprocessing", _sender_command(images_path, config), subprocess.PIPE)

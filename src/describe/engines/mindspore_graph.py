@@ -9,11 +9,9 @@ import numpy as np
 from model_utils.device import set_up_device
 from src.common.errors import UserError
 from src.describe.engines.in_process import InProcessEngine
+from src.describe.engines.static_batches import StaticPlan
 from src.network.feature_weights import has_attention, read_feature_weights
 from src.network.weights import Weights, fingerprint, load_weights
-
-# The batch of a static network: the levels of the pyramid (delf_config), padded to one size.
-STATIC_BATCH = 7
 
 
 def softplus(x: np.ndarray) -> np.ndarray:
@@ -25,15 +23,19 @@ class FeatureNetwork:
     """The DELF network on a device, from arrays to arrays.
 
     Called with images [1, 3, H, W] (float32, RGB (x − 128)/128) it returns features [h, w, 1024],
-    not normalised, and scores [h, w], where h = ceil(H/32) and w = ceil(W/32). A static network is
-    called with exactly `static_shape` and returns the same with the batch axis in front. The cell
-    (i, j) is centred on pixel (32 i, 32 j). `static`: None for what the device wants.
+    not normalised, and scores [h, w], where h = ceil(H/32) and w = ceil(W/32). The cell (i, j) is
+    centred on pixel (32 i, 32 j).
+
+    With a plan it is called with images [N, 3, H, W] of the plan's sizes and the heights and widths
+    of the levels in their upper left corners, int32 [N, 2], 0 being outside of them; it returns
+    features [N, h, w, 1024] and scores [N, h, w], of which those of a level are the same as those
+    of the level by itself. Each shape is compiled when it first comes.
 
     Attributes:
         fingerprint: identifies the weights.
         has_attention: whether the scores are those of a trained attention; where the weights have
             none, the scores are the L2 norms of the features.
-        static_shape: None, or the one input shape of a static network.
+        plan: None, or the inputs on a device that wants static shapes.
     """
 
     def __init__(
@@ -42,19 +44,20 @@ class FeatureNetwork:
         source: str,
         device_target: str = "auto",
         device_id: int = 0,
-        max_level_side: int = 2048,
-        static: bool | None = None,
+        plan: StaticPlan | None = None,
+        jit_level: str | None = None,
     ):
-        target = set_up_device(device_target, device_id)
+        """Load the weights; for `jit_level` see `model_utils.device`."""
+        set_up_device(device_target, device_id, jit_level)
         import mindspore as ms
 
-        from src.delf_model import FeatureExtractor
+        from src.delf_model import FeatureExtractor, PaddedFeatureExtractor
 
         self._tensor = ms.Tensor
         self.fingerprint = fingerprint(weights)
         self.has_attention = has_attention(weights)
-        self.static_shape: tuple[int, int, int, int] | None = None
-        self._network = FeatureExtractor()
+        self.plan = plan
+        self._network = PaddedFeatureExtractor() if plan else FeatureExtractor()
         load_weights(
             self._network,
             weights,
@@ -62,21 +65,22 @@ class FeatureNetwork:
             optional=() if self.has_attention else ("attention.",),
         )
         self._network.set_train(False)
-        if target == "Ascend" if static is None else static:
-            self.static_shape = (STATIC_BATCH, 3, max_level_side, max_level_side)
-        else:
+        if not plan:
             # One compilation for every size of picture.
             self._network.set_inputs(ms.Tensor(shape=[1, 3, None, None], dtype=ms.float32))
 
-    def __call__(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def __call__(
+        self, images: np.ndarray, sides: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Run the network; see the class for shapes."""
-        features, scores = self._network(self._tensor(images))
+        inputs = [images] if self.plan is None else [images, sides]
+        features, scores = self._network(*map(self._tensor, inputs))
         features = features.asnumpy().transpose(0, 2, 3, 1)
         if self.has_attention:
             scores = softplus(scores.asnumpy()[:, 0])
         else:
             scores = np.linalg.norm(features, axis=3)
-        return (features, scores) if self.static_shape else (features[0], scores[0])
+        return (features, scores) if self.plan else (features[0], scores[0])
 
 
 class MindSporeEngine(InProcessEngine):
@@ -90,7 +94,8 @@ class MindSporeEngine(InProcessEngine):
         fingerprint: str,
         has_attention: bool,
         device_target: str = "auto",
-        max_level_side: int = 2048,
+        plan: StaticPlan | None = None,
+        jit_level: str | None = None,
     ):
         """Remember what to open.
 
@@ -99,14 +104,16 @@ class MindSporeEngine(InProcessEngine):
             fingerprint: of them.
             has_attention: whether they hold an attention.
             device_target: see `model_utils.device`.
-            max_level_side: side in pixels of the levels on a device that wants static shapes.
+            plan: the inputs on a device that wants static shapes; None for one that does not.
+            jit_level: how graphs run on an Ascend, see `model_utils.device`.
         """
         super().__init__()
         self.checkpoint = str(checkpoint)
         self.fingerprint = fingerprint
         self.has_attention = has_attention
         self.device_target = device_target
-        self.max_level_side = max_level_side
+        self.plan = plan
+        self.jit_level = jit_level
 
     def open(self, device_id: int) -> FeatureNetwork:
         """Load the weights and compile the network.
@@ -120,5 +127,5 @@ class MindSporeEngine(InProcessEngine):
                 f"{self.checkpoint} was replaced while it was in use; run the same command again"
             )
         return FeatureNetwork(
-            weights, self.checkpoint, self.device_target, device_id, self.max_level_side
+            weights, self.checkpoint, self.device_target, device_id, self.plan, self.jit_level
         )

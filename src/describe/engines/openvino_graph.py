@@ -7,12 +7,25 @@ and the features are laid out as they are read.
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import openvino as ov
 from openvino import opset13 as ops
 
-from src.delf_config import STAGES
+from src.delf_config import CONV4_CHANNELS, GEM_POWER, STAGES
 from src.network.weights import Weights
+
+
+@cache
+def core() -> ov.Core:
+    """Return the runtime, one for as long as the process lives.
+
+    The first one gives the thread that makes it another stack for signal handlers (on processors
+    with AVX-512 or AMX) and takes it away when it goes, in whatever thread that happens to be: the
+    next signal, Ctrl-C say, would find no stack and end the process.
+    """
+    return ov.Core()
 
 
 def feature_graph(weights: Weights, has_attention: bool) -> ov.Model:
@@ -37,10 +50,7 @@ def feature_graph(weights: Weights, has_attention: bool) -> ov.Model:
     x = ops.relu(_convolution(image, weights, "backbone.conv1", stride=2))
     x = _pooled(x, window=3, stride=2)
     for number in (2, 3, 4):
-        _, units, last_stride = STAGES[number]
-        for unit in range(units):
-            name = f"backbone.stage{number}.res{number}{'abcdef'[unit]}"
-            x = _bottleneck(x, weights, name, last_stride if unit == units - 1 else 1)
+        x = _stage(x, weights, number)
     norms = ops.reduce_l2(x, np.int64([1]))
     outputs = [ops.transpose(x, np.int64([0, 2, 3, 1])), norms, norms]
     if has_attention:
@@ -48,6 +58,35 @@ def feature_graph(weights: Weights, has_attention: bool) -> ov.Model:
         scores = ops.softplus(_convolution(hidden, weights, "attention.conv2"))
         outputs[1] = ops.squeeze(scores, np.int64([1]))
     return ov.Model(outputs, [pixels], "delf")
+
+
+def pooling_graph(weights: Weights) -> ov.Model:
+    """Build conv5 and the generalised mean over it, for maps of any size.
+
+    Args:
+        weights: of conv5, folded, as `network.feature_weights.read_conv5_weights` returns them.
+
+    Returns:
+        A model that maps features of `feature_graph`, float32 [1, h, w, 1024], to the vector of
+        their picture, float32 [1, 2048]; see `delf_model.GlobalPooling`.
+
+    Raises:
+        KeyError: a weight is missing.
+    """
+    features = ops.parameter([1, -1, -1, CONV4_CHANNELS], np.float32, name="features")
+    x = _stage(ops.transpose(features, np.int64([0, 3, 1, 2])), weights, 5)
+    cubes = ops.power(x, np.float32(GEM_POWER))
+    pooled = ops.power(ops.reduce_mean(cubes, np.int64([2, 3])), np.float32(1 / GEM_POWER))
+    return ov.Model([pooled], [features], "conv5")
+
+
+def _stage(x: ov.Node, weights: Weights, number: int) -> ov.Node:
+    """Build a stage of residual units; the last one subsamples."""
+    _, units, last_stride = STAGES[number]
+    for unit in range(units):
+        name = f"backbone.stage{number}.res{number}{'abcdef'[unit]}"
+        x = _bottleneck(x, weights, name, last_stride if unit == units - 1 else 1)
+    return x
 
 
 def _bottleneck(x: ov.Node, weights: Weights, name: str, stride: int) -> ov.Node:
@@ -94,7 +133,7 @@ def convolution_primitive(precision: str) -> str | None:
     inner = ops.relu(ops.convolution(image, kernel, sides, sides, sides, sides))
     model = ov.Model([ops.convolution(inner, kernel, sides, sides, sides, sides)], [image])
     try:
-        compiled = ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": precision})
+        compiled = core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": precision})
     except RuntimeError:
         return None
     for node in compiled.get_runtime_model().get_ops():

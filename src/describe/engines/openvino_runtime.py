@@ -8,27 +8,28 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from model_utils.device import ISA_VARIABLE, MINDSPORE_ISA, is_isa_ours
+from model_utils.device import ISA_VARIABLE, is_isa_ours
 from src.common.ahead import ahead
 from src.common.atomic_files import PathLike
-from src.common.cpus import usable_cpus
+from src.common.cpus import cpu_count
 from src.common.errors import UserError, first_line, one_line
 from src.delf_config import DelfConfig
 from src.describe.stopwatch import Stopwatch
 from src.describe.tasks import PhotoTask, read_cropped
-from src.extract_utils_np import LevelOutput, resize_levels
+from src.extract_utils_np import FEATURE_DIMENSION, LevelOutput, enough_side, resize_levels
 from src.network.feature_weights import read_feature_weights
 from src.network.weights import fingerprint
 from src.photos.reading import UnreadableImageError
 from src.postprocess import PhotoOutputs
 
+_STRIDE = 32  # pixels between the cells of what the network says
 #: The setting `precision` → what OpenVINO calls it.
 PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
 
@@ -41,15 +42,13 @@ def native_precision() -> str:
     float32. The runtime is asked twice: what the processor is able to, and with what it would run a
     convolution, which a limit on its instruction set (ONEDNN_MAX_CPU_ISA) changes.
     """
-    import openvino as ov
+    from src.describe.engines.openvino_cache import remembered
+    from src.describe.engines.openvino_graph import core
 
     with _own_instruction_set():
-        core = ov.Core()
-        if "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        if "BF16" not in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
             return "float32"
-        from src.describe.engines.openvino_cache import remembered
-
-        return remembered(core, "precision", tuple(PRECISIONS), _fastest_convolution)
+        return remembered(core(), "precision", tuple(PRECISIONS), _fastest_convolution)
 
 
 def _fastest_convolution() -> str:
@@ -64,14 +63,12 @@ def _fastest_convolution() -> str:
 @contextlib.contextmanager
 def _own_instruction_set() -> Iterator[None]:
     """Take away the limit that MindSpore's convolutions need: OpenVINO's oneDNN is another one."""
-    limited = is_isa_ours()
-    if limited:
-        del os.environ[ISA_VARIABLE]
+    limit = os.environ.pop(ISA_VARIABLE, None) if is_isa_ours() else None
     try:
         yield
     finally:
-        if limited:
-            os.environ[ISA_VARIABLE] = MINDSPORE_ISA
+        if limit is not None:
+            os.environ[ISA_VARIABLE] = limit
 
 
 class _Prepared(NamedTuple):
@@ -81,6 +78,7 @@ class _Prepared(NamedTuple):
     levels: list[np.ndarray] | None
     size: tuple[int, int] = (0, 0)
     origin: tuple[int, int] = (0, 0)
+    photo_size: tuple[int, int] | None = None
     reason: str = ""
 
 
@@ -159,63 +157,81 @@ class OpenVinoEngine:
 
 
 def _compiled(engine: OpenVinoEngine) -> Any:
-    import openvino as ov
+    def build() -> Any:
+        from src.describe.engines.openvino_graph import feature_graph
 
+        weights = read_feature_weights(engine.checkpoint)
+        if fingerprint(weights) != engine.fingerprint:
+            raise UserError(
+                f"{engine.checkpoint} was replaced while it was in use; run the same command again"
+            )
+        return feature_graph(weights, engine.has_attention)
+
+    return compiled(engine.fingerprint, build, engine.precision, engine.checkpoint)
+
+
+def compiled(network: str, build: Callable[[], Any], precision: str, checkpoint: str) -> Any:
+    """Return a graph compiled for this processor, the one that is kept of it where there is one.
+
+    Args:
+        network: fingerprint of its weights.
+        build: reads the weights and returns the graph, where it is not kept.
+        precision: a key of `PRECISIONS`.
+        checkpoint: where its weights come from, for messages.
+
+    Raises:
+        UserError: a weight is missing, or the runtime refuses the graph.
+    """
     from src.describe.engines.openvino_cache import open_network
+    from src.describe.engines.openvino_graph import core
 
     settings = {
-        "INFERENCE_PRECISION_HINT": PRECISIONS[engine.precision],
-        "INFERENCE_NUM_THREADS": str(usable_cpus()),
+        "INFERENCE_PRECISION_HINT": PRECISIONS[precision],
+        "INFERENCE_NUM_THREADS": str(cpu_count()),
         "PERFORMANCE_HINT": "LATENCY",
     }
     try:
         with _own_instruction_set():
-            return open_network(ov.Core(), engine.fingerprint, settings, lambda: _graph(engine))
-    except RuntimeError as error:
-        raise UserError(f"OpenVINO cannot run {engine.checkpoint} ({first_line(error)})") from error
-
-
-def _graph(engine: OpenVinoEngine) -> Any:
-    """Read the weights of an engine and return their graph."""
-    from src.describe.engines.openvino_graph import feature_graph
-
-    weights = read_feature_weights(engine.checkpoint)
-    if fingerprint(weights) != engine.fingerprint:
-        raise UserError(
-            f"{engine.checkpoint} was replaced while it was in use; run the same command again"
-        )
-    try:
-        return feature_graph(weights, engine.has_attention)
+            return open_network(core(), network, settings, build)
     except KeyError as error:
-        raise UserError(f"{engine.checkpoint} lacks the weights {error}") from None
+        raise UserError(f"{checkpoint} lacks the weights {error}") from None
+    except RuntimeError as error:
+        raise UserError(f"OpenVINO cannot run {checkpoint} ({first_line(error)})") from error
 
 
 def _prepared(
     images_path: PathLike, tasks: Sequence[PhotoTask], config: DelfConfig
 ) -> Iterator[_Prepared]:
-    """Read photos and make their levels."""
+    """Read photos and make their levels; no photo is kept while the next one is read."""
     for task in tasks:
-        try:
-            image, origin = read_cropped(Path(images_path, task.file), task.box)
-        except UnreadableImageError as error:
-            yield _Prepared(task.name, None, reason=one_line(error))
-            continue
-        levels = [level for _, level in resize_levels(image, config)]
-        yield _Prepared(task.name, levels, image.shape[:2], origin)
+        yield _prepare(Path(images_path, task.file), task, config)
+
+
+def _prepare(path: Path, task: PhotoTask, config: DelfConfig) -> _Prepared:
+    try:
+        photo = read_cropped(path, task.box, enough_side(config))
+    except UnreadableImageError as error:
+        return _Prepared(task.name, None, reason=one_line(error))
+    levels = [level for _, level in resize_levels(photo.pixels, config, photo.size)]
+    return _Prepared(task.name, levels, photo.size, photo.origin, photo.photo_size)
 
 
 def _run(request: Any, photos: Iterator[_Prepared]) -> Iterator[PhotoOutputs]:
     """Run the network over the levels of photos."""
-    for name, levels, size, origin, reason in photos:
+    for name, levels, size, origin, whole, reason in photos:
         outputs = None
         if levels is not None:
             outputs = [_level(request, level) for level in levels]
-        yield PhotoOutputs(name, outputs, size, origin, reason)
+        yield PhotoOutputs(name, outputs, size, origin, reason, whole)
 
 
 def _level(request: Any, pixels: np.ndarray) -> LevelOutput:
-    request.infer([np.ascontiguousarray(pixels)[None]], share_inputs=True)
-    features, scores, norms = (
-        request.get_output_tensor(number).data[0].copy() for number in range(3)
-    )
-    return LevelOutput(features, scores, norms)
+    """Run the network over a level; it writes into the arrays that are returned."""
+    from openvino import Tensor
+
+    cells = (1, *(-(-side // _STRIDE) for side in pixels.shape[:2]))
+    outputs = [np.empty(shape, np.float32) for shape in ((*cells, FEATURE_DIMENSION), cells, cells)]
+    for number, output in enumerate(outputs):
+        request.set_output_tensor(number, Tensor(output, shared_memory=True))
+    request.infer([np.ascontiguousarray(pixels)[None]], share_inputs=True, share_outputs=True)
+    return LevelOutput(*(output[0] for output in outputs))

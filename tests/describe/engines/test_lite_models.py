@@ -69,7 +69,7 @@ def test_on_a_cpu_a_static_model_runs_as_a_copy_for_photos_of_any_size(
     )
     write_photos(tmp_path / "photos")
     tasks = list_tasks(tmp_path / "photos")
-    python = MindSporeEngine(attention_checkpoint, network, True, "CPU", 96)
+    python = MindSporeEngine(attention_checkpoint, network, True, "CPU")
     found = list(engine.outputs(tmp_path / "photos", tasks, CONFIG))
     for ours, theirs in zip(found, python.outputs(tmp_path / "photos", tasks, CONFIG)):
         assert ours.name == theirs.name and len(ours.levels) == len(theirs.levels)

@@ -1,0 +1,97 @@
+"""Whether a global descriptor is made, and by which whitening."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+
+from model_utils.environment import PROJECT_ROOT
+from src.common.errors import UserError
+from src.delf_config import DelfConfig
+from src.describe.engines.choice import EngineSettings
+from src.describe.engines.global_head import GlobalEngine
+from src.describe.engines.interface import Engine
+from src.describe.whitening import Whitening, fits_pyramid, read_whitening
+from src.network.feature_weights import holds_conv5
+
+LOG = logging.getLogger(__name__)
+
+#: What ships: for the ImageNet weights of `scripts/download_pretrained.sh`.
+SHIPPED_WHITENING = PROJECT_ROOT / "weights" / "global_whitening.npz"
+
+
+def with_global_descriptor(
+    engine: Engine,
+    settings: EngineSettings,
+    config: DelfConfig,
+    wanted: str = "auto",
+    path: str = "auto",
+) -> Engine:
+    """Return an engine that makes global descriptors as well where a whitening fits its weights.
+
+    With other weights it is the engine itself, and nothing is as it would not be without.
+
+    Args:
+        engine: makes the local part.
+        settings: of that engine.
+        config: the pyramid.
+        wanted: "auto", or "off" for none.
+        path: file of a whitening; "auto": the shipped one, where it is for these weights.
+
+    Raises:
+        UserError: a whitening was named that cannot be read or is for other weights.
+    """
+    if wanted == "off":
+        return engine
+    whitening = _fitting(engine, settings, path)
+    if whitening is None:
+        return engine
+    reason = _obstacle(settings, config, whitening)
+    if reason:
+        LOG.info("no global descriptor is made: %s", reason)
+        return engine
+    return GlobalEngine(engine, settings.checkpoint, whitening)
+
+
+def _fitting(engine: Engine, settings: EngineSettings, path: str) -> Whitening | None:
+    """Return the whitening for the weights of an engine; None where the shipped one is not."""
+    if path == "auto":
+        if not SHIPPED_WHITENING.is_file():
+            return None
+        whitening = read_whitening(SHIPPED_WHITENING)
+        return whitening if whitening.network == engine.fingerprint else None
+    whitening = read_whitening(path)
+    if whitening.network != engine.fingerprint:
+        raise UserError(
+            f"the whitening {path} was fitted for other weights ({whitening.network}) than those "
+            f"of {settings.source} ({engine.fingerprint}); fit one for them with "
+            "src/describe/fit_whitening.py, or give --whitening_path=auto"
+        )
+    return whitening
+
+
+def _obstacle(settings: EngineSettings, config: DelfConfig, whitening: Whitening) -> str:
+    """Say why no global descriptor can be made though a whitening fits; "" where it can."""
+    if settings.mindir:
+        return f"a model for the C++ program holds no conv5 ({settings.mindir})"
+    if settings.device != "CPU":
+        return f"that is done on a CPU only, and device_target is {settings.device}"
+    if not fits_pyramid(whitening.scales, config):
+        scales = ", ".join(f"{scale:g}" for scale in whitening.scales)
+        return f"image_scales has none of the scales it is made of ({scales})"
+    if not holds_conv5(settings.checkpoint):
+        return f"{settings.checkpoint} holds no conv5"
+    return ""
+
+
+def add_global_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the global descriptor."""
+    parser.add_argument(
+        "--global_descriptor",
+        choices=("auto", "off"),
+        default="auto",
+        help="auto: one of each photo where a whitening fits the weights",
+    )
+    parser.add_argument(
+        "--whitening_path", default="auto", help="file of a whitening; auto: the shipped one"
+    )

@@ -1,0 +1,80 @@
+"""What local features and global descriptors say of the images, together: one score an image.
+
+Local votes know the same stones again, global descriptors the same view; each finds images that the
+other misses. The global side is refined before (after SuperGlobal; Shao et al., ICCV 2023): the
+descriptor of an image by its neighbours among the best images, the query's by its best hits, which
+both sides have chosen. Neighbours are looked for among the best images only, never among all.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from src.extract_utils_np import unit_length
+from src.ranking.settings import RetrievalSettings
+
+#: An image's descriptor is refined by at most so many neighbours, weighted by similarity³.
+DATABASE_NEIGHBOURS = 9
+DATABASE_POWER = 3
+#: The query's is refined by at most so many of its best hits, weighted by similarity, so often.
+QUERY_HITS = 12
+QUERY_ROUNDS = 2
+#: In small collections every so manyth image may be one of them: few show the same.
+IMAGES_FOR_EACH = 18
+
+
+def fused(
+    local: np.ndarray,
+    whole: np.ndarray,
+    images: np.ndarray,
+    settings: RetrievalSettings,
+) -> np.ndarray:
+    """Return √(local / second best local) + `global_weight` · global similarity, of each image.
+
+    The second best, because the best one may be the query itself.
+
+    Args:
+        local: float64 [images], the scores by local features.
+        whole: float32 [R, G], global descriptors of the query: one, or one of each of its
+            rotations, upright first.
+        images: float32 [images, G], those of the images; 0 for images without.
+        settings: `global_weight` and `rerank_images`.
+
+    Returns:
+        float64 [images].
+    """
+    weight = settings.global_weight
+    shares = _shares(local)
+    scores = shares + weight * _similarity(images, whole)
+    best = np.argsort(-scores, kind="stable")[: settings.rerank_images]
+    most = len(images) // IMAGES_FOR_EACH
+    if not len(best) or not most:
+        return scores
+    refined = _refined(images[best], min(most, DATABASE_NEIGHBOURS))
+    found = shares[best] + weight * _similarity(refined, whole)
+    for _ in range(QUERY_ROUNDS):
+        hits = np.argsort(-found, kind="stable")[: min(most, QUERY_HITS)]
+        weights = np.maximum(_similarity(refined[hits], whole), 0)
+        query = whole[0] + weights.astype(np.float32) @ refined[hits]
+        found = shares[best] + weight * _similarity(refined, unit_length(query[None]))
+    scores[best] = found
+    return scores
+
+
+def _shares(local: np.ndarray) -> np.ndarray:
+    second = np.partition(local, -2)[-2] if len(local) > 1 else 0.0
+    reference = second if second > 0 else local.max(initial=0.0)
+    return np.sqrt(np.maximum(local, 0) / reference) if reference > 0 else np.zeros(len(local))
+
+
+def _similarity(images: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """Return the cosines of images with a query, that of the best of its rotations, float64."""
+    return (images @ whole.T).max(axis=1).astype(np.float64)
+
+
+def _refined(images: np.ndarray, neighbours: int) -> np.ndarray:
+    """Return descriptors [N, G] averaged with those of their nearest among them."""
+    similarities = images @ images.T
+    nearest = np.argsort(-similarities, axis=1, kind="stable")[:, : neighbours + 1]
+    weights = np.maximum(np.take_along_axis(similarities, nearest, axis=1), 0) ** DATABASE_POWER
+    return unit_length(np.einsum("nk,nkg->ng", weights, images[nearest]))
