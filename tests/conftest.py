@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from model_utils.device import set_up_device, tune_cpu_libraries
@@ -14,11 +16,15 @@ tune_cpu_libraries()
 
 
 @pytest.fixture(scope="session", autouse=True)
-def user_cache(tmp_path_factory):
-    """A cache of the tests' own: none of the user's files is made or used."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("user_cache")))
-        yield
+def user_cache_of_the_tests(tmp_path_factory):
+    """Compiled networks are kept apart from those of the person who runs the tests."""
+    before = os.environ.get("XDG_CACHE_HOME")
+    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
+    yield
+    if before is None:
+        del os.environ["XDG_CACHE_HOME"]
+    else:
+        os.environ["XDG_CACHE_HOME"] = before
 
 
 @pytest.fixture(scope="session")
