@@ -62,6 +62,16 @@ def tensors_in(path: Path) -> Iterator[tuple[str, np.ndarray]]:
         raise ValueError("it holds no tensor")
 
 
+def names_in(path: Path) -> set[str]:
+    """Return the names of the tensors of a checkpoint.
+
+    Raises:
+        ValueError: it is no row of records.
+    """
+    with open(path, "rb") as file:
+        return {part.name for part in _parts(file) if part.kind != _TEXT}
+
+
 class _Part(NamedTuple):
     """A record: name, type, shape and bytes of a tensor, or of the next part of a large one."""
 

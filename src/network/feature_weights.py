@@ -7,7 +7,7 @@ from pathlib import Path
 from src.common.errors import UserError
 from src.delf_config import BN_EPSILON
 from src.network.keras_h5 import is_h5
-from src.network.weight_files import read_weights
+from src.network.weight_files import read_names, read_weights
 from src.network.weights import Weights, check_numbers, fold_batch_norm
 
 _CONV5 = ".stage5."
@@ -46,7 +46,7 @@ def read_conv5_weights(checkpoint: str | Path) -> Weights:
 
 def holds_conv5(checkpoint: str | Path) -> bool:
     """Tell whether a file of weights holds those of conv5; Keras weights are complete."""
-    return is_h5(checkpoint) or any(map(_is_conv5, read_weights(checkpoint)))
+    return is_h5(checkpoint) or any(map(_is_conv5, read_names(checkpoint)))
 
 
 def _is_conv5(name: str) -> bool:

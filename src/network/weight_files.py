@@ -7,9 +7,10 @@ Checkpoints written before there was a sum, or by other programs, are read witho
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ import numpy as np
 from src.common.atomic_files import atomic_path
 from src.common.durable import to_disk
 from src.common.errors import UserError, one_line
-from src.network.checkpoint_format import tensors_in
+from src.network.checkpoint_format import names_in, tensors_in
 from src.network.keras_h5 import convert_h5, is_h5
 from src.network.weights import Weights, check_numbers, digest_of
 
@@ -35,16 +36,8 @@ def read_checkpoint(path: str | Path) -> Weights:
     Raises `UserError` for a file that is missing, damaged or no checkpoint, and for one that holds
     numbers nobody can compute with.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"checkpoint {path} does not exist; give the path of a .ckpt or .h5 file")
-    try:
-        weights = dict(tensors_in(path))
-    except (ValueError, OSError) as error:
-        raise UserError(
-            f"checkpoint {path} cannot be read: it is damaged or no MindSpore checkpoint "
-            f"({one_line(error)})"
-        ) from error
+    with _readable(path):
+        weights = dict(tensors_in(Path(path)))
     written = weights.pop(_SUM, None)
     check_numbers(weights, f"checkpoint {path}")  # first, since it can say where
     if written is not None and written.tobytes() != _combined(_sums(weights.items())):
@@ -53,6 +46,29 @@ def read_checkpoint(path: str | Path) -> Weights:
             "again, or take another one"
         )
     return weights
+
+
+def read_names(path: str | Path) -> set[str]:
+    """Return the names of the tensors of a checkpoint, whose values may be damaged.
+
+    Raises `UserError` for a file that is missing or no checkpoint.
+    """
+    with _readable(path):
+        return names_in(Path(path)) - {_SUM}
+
+
+@contextlib.contextmanager
+def _readable(path: str | Path) -> Iterator[None]:
+    """Say what is wrong with a checkpoint that is read in the block, in our words."""
+    if not Path(path).is_file():
+        raise UserError(f"checkpoint {path} does not exist; give the path of a .ckpt or .h5 file")
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        raise UserError(
+            f"checkpoint {path} cannot be read: it is damaged or no MindSpore checkpoint "
+            f"({one_line(error)})"
+        ) from error
 
 
 def _sums(tensors: Iterable[tuple[str, np.ndarray]]) -> dict[str, bytes]:
