@@ -122,7 +122,7 @@ def test_a_folder_becomes_features_and_a_manifest(photos, tmp_path):
     assert summary.features == total
     assert summary.peak_megabytes > 10
     assert summary.worker_seconds.keys() == {
-        *("decode", "pyramid", "network", "selection", "write")
+        *("open", "decode", "pyramid", "network", "selection", "write")
     }
     assert "7 photos" in summary.text()
 
