@@ -45,7 +45,7 @@ from src.index.choice import add_index_arguments, settings_from_arguments
 from src.index.folder import Index, load_index
 from src.index.image_table import extent
 from src.ranking import shortlist
-from src.ranking.geometry import Verification, VerifySettings, match_descriptors, verify
+from src.ranking.geometry import Frames, Verification, VerifySettings, match_descriptors, verify
 from src.ranking.one_query import rank_images
 from src.ranking.settings import RetrievalSettings
 from src.ranking.votes import search_votes
@@ -86,11 +86,11 @@ def remember_verifications() -> None:
     found: dict[tuple, Verification] = {}
 
     def remembered(
-        a: np.ndarray, b: np.ndarray, settings: VerifySettings, size: float
+        a: np.ndarray, b: np.ndarray, settings: VerifySettings, frames: Frames
     ) -> Verification:
-        key = (a.tobytes(), b.tobytes(), settings, float(size))
+        key = (a.tobytes(), b.tobytes(), settings, frames)
         if key not in found:
-            found[key] = verify(a, b, settings, size)
+            found[key] = verify(a, b, settings, frames)
         return found[key]
 
     shortlist.verify = remembered
@@ -168,7 +168,7 @@ def rematched(number: int, **options) -> Scores:
                     features.locations[pairs[:, 0]],
                     index.locations[start:end][pairs[:, 1]],
                     DEFAULT.verify,
-                    index.extents[image] / extent(features.locations),
+                    Frames(index.extents[image] / extent(features.locations)),
                 ).count
             )
         return scores
