@@ -1,0 +1,211 @@
+"""The scoreboard: what local features, global descriptors and both together find in sets of photos.
+
+    python benchmarks/quality.py --set dev=PHOTOS,GROUND_TRUTH [--set …] [--leave_out_queries] \
+        --checkpoint_path=WEIGHTS [--name=value …]
+
+A set's ground truth is a folder of text files (Oxford layout) or a gnd pickle; all settings of
+delf_config.yaml may follow. For each set and each of its setups one table (Markdown): mAP, the
+difference to local features alone, paired by query (mean ± standard error, better, worse), the same
+for every second query and for the others, seconds a query and bytes a photo. Photos are described
+once, under `--work`. With `--leave_out_queries` the query's own photo is junk.
+"""
+
+from __future__ import annotations
+
+if __name__ == "__main__":  # run as a script: from any folder, by any Python
+    import os
+    import sys
+
+    sys.path[0] = os.path.realpath(f"{__file__}/../..")
+    from src.common.leaving import leave_on_interrupt
+
+    leave_on_interrupt()
+    from model_utils.environment import use_project_environment
+
+    use_project_environment()
+
+import argparse
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from model_utils.config import load_config
+from src.common.cpus import cpu_count
+from src.common.errors import UserError, run_command
+from src.common.progress import progress
+from src.dataset import Judge, Judgement
+from src.evaluation.metrics import evaluate
+from src.evaluation.protocols import Benchmark
+from src.evaluation.retrieval import describe_photos, read_questions, search_folders
+from src.evaluation.settings import EvaluationSettings
+from src.feature_io import Features, feature_path, read_features
+from src.index.build import build_index
+from src.index.folder import Index, load_index
+from src.ranking.fusion import fused
+from src.ranking.one_query import rank_images
+from src.ranking.settings import RetrievalSettings
+
+#: From an index and a query to the scores of the images, float64 [images].
+Scores = Callable[[Index, Features], np.ndarray]
+LOCAL = "local"
+
+
+def ranked_by(settings: RetrievalSettings) -> Scores:
+    """Return the ranking of the project with some settings."""
+    return lambda index, features: rank_images(index, features, settings, cpu_count()).scores
+
+
+def by_global(settings: RetrievalSettings) -> Scores:
+    """Return the ranking by global descriptors alone."""
+
+    def score(index: Index, features: Features) -> np.ndarray:
+        if features.global_descriptor is None:
+            return np.zeros(index.image_count)
+        nothing = np.zeros(index.image_count)
+        return fused(nothing, features.global_descriptor[None], index.globals, settings)
+
+    return score
+
+
+def rankings(settings: RetrievalSettings, has_globals: bool) -> dict[str, Scores]:
+    """Return the rankings to compare by name, local features alone first."""
+    found = {
+        LOCAL: ranked_by(replace(settings, global_weight=0.0)),
+        "plain (as published)": ranked_by(RetrievalSettings.plain()),
+    }
+    if has_globals:
+        found |= {
+            "global": by_global(replace(settings, rerank_images=0)),
+            "global, re-ranked": by_global(settings),
+            "together, not re-ranked": ranked_by(replace(settings, rerank_images=0)),
+            "together": ranked_by(settings),
+        }
+    return found
+
+
+def without_queries(judge: Judge) -> Judge:
+    """Return a rule that counts the query's own photo, where it is in the index, as junk."""
+
+    def judged(query: object) -> Judgement:
+        found, image = judge(query), getattr(query, "image", None)
+        if image is None:
+            return found
+        junk = np.union1d(found.junk, [image]).astype(np.int64)
+        return Judgement(np.setdiff1d(found.positives, [image]), junk)
+
+    return judged
+
+
+def table(precisions: Mapping[str, np.ndarray], costs: Mapping[str, tuple[float, float]]) -> str:
+    """Return the table of a setup.
+
+    Args:
+        precisions: ranking → average precision of each query, NaN where it has no positives.
+        costs: ranking → seconds a query, bytes a photo.
+    """
+    lines = [
+        "| ranking | mAP | to local | better, worse | halves | s a query | bytes a photo |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    counts = ~np.isnan(precisions[LOCAL])
+    for name, values in precisions.items():
+        change = 100 * (values - precisions[LOCAL])[counts]
+        error = change.std(ddof=1) / np.sqrt(len(change)) if len(change) > 1 else float("nan")
+        seconds, size = costs[name]
+        lines.append(
+            f"| {name} | {100 * values[counts].mean():.2f} | {change.mean():+.2f} ± {error:.2f} | "
+            f"{(change > 0).sum()}, {(change < 0).sum()} | "
+            f"{_mean(change[::2])}, {_mean(change[1::2])} | {seconds:.3f} | {size:.0f} |"
+        )
+    return "\n".join(lines)
+
+
+def _mean(change: np.ndarray) -> str:
+    return f"{change.mean():+.2f}" if len(change) else "–"
+
+
+def bytes_a_photo(index: Index, name: str) -> float:
+    """Return what a ranking reads of a photo: float32 rows with their places, float16 vectors."""
+    local = int(index.offsets[-1]) * 4 * (index.dimension + 2) / index.image_count
+    whole = 2 * index.globals.shape[1]
+    if name.startswith("global"):
+        return whole
+    return local + (whole if name.startswith("together") else 0)
+
+
+def judge_set(name: str, settings: EvaluationSettings, leave_out: bool) -> str:
+    """Describe and rank a set, and return its tables."""
+    benchmark, distractors = read_questions(settings)
+    photos = describe_photos(settings, benchmark, distractors)
+    _, index_folder = search_folders(settings, photos, benchmark)
+    build_index(list(photos.features.values()), index_folder, settings.index, benchmark.images)
+    index = load_index(index_folder)
+    queries = [
+        read_features(feature_path(photos.query_folder, photos.queries[query.label]))
+        for query in benchmark.ground_truth.queries
+    ]
+    return _tables(name, benchmark, index, queries, settings.retrieval, leave_out)
+
+
+def _tables(
+    name: str,
+    benchmark: Benchmark,
+    index: Index,
+    queries: list[Features],
+    settings: RetrievalSettings,
+    leave_out: bool,
+) -> str:
+    setups = benchmark.protocol.setups
+    if leave_out:
+        setups = {setup: without_queries(judge) for setup, judge in setups.items()}
+    metrics, costs = {}, {}
+    for ranking, scores in rankings(settings, bool(index.globals.size)).items():
+        start = time.perf_counter()
+        found = [scores(index, features) for features in progress(queries, ranking, "query")]
+        costs[ranking] = (
+            (time.perf_counter() - start) / len(queries),
+            bytes_a_photo(index, ranking),
+        )
+        ranks = np.argsort(-np.stack(found), axis=1, kind="stable")
+        metrics[ranking] = evaluate(ranks, benchmark.ground_truth, setups)
+    parts = [f"## {name}: {len(queries)} queries, {index.image_count} images"]
+    for setup in setups:
+        precisions = {key: each[setup].average_precisions for key, each in metrics.items()}
+        if np.isnan(precisions[LOCAL]).all():
+            continue
+        own = ", their own photos left out" if leave_out else ""
+        parts += [f"### {benchmark.title(setup)}{own}", table(precisions, costs)]
+    return "\n\n".join(parts)
+
+
+def parse_set(text: str) -> tuple[str, str, str]:
+    """Return the name, photos and ground truth of NAME=PHOTOS,GROUND_TRUTH."""
+    name, _, paths = text.partition("=")
+    photos, _, truth = paths.rpartition(",")
+    if not (name and photos and truth):
+        raise UserError(f"--set is {text!r}; give NAME=PHOTOS,GROUND_TRUTH")
+    return name, photos, truth
+
+
+def main() -> None:
+    """Judge each set and print its tables."""
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0],
+        epilog="All settings of delf_config.yaml may follow as --name=value.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--set", action="append", required=True, help="NAME=PHOTOS,GROUND_TRUTH")
+    parser.add_argument("--leave_out_queries", action="store_true", help="their photos are junk")
+    parser.add_argument("--work", type=Path, default=Path("quality"), help="keeps the features")
+    given, rest = parser.parse_known_args()
+    for name, photos, truth in [parse_set(text) for text in given.set]:
+        config = load_config([*rest, f"--images_path={photos}", f"--gt_path={truth}"])
+        settings = replace(EvaluationSettings.from_config(config), work_path=given.work)
+        print(judge_set(name, settings, given.leave_out_queries), "\n", flush=True)
+
+
+if __name__ == "__main__":
+    run_command(main)
