@@ -221,7 +221,8 @@ def _page(
     lead = [
         f"{count} photos of {collection.photos} were searched. A photo is near when many of its "
         "points look like points of the query (votes), and above all when they also lie alike: "
-        "the inliers are the points that one affine map takes from photo to photo."
+        "the inliers are the points that one affine map takes from photo to photo. Where photos "
+        "have global descriptors, what they look like as a whole counts as much."
     ]
     settings = {
         "photos": collection.photos,
