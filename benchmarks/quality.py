@@ -62,9 +62,9 @@ def by_global(settings: RetrievalSettings) -> Scores:
     """Return the ranking by global descriptors alone."""
 
     def score(index: Index, features: Features) -> np.ndarray:
-        if features.global_descriptor is None:
-            return np.zeros(index.image_count)
         nothing = np.zeros(index.image_count)
+        if features.global_descriptor is None:
+            return nothing
         return fused(nothing, features.global_descriptor[None], index.globals, settings)
 
     return score

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 VARINT, FIXED64, LENGTH_DELIMITED, FIXED32 = 0, 1, 2, 5
-_LARGEST_VARINT = 10  # bytes; 64 bits in groups of seven
+LARGEST_VARINT = 10  # bytes; 64 bits in groups of seven
 
 
 def fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
@@ -41,7 +41,7 @@ def varint(data: memoryview, position: int = 0) -> tuple[int, int]:
         ValueError: no number ends there.
     """
     number = 0
-    for count, byte in enumerate(data[position : position + _LARGEST_VARINT]):
+    for count, byte in enumerate(data[position : position + LARGEST_VARINT]):
         number |= (byte & 0x7F) << (7 * count)
         if byte < 0x80:
             return number, position + count + 1

@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -81,8 +82,13 @@ class Whitening:
         """
         whole = aggregate(pooled)
         # Not a BLAS product: its last bits depend on the number of threads.
-        white = np.einsum("c,cd->d", whole - self.mean, self.projection.astype(np.float32))
+        white = np.einsum("c,cd->d", whole - self.mean, self._single)
         return unit_length(white[None])[0]
+
+    @cached_property
+    def _single(self) -> np.ndarray:
+        """The projection in float32, in which it is computed with."""
+        return self.projection.astype(np.float32)
 
 
 def aggregate(pooled: np.ndarray) -> np.ndarray:

@@ -20,12 +20,11 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from src.common.protobuf import bytes_of, fields, varint, whole_numbers
+from src.common.protobuf import LARGEST_VARINT, bytes_of, fields, varint, whole_numbers
 
 _RECORD = b"\n"  # protobuf: field 1, of a length that is said
 _TAG, _TENSOR = 1, 2
 _DIMS, _KIND, _CONTENT = 1, 2, 3
-_LONGEST_LENGTH = 10  # bytes that say a record's length
 _CRC = b"crc_num"  # and ten bytes, where somebody asked MindSpore for it
 _CRC_BYTES = len(_CRC) + 10
 _BFLOAT16 = "BFloat16"  # NumPy has none: the upper half of a float32
@@ -99,7 +98,7 @@ def _length(file: BinaryIO) -> int:
     """Read the length of a record, and stand behind it."""
     start = file.tell()
     try:
-        length, used = varint(memoryview(file.read(_LONGEST_LENGTH)))
+        length, used = varint(memoryview(file.read(LARGEST_VARINT)))
     except ValueError:
         raise ValueError("it is cut short") from None
     file.seek(start + used)
