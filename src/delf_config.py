@@ -16,6 +16,7 @@ SCORES = ("attention", "norm")
 
 # The network, ResNet50 (see `delf_model`), for every runtime that builds it:
 BN_EPSILON = 1e-3
+CELL_STRIDE = 32  # pixels between the cells of a conv4 map
 CONV4_CHANNELS = 1024
 CONV5_CHANNELS = 2048
 GEM_POWER = 3.0  # of the generalised mean that makes one vector of a conv5 map
@@ -53,7 +54,7 @@ class DelfConfig:
 
     image_scales: tuple[float, ...] = (0.25, 0.3536, 0.5, 0.7071, 1.0, 1.4142, 2.0)
     receptive_field: float = 291.0
-    stride: float = 32.0
+    stride: float = float(CELL_STRIDE)
     padding: float = 145.0
     max_feature_num: int = 1000
     max_level_side: int = 2048

@@ -17,10 +17,8 @@ import numpy as np
 from src.box_list_np import BoxList
 from src.box_list_ops_np import concatenate, non_max_suppression, top_by_score
 from src.common.errors import UserError
-from src.delf_config import DelfConfig
+from src.delf_config import CONV4_CHANNELS, DelfConfig
 from src.feature_io import Features
-
-FEATURE_DIMENSION = 1024  # channels of conv4
 
 
 class NotFiniteError(UserError):
@@ -209,7 +207,7 @@ def select_features(
     if config.use_pca and pca is None:
         raise ValueError("use_pca is set and there is no PCA")
     if not outputs:
-        return Features.empty(config.pca_dim if config.use_pca else FEATURE_DIMENSION)
+        return Features.empty(config.pca_dim if config.use_pca else CONV4_CHANNELS)
     candidates, cells = _candidates(outputs, height, width, config)
     scores = candidates.fields["scores"]
     if config.nms_iou < 1:

@@ -16,9 +16,9 @@ from PIL import Image
 from model_utils.environment import PROJECT_ROOT
 from src.delf_config import DelfConfig
 from src.describe.engines.in_process import InProcessEngine
-from src.describe.engines.openvino_runtime import _prepared
 from src.describe.engines.static_batches import StaticPlan, static_batches
 from src.describe.level_stream import LevelWriter
+from src.describe.levels import photo_levels
 from src.describe.sending import send_photos
 from src.describe.tasks import list_tasks, read_cropped
 from src.extract_utils_np import enough_side, pyramid_level_sizes, resize_levels
@@ -103,7 +103,7 @@ class Recording(InProcessEngine):
 def test_every_engine_gets_the_same_levels_of_a_large_photo(tmp_path):
     write(tmp_path / "a.jpg", 200, 6400)
     tasks = list_tasks(tmp_path)
-    (prepared,) = _prepared(tmp_path, tasks, CONFIG)
+    (prepared,) = photo_levels(tmp_path, tasks, CONFIG)
     assert prepared.size == (200, 6400)
     sizes = [(level.height, level.width) for level in pyramid_level_sizes(200, 6400, CONFIG)]
     assert [level.shape[:2] for level in prepared.levels] == sizes

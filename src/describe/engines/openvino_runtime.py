@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -19,17 +19,16 @@ from model_utils.device import ISA_VARIABLE, is_isa_ours
 from src.common.ahead import ahead
 from src.common.atomic_files import PathLike
 from src.common.cpus import cpu_count
-from src.common.errors import UserError, first_line, one_line
-from src.delf_config import DelfConfig
+from src.common.errors import UserError, first_line
+from src.delf_config import CELL_STRIDE, CONV4_CHANNELS, DelfConfig
+from src.describe.levels import PhotoLevels, photo_levels
 from src.describe.stopwatch import Stopwatch
-from src.describe.tasks import PhotoTask, read_cropped
-from src.extract_utils_np import FEATURE_DIMENSION, LevelOutput, enough_side, resize_levels
+from src.describe.tasks import PhotoTask
+from src.extract_utils_np import LevelOutput
 from src.network.feature_weights import read_feature_weights
 from src.network.weights import fingerprint
-from src.photos.reading import UnreadableImageError
 from src.postprocess import PhotoOutputs
 
-_STRIDE = 32  # pixels between the cells of what the network says
 #: The setting `precision` → what OpenVINO calls it.
 PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
 
@@ -69,17 +68,6 @@ def _own_instruction_set() -> Iterator[None]:
     finally:
         if limit is not None:
             os.environ[ISA_VARIABLE] = limit
-
-
-class _Prepared(NamedTuple):
-    """A photo's levels, uint8 [h, w, 3], or the reason why there are none; see `PhotoOutputs`."""
-
-    name: str
-    levels: list[np.ndarray] | None
-    size: tuple[int, int] = (0, 0)
-    origin: tuple[int, int] = (0, 0)
-    photo_size: tuple[int, int] | None = None
-    reason: str = ""
 
 
 class OpenVinoEngine:
@@ -134,7 +122,7 @@ class OpenVinoEngine:
         stopwatch = stopwatch or Stopwatch()
         with stopwatch.part("open"):
             request = self._opened()
-        with contextlib.closing(ahead(_prepared(images_path, tasks, config))) as prepared:
+        with contextlib.closing(ahead(photo_levels(images_path, tasks, config))) as prepared:
             photos = ahead(_run(request, prepared))
             with contextlib.closing(photos):
                 while True:
@@ -199,24 +187,7 @@ def compiled(network: str, build: Callable[[], Any], precision: str, checkpoint:
         raise UserError(f"OpenVINO cannot run {checkpoint} ({first_line(error)})") from error
 
 
-def _prepared(
-    images_path: PathLike, tasks: Sequence[PhotoTask], config: DelfConfig
-) -> Iterator[_Prepared]:
-    """Read photos and make their levels; no photo is kept while the next one is read."""
-    for task in tasks:
-        yield _prepare(Path(images_path, task.file), task, config)
-
-
-def _prepare(path: Path, task: PhotoTask, config: DelfConfig) -> _Prepared:
-    try:
-        photo = read_cropped(path, task.box, enough_side(config))
-    except UnreadableImageError as error:
-        return _Prepared(task.name, None, reason=one_line(error))
-    levels = [level for _, level in resize_levels(photo.pixels, config, photo.size)]
-    return _Prepared(task.name, levels, photo.size, photo.origin, photo.photo_size)
-
-
-def _run(request: Any, photos: Iterator[_Prepared]) -> Iterator[PhotoOutputs]:
+def _run(request: Any, photos: Iterator[PhotoLevels]) -> Iterator[PhotoOutputs]:
     """Run the network over the levels of photos."""
     for name, levels, size, origin, whole, reason in photos:
         outputs = None
@@ -229,8 +200,8 @@ def _level(request: Any, pixels: np.ndarray) -> LevelOutput:
     """Run the network over a level; it writes into the arrays that are returned."""
     from openvino import Tensor
 
-    cells = (1, *(-(-side // _STRIDE) for side in pixels.shape[:2]))
-    outputs = [np.empty(shape, np.float32) for shape in ((*cells, FEATURE_DIMENSION), cells, cells)]
+    cells = (1, *(-(-side // CELL_STRIDE) for side in pixels.shape[:2]))
+    outputs = [np.empty(shape, np.float32) for shape in ((*cells, CONV4_CHANNELS), cells, cells)]
     for number, output in enumerate(outputs):
         request.set_output_tensor(number, Tensor(output, shared_memory=True))
     request.infer([np.ascontiguousarray(pixels)[None]], share_inputs=True, share_outputs=True)

@@ -10,21 +10,18 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from src.common.atomic_files import PathLike
-from src.common.errors import UserError, one_line
-from src.delf_config import DelfConfig
-from src.describe.tasks import PhotoTask, read_cropped
-from src.extract_utils_np import LevelOutput, enough_side, resize_levels
-from src.photos.reading import UnreadableImageError
+from src.common.errors import UserError
+from src.delf_config import CELL_STRIDE, DelfConfig
+from src.describe.levels import photo_levels
+from src.describe.tasks import PhotoTask
+from src.extract_utils_np import LevelOutput
 from src.postprocess import PhotoOutputs
 
-#: Sides of the sizes are multiples of it, so that each feature map is a whole one.
-STRIDE = 32
 #: A size lies or stands by the shape of most photos, 4:3, which holds 3:2 and 16:9 too.
 _SHORT = 3 / 4
 
@@ -68,7 +65,8 @@ class StaticPlan:
 
 
 def _whole(side: float) -> int:
-    return -int(-side // STRIDE) * STRIDE
+    """Return the next multiple of the stride, so that each feature map is a whole one."""
+    return -int(-side // CELL_STRIDE) * CELL_STRIDE
 
 
 @dataclass
@@ -114,7 +112,7 @@ class StaticBatch(NamedTuple):
     def take(self, features: np.ndarray, scores: np.ndarray) -> None:
         """Give each photo what the network says: features [N, h, w, C] and scores [N, h, w]."""
         for number, (photo, level) in enumerate(self.places):
-            rows, columns = -(-self.sides[number] // STRIDE)
+            rows, columns = -(-self.sides[number] // CELL_STRIDE)
             cells = np.s_[number, :rows, :columns]
             # Copies: a view would keep the whole batch.
             photo.outputs[level] = LevelOutput(features[cells].copy(), scores[cells].copy())
@@ -185,18 +183,10 @@ def static_batches(
     behind the last batch come without one.
     """
     gathering, read = Gathering(plan), []
-    for task in tasks:
-        try:
-            image, origin, size, whole = read_cropped(
-                Path(images_path, task.file), task.box, enough_side(config)
-            )
-        except UnreadableImageError as error:
-            photo, levels = StaticPhoto(task.name, None, reason=one_line(error)), []
-        else:
-            levels = [level for _, level in resize_levels(image, config, size)]
-            photo = StaticPhoto(task.name, [None] * len(levels), size, origin, whole)
+    for name, levels, *rest in photo_levels(images_path, tasks, config):
+        photo = StaticPhoto(name, None if levels is None else [None] * len(levels), *rest)
         read.append(photo)
-        for batch in gathering.add(photo, levels):
+        for batch in gathering.add(photo, levels or []):
             yield read, batch
             read = []
     for batch in gathering.rest():
