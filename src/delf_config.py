@@ -25,6 +25,47 @@ STAGES = {2: (64, 3, 2), 3: (128, 4, 2), 4: (256, 6, 2), 5: (512, 3, 1)}
 
 
 @dataclasses.dataclass(frozen=True)
+class Layout:
+    """What no weight says of a ResNet50, and other people's do differently.
+
+    Attributes:
+        strides: "last": a stage is subsampled in its last unit, or what is the same, in the first
+            1×1 convolutions of the next one; "3x3": by the 3×3 convolution of the next stage's
+            first unit, whose 1×1 convolution still sees every cell ("ResNet v1.5").
+        conv1: padding of the first convolution: "pad", three zeros on each side, or "same", as
+            TensorFlow means it: two before and three behind an even side.
+        pool1: padding of the first pooling: "pad", one on each side, "same", or "valid", none.
+
+    Raises:
+        ValueError: there is no such arrangement.
+    """
+
+    strides: str = "last"
+    conv1: str = "pad"
+    pool1: str = "pad"
+
+    def __post_init__(self) -> None:
+        known = (("last", "3x3"), ("pad", "same"), ("pad", "same", "valid"))
+        for value, values in zip((self.strides, self.conv1, self.pool1), known):
+            if value not in values:
+                raise ValueError(f"{value!r} is not one of {', '.join(values)}")
+
+    def unit_strides(self, number: int, is_last_stage: bool = False) -> list[int]:
+        """Return the stride of each unit of a stage.
+
+        The last stage of a backbone gives a map at stride 32 whatever the arrangement: conv4 is
+        read at every second cell, conv5 is not subsampled.
+        """
+        _, units, last = STAGES[number]
+        strides = [1] * (units - 1) + [last]
+        if self.strides == "3x3":
+            strides = [1 if number == 2 else 2] + [1] * (units - 1)
+            if number == 4 and is_last_stage:
+                strides[-1] = 2
+        return strides
+
+
+@dataclasses.dataclass(frozen=True)
 class DelfConfig:
     """All settings that change the features of a photo.
 

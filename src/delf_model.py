@@ -5,7 +5,8 @@ ICCV 2017, section 4.1): a stage is subsampled by the 3×3 convolution of its *l
 made for the arrangement that subsamples in the first 1×1 convolution of the *next* stage fit
 without change and give the same outputs: both of that stage's 1×1 convolutions read every second
 pixel only, so here the other three quarters are never computed (12 % of the network's
-multiplications). The conv4 output is therefore already at stride 32, the one DELF reads.
+multiplications). The conv4 output is therefore already at stride 32, the one DELF reads. Weights
+that were made for yet another arrangement say so, and inference has it too: see `Layout`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,14 @@ import mindspore as ms
 from mindspore import nn, ops
 from mindspore.common.initializer import HeNormal, Normal
 
-from src.delf_config import BN_EPSILON, CONV4_CHANNELS, CONV5_CHANNELS, GEM_POWER, STAGES
+from src.delf_config import (
+    BN_EPSILON,
+    CONV4_CHANNELS,
+    CONV5_CHANNELS,
+    GEM_POWER,
+    STAGES,
+    Layout,
+)
 
 # What the weights of a photo's features add up to in the attention stage.
 WEIGHT_SUM = 30.0
@@ -38,6 +46,7 @@ class ConvBN(nn.Cell):
         stride: int = 1,
         folded: bool = False,
         momentum: float = 0.99,
+        pad_mode: str = "pad",
     ):
         super().__init__()
         self.conv = nn.Conv2d(
@@ -45,8 +54,8 @@ class ConvBN(nn.Cell):
             cout,
             kernel,
             stride,
-            pad_mode="pad" if kernel > 1 else "valid",
-            padding=kernel // 2,
+            pad_mode=pad_mode if kernel > 1 else "valid",
+            padding=kernel // 2 if pad_mode == "pad" else 0,
             has_bias=folded,
             weight_init=HeNormal(mode="fan_out", nonlinearity="relu"),
             bias_init="zeros",
@@ -93,14 +102,14 @@ class Bottleneck(nn.Cell):
         return self.relu(self.branch2c(y) + self.branch1(self.subsample(x)))
 
 
-def _stage(number: int, cin: int, folded: bool) -> nn.SequentialCell:
-    inner, units, last_stride = STAGES[number]
+def _stage(number: int, cin: int, folded: bool, strides: list[int]) -> nn.SequentialCell:
+    inner = STAGES[number][0]
     cells = OrderedDict()
-    for unit in range(units):
+    for unit, stride in enumerate(strides):
         cells[f"res{number}{'abcdef'[unit]}"] = Bottleneck(
             cin if unit == 0 else 4 * inner,
             inner,
-            stride=last_stride if unit == units - 1 else 1,
+            stride=stride,
             project=unit == 0,
             folded=folded,
         )
@@ -112,19 +121,32 @@ class ResNet50(nn.Cell):
 
     `portable` builds the first pooling of operators that a model file can hold for pictures of any
     size. It computes the same, since padding by zero behind a ReLU is padding by nothing, but the
-    padding takes a sixth of the network's time on CPU.
+    padding takes a sixth of the network's time on CPU. `layout` is that of the weights.
     """
 
-    def __init__(self, conv5: bool, folded: bool = False, portable: bool = False):
+    def __init__(
+        self,
+        conv5: bool,
+        folded: bool = False,
+        portable: bool = False,
+        layout: Layout = Layout(),  # noqa: B008 (it is frozen)
+    ):
         super().__init__()
-        self.conv1 = ConvBN(3, 64, 7, 2, folded=folded)
+        self.conv1 = ConvBN(3, 64, 7, 2, folded=folded, pad_mode=layout.conv1)
         self.relu = nn.ReLU()
-        self.pad = nn.Pad(((0, 0), (0, 0), (1, 1), (1, 1))) if portable else nn.Identity()
-        self.pool1 = nn.MaxPool2d(3, 2, "valid") if portable else nn.MaxPool2d(3, 2, "pad", 1)
-        self.stage2 = _stage(2, 64, folded)
-        self.stage3 = _stage(3, 256, folded)
-        self.stage4 = _stage(4, 512, folded)
-        self.stage5 = _stage(5, CONV4_CHANNELS, folded) if conv5 else nn.Identity()
+        padded = layout.pool1 == "pad"
+        apart = padded and portable
+        self.pad = nn.Pad(((0, 0), (0, 0), (1, 1), (1, 1))) if apart else nn.Identity()
+        if padded and not portable:
+            self.pool1 = nn.MaxPool2d(3, 2, "pad", 1)
+        else:
+            self.pool1 = nn.MaxPool2d(3, 2, "valid" if padded else layout.pool1)
+        self.stage2 = _stage(2, 64, folded, layout.unit_strides(2))
+        self.stage3 = _stage(3, 256, folded, layout.unit_strides(3))
+        self.stage4 = _stage(4, 512, folded, layout.unit_strides(4, not conv5))
+        self.stage5 = nn.Identity()
+        if conv5:
+            self.stage5 = _stage(5, CONV4_CHANNELS, folded, layout.unit_strides(5))
 
     def construct(self, x: ms.Tensor) -> ms.Tensor:
         """Map RGB images [N, 3, H, W], (x − 128)/128, to [N, C, ceil(H/32), ceil(W/32)]."""
@@ -279,12 +301,13 @@ class FeatureExtractor(nn.Cell):
 
     L2 normalisation and PCA follow outside, for the selected features only. `portable`: for export.
     Otherwise softplus is left to the caller: MindSpore's CPU kernel splits its work anew in each
-    call, and the last bits of a result depend on where.
+    call, and the last bits of a result depend on where. `layout` is that of the weights.
     """
 
-    def __init__(self, portable: bool = False):
+    def __init__(self, portable: bool = False, layout: Layout = Layout()):  # noqa: B008
         super().__init__()
-        self.backbone = ResNet50(conv5=False, folded=True, portable=portable)
+        self.layout = layout
+        self.backbone = ResNet50(conv5=False, folded=True, portable=portable, layout=layout)
         self.attention = Attention(folded=True)
         self.portable = portable
 
@@ -305,7 +328,7 @@ class GlobalPooling(nn.Cell):
 
     def __init__(self):
         super().__init__()
-        self.stage5 = _stage(5, CONV4_CHANNELS, folded=True)
+        self.stage5 = _stage(5, CONV4_CHANNELS, True, Layout().unit_strides(5))
         self.mean = ops.ReduceMean()
 
     def construct(self, features: ms.Tensor) -> ms.Tensor:

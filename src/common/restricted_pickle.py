@@ -12,7 +12,7 @@ import pickle
 import pickletools
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -40,7 +40,7 @@ def load_plain_pickle(path: PathLike) -> Any:
         if path.stat().st_size > MAX_BYTES:
             raise pickle.UnpicklingError(f"it is larger than {MAX_BYTES >> 20} MB")
         content = path.read_bytes()
-        _check_memo(content)
+        check_memo(content)
         # Latin-1 keeps the bytes of strings that Python 2 wrote.
         return _PlainUnpickler(io.BytesIO(content), encoding="latin1").load()
     except FileNotFoundError:
@@ -52,8 +52,15 @@ def load_plain_pickle(path: PathLike) -> Any:
         raise UserError(f"{path} is not a pickle of plain data ({reason}); get it again") from None
 
 
-def _check_memo(content: bytes) -> None:
-    """Refuse a pickle that numbers its objects beyond their count: each number costs memory."""
+def check_memo(content: bytes | BinaryIO) -> None:
+    """Refuse a pickle that numbers its objects beyond their count: each number costs memory.
+
+    Args:
+        content: the pickle, or a file that stands at its beginning.
+
+    Raises:
+        pickle.UnpicklingError or ValueError: it does, or is no pickle.
+    """
     number, stop = 0, False
     for number, (opcode, argument, _) in enumerate(pickletools.genops(content)):
         if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and argument > number:

@@ -7,12 +7,14 @@ numbers stand packed in one length-delimited field, or one by one; both are read
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from src.common.errors import UserError
 from src.common.protobuf import bytes_of, fields, whole_numbers
+from src.describe.pca import Pca
 
 SHAPE, FLOAT_LIST, UINT32_LIST = 1, 2, 3
 
@@ -29,6 +31,44 @@ def read_datum(path: str | Path) -> np.ndarray:
         raise UserError(f"{path} does not exist") from None
     except ValueError as error:
         raise UserError(f"{path} is not a datum file of the DELF release: {error}") from error
+
+
+def read_datum_pca(folder: str | Path) -> Pca:
+    """Read the PCA of a DELF release: `mean.datum`, `pca_proj_mat.datum`, `pca_variances.datum`.
+
+    Raises:
+        UserError: one is missing or damaged, or they do not fit together.
+    """
+    files = sorted(Path(folder).glob("*.datum"))
+    return pca_of_datums({path.stem: read_datum(path) for path in files}, str(folder))
+
+
+def pca_of_datums(arrays: Mapping[str, np.ndarray], source: str) -> Pca:
+    """Return the PCA that the datums of a release make up, by their names without ending.
+
+    Raises:
+        UserError: one is missing, or they do not fit together; `source` is named.
+    """
+    found = {
+        part: next((array for name, array in sorted(arrays.items()) if word in name), None)
+        for part, word in (("mean", "mean"), ("projection", "proj"), ("variances", "var"))
+    }
+    missing = [part for part, array in found.items() if array is None]
+    if missing:
+        raise UserError(
+            f"{source} holds no {' and no '.join(missing)} of a PCA among its datum files; "
+            "mean.datum, pca_proj_mat.datum and pca_variances.datum belong together"
+        )
+    mean, variances = (found[part].astype(np.float32).reshape(-1) for part in ("mean", "variances"))
+    # One component a row, as the release applies it: (descriptors - mean) · matrixᵀ.
+    projection = found["projection"].astype(np.float32)
+    fits = projection.ndim == 2 and projection.shape[1] == len(mean)
+    if not fits or not 0 < len(projection) <= len(variances):
+        raise UserError(
+            f"the PCA in {source} does not fit together: mean {mean.shape}, projection "
+            f"{projection.shape}, variances {variances.shape}; [C], [D, C] and [D] are wanted"
+        )
+    return Pca(mean, projection, variances[: len(projection)])
 
 
 def parse_datum(data: bytes) -> np.ndarray:

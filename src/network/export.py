@@ -19,11 +19,11 @@ from model_utils.config import Config
 from model_utils.device import set_up_device
 from src.common.atomic_files import atomic_path
 from src.common.errors import UserError, naming_file
-from src.delf_config import DelfConfig
+from src.delf_config import DelfConfig, Layout
 from src.network.feature_weights import has_attention, read_feature_weights
 from src.network.mindir import read_proto, sign
 from src.network.mindir_version1 import OLD_VERSION, to_version1
-from src.network.weights import Weights, load_weights
+from src.network.weights import Weights, layout_of, load_weights
 
 if TYPE_CHECKING:
     import mindspore as ms
@@ -118,7 +118,14 @@ def export_weights(
     set_up_device(settings.device_target, settings.device_id)
     from src.delf_model import FeatureExtractor
 
-    network, reference = FeatureExtractor(portable=True), FeatureExtractor()
+    layout = layout_of(weights)
+    if layout != Layout() and settings.shape[2]:
+        raise UserError(
+            f"{source} is of a network that reads the edges of a photo or its strides in another "
+            "way, which photos padded to one size do not allow; export with "
+            "--export_shape=1,3,0,0, for pictures of any size"
+        )
+    network, reference = FeatureExtractor(True, layout), FeatureExtractor(layout=layout)
     if not has_attention(weights):
         attention = {
             name: np.zeros(parameter.shape, np.float32)
@@ -135,14 +142,14 @@ def export_weights(
     if output.suffix != ".mindir":
         output = output.with_name(output.name + ".mindir")
     _make_folder(output.parent)
-    with _exported(network, dims, settings.version) as written:
+    with _exported(network, weights, dims, settings.version) as written:
         if height * width * batch <= CHECKED_PIXELS:
             _check_outputs(written, reference, dims)
         else:
             # The full size takes minutes and gigabytes on CPU. The same graph is tried in small,
             # and the large file must hold the same weights.
             small = [1, channels, *SMALL_SIDES]
-            with _exported(network, small, settings.version) as small_file:
+            with _exported(network, weights, small, settings.version) as small_file:
                 _check_outputs(small_file, reference, small)
             _check_weights(written, network)
         with atomic_path(output) as temporary:
@@ -162,7 +169,9 @@ def _make_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _exported(network: nn.Cell, dims: list[int | None], version: int) -> Iterator[Path]:
+def _exported(
+    network: nn.Cell, weights: Weights, dims: list[int | None], version: int
+) -> Iterator[Path]:
     """Export to a file in a temporary folder, which is gone afterwards."""
     import mindspore as ms
 
@@ -178,7 +187,7 @@ def _exported(network: nn.Cell, dims: list[int | None], version: int) -> Iterato
             ms.export(network, inputs, file_name=f"{folder}/model", file_format="MINDIR")
         # MindSpore makes files that their owner can only read.
         written.chmod(0o644)
-        _sign(written)
+        _sign(written, weights)
         if version == OLD_VERSION:
             _rewrite(written, dims)
         yield written
@@ -199,9 +208,9 @@ def _plain_folder() -> str:
     )
 
 
-def _sign(path: Path) -> None:
+def _sign(path: Path, weights: Weights) -> None:
     model = read_proto(path)
-    sign(model)
+    sign(model, weights)
     with naming_file(path):
         path.write_bytes(model.SerializeToString())
 

@@ -8,7 +8,7 @@ from src.common.errors import UserError
 from src.delf_config import BN_EPSILON
 from src.network.keras_h5 import is_h5
 from src.network.weight_files import read_names, read_weights
-from src.network.weights import Weights, check_numbers, fold_batch_norm
+from src.network.weights import LAYOUT, Weights, check_numbers, fold_batch_norm, layout_of
 
 _CONV5 = ".stage5."
 
@@ -35,18 +35,31 @@ def read_conv5_weights(checkpoint: str | Path) -> Weights:
 
     Raises `UserError` for a file that cannot be read or is damaged, or that holds none.
     """
-    wanted = {name: value for name, value in read_weights(checkpoint).items() if _is_conv5(name)}
-    if not wanted:
+    weights = read_weights(checkpoint)
+    wanted = {name: value for name, value in weights.items() if _is_conv5(name)}
+    if not wanted or not _reads_conv4(weights):
         raise UserError(
-            f"{checkpoint} holds no conv5, which the global descriptor is made of; "
-            "give --global_descriptor=off"
+            f"{checkpoint} holds no conv5 that reads conv4 at stride 32, which the global "
+            "descriptor is made of; give --global_descriptor=off"
         )
     return _folded(checkpoint, wanted)
 
 
 def holds_conv5(checkpoint: str | Path) -> bool:
-    """Tell whether a file of weights holds those of conv5; Keras weights are complete."""
-    return is_h5(checkpoint) or any(map(_is_conv5, read_names(checkpoint)))
+    """Tell whether a file of weights holds a conv5 for the maps of conv4 that features are.
+
+    Keras weights do. That of torchvision's ResNet50 reads maps of twice the size.
+    """
+    if is_h5(checkpoint):
+        return True
+    names = read_names(checkpoint)
+    if not any(map(_is_conv5, names)):
+        return False
+    return LAYOUT not in names or _reads_conv4(read_weights(checkpoint))
+
+
+def _reads_conv4(weights: Weights) -> bool:
+    return layout_of(weights).strides == "last"
 
 
 def _is_conv5(name: str) -> bool:

@@ -1,22 +1,31 @@
-"""The ImageNet ResNet50 of Keras (h5) in the names and the layout of this network.
+"""The ResNet50 of Keras: its h5 files of all ages in the names and the layout of this network.
 
-The h5's convolutions have biases and expect BGR pixels minus (103.939, 116.779, 123.68); this
-network's have none and expect RGB (x − 128)/128. Both differences are removed exactly, up to the
-zero-padded border of the picture (there, zero is a grey of 128 instead of the mean colour).
+| written by | tensors |
+| --- | --- |
+| Keras 1 | `res2a_branch2a/res2a_branch2a_W_1:0`, variances as `running_std` |
+| Keras 2, weights of 2016 | `res2a_branch2a/res2a_branch2a/kernel:0` |
+| Keras 2 and 3, h5 | `conv2_block1_1_conv/conv2_block1_1_conv/kernel:0`; ε 1.001e-5 |
+| Keras 3, `.weights.h5` | `layers/conv2d_1/vars/0`, the name as an attribute of `vars` |
+
+A whole model in an h5 has its weights under `model_weights/`. In all of them a stage is subsampled
+by its first 1×1 convolution, convolutions have biases, and pixels are BGR minus a mean.
 """
 
 from __future__ import annotations
 
+import re
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from src.common.errors import UserError
+from src.common.errors import UserError, one_line
+from src.network.resnet50 import CAFFE_PIXELS, Family, Place, convert, listed, places
 from src.network.weights import Weights, check_numbers
 
-BGR_MEAN = np.array([103.939, 116.779, 123.68])
-INPUT_OFFSET = 128.0
-INPUT_SCALE = 128.0
+if TYPE_CHECKING:
+    import h5py
 
 # leaf of a tensor's name -> part, in the two ways Keras has named them
 _KERAS1_LEAVES = {
@@ -35,27 +44,52 @@ _KERAS2_LEAVES = {
     "moving_mean": "mean",
     "moving_variance": "variance",
 }
-_STAGE_UNITS = {2: "abc", 3: "abcd", 4: "abcdef", 5: "abc"}
+# Keras 3 numbers the tensors of a layer.
+_KERAS3_PARTS = {2: ("kernel", "bias"), 4: ("gamma", "beta", "mean", "variance")}
+_KERAS3_TENSOR = re.compile(r"(?:.*/)?([^/]+)/vars/(\d+)")
+_BRANCH_NUMBERS = {"branch1": 0, "branch2a": 1, "branch2b": 2, "branch2c": 3}
+
+
+def _old_names(place: Place) -> dict[str, str]:
+    if place.stage == 1:
+        conv, norm = "conv1", "bn_conv1"
+    else:
+        layer = f"{place.stage}{place.letter}_{place.branch}"
+        conv, norm = f"res{layer}", f"bn{layer}"
+    return _tensor_names(conv, norm)
+
+
+def _new_names(place: Place) -> dict[str, str]:
+    layer = "conv1"
+    if place.stage > 1:
+        layer = f"conv{place.stage}_block{place.unit + 1}_{_BRANCH_NUMBERS[place.branch]}"
+    return _tensor_names(f"{layer}_conv", f"{layer}_bn")
+
+
+def _tensor_names(conv: str, norm: str) -> dict[str, str]:
+    names = {part: f"{conv}/{part}" for part in ("kernel", "bias")}
+    return {**names, **{part: f"{norm}/{part}" for part in ("gamma", "beta", "mean", "variance")}}
+
+
+OLD_KERAS = Family(
+    "Keras before 2019",
+    _old_names,
+    1e-3,
+    CAFFE_PIXELS,
+    (("fc1000/kernel", "fc1000/bias"),),
+)
+KERAS = Family(
+    "Keras",
+    _new_names,
+    1.001e-5,
+    CAFFE_PIXELS,
+    tuple((f"{layer}/kernel", f"{layer}/bias") for layer in ("predictions", "probs")),
+)
 
 
 def is_h5(path: str | Path) -> bool:
     """Tell by the name of a file whether it holds Keras weights."""
     return Path(path).suffix.lower() in (".h5", ".hdf5")
-
-
-def layer_names() -> dict[str, str]:
-    """Return this network's names of the 53 convolution units by their names in Keras.
-
-    `conv1` stands for `conv1`/`bn_conv1`, `2a_branch2b` for `res2a_branch2b`/`bn2a_branch2b`.
-    """
-    names = {"conv1": "backbone.conv1"}
-    for stage, units in _STAGE_UNITS.items():
-        for unit in units:
-            for branch in ("branch2a", "branch2b", "branch2c", *(["branch1"] * (unit == "a"))):
-                names[f"{stage}{unit}_{branch}"] = (
-                    f"backbone.stage{stage}.res{stage}{unit}.{branch}"
-                )
-    return names
 
 
 def parse_tensor_name(name: str) -> tuple[str, str] | None:
@@ -79,8 +113,8 @@ def parse_tensor_name(name: str) -> tuple[str, str] | None:
     return None
 
 
-def read_h5(path: str | Path) -> dict[tuple[str, str], np.ndarray]:
-    """Return the tensors of a Keras weight file by (layer, part).
+def read_h5(path: str | Path) -> dict[str, np.ndarray]:
+    """Return the tensors of a Keras weight file by "layer/part".
 
     Parts are kernel, bias, gamma, beta, mean and variance. Raises `UserError` for a missing or
     damaged file, for numbers nobody can compute with, and for a tensor whose name is not
@@ -94,84 +128,77 @@ def read_h5(path: str | Path) -> dict[tuple[str, str], np.ndarray]:
             f"weights {path} do not exist; run `bash scripts/download_pretrained.sh`, "
             "or set imagenet_checkpoint"
         )
-    tensors: dict[tuple[str, str], np.ndarray] = {}
-    unknown: list[str] = []
-
-    def visit(name: str, item: object) -> None:
-        if isinstance(item, h5py.Dataset):
-            key = parse_tensor_name(name)
-            if key is None:
-                unknown.append(name)
-            else:
-                tensors[key] = np.asarray(item, np.float32)
-
     try:
         with h5py.File(path, "r") as file:
-            file.visititems(visit)
+            tensors, unknown = _tensors(file)
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
-        raise UserError(f"{path} cannot be read as an h5 file of weights: {error}") from error
+        reason = one_line(error)[:200]
+        raise UserError(f"{path} cannot be read as an h5 file of weights: {reason}") from error
     if unknown:
-        raise UserError(f"{path} holds tensors of no ResNet50: {', '.join(sorted(unknown)[:5])}")
-    check_numbers({"/".join(key): value for key, value in tensors.items()}, path)
+        raise UserError(f"{path} holds tensors of no ResNet50: {listed(sorted(unknown))}")
+    check_numbers(tensors, path)
     return tensors
 
 
-def _convert_unit(unit: dict[str, np.ndarray], is_stem: bool) -> Weights:
-    kernel = np.transpose(unit["kernel"], (3, 2, 0, 1)).astype(np.float64)  # HWIO -> OIHW
-    bias = unit["bias"].astype(np.float64)
-    if is_stem:
-        # bgr − mean = scale · x + (offset − mean), with x's channels in the order BGR
-        bias = bias + np.einsum("oihw,i->o", kernel, INPUT_OFFSET - BGR_MEAN)
-        kernel = kernel[:, ::-1] * INPUT_SCALE
-    return {
-        "conv.weight": kernel.astype(np.float32),
-        "bn.gamma": unit["gamma"],
-        "bn.beta": unit["beta"],
-        # a bias before batch normalisation is the same as a lower mean
-        "bn.moving_mean": (unit["mean"] - bias).astype(np.float32),
-        "bn.moving_variance": unit["variance"],
-    }
+def _tensors(file: h5py.File) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Return the tensors by "layer/part", and the names that are not understood."""
+    import h5py
+
+    datasets: dict[str, h5py.Dataset] = {}
+    file.visititems(
+        lambda name, item: datasets.update({name: item}) if isinstance(item, h5py.Dataset) else None
+    )
+    tensors: dict[str, np.ndarray] = {}
+    unknown: list[str] = []
+    for name, dataset in datasets.items():
+        if name.startswith(("optimizer", "_layer_checkpoint_dependencies/optimizer")):
+            continue  # of a training
+        key = _keras3_name(name, file) or parse_tensor_name(name)
+        if key is None:
+            unknown.append(name)
+        else:
+            tensors["/".join(key)] = np.asarray(dataset, np.float32)
+    return tensors, unknown
 
 
-def _check_shapes(unit: dict[str, np.ndarray], layer: str, path: str | Path) -> None:
-    kernel = unit["kernel"].shape
-    for part, value in unit.items():
-        if len(kernel) != 4 or (part != "kernel" and value.shape != kernel[-1:]):
-            raise UserError(
-                f"{path} is no ResNet50: of layer {layer} the kernel is {kernel} and the {part} "
-                f"{value.shape}"
-            )
+def _keras3_name(name: str, file: h5py.File) -> tuple[str, str] | None:
+    """Return (layer, part) of a tensor as Keras 3 stores it, None where it is no such."""
+    found = _KERAS3_TENSOR.fullmatch(name)
+    if found is None:
+        return None
+    group = file[name].parent
+    parts = _KERAS3_PARTS.get(len(group))
+    if parts is None or int(found[2]) >= len(parts):
+        return None
+    layer = group.attrs.get("name", found[1])
+    layer = layer.decode() if isinstance(layer, bytes) else str(layer)
+    return _counted_layers().get(layer, layer), parts[int(found[2])]
+
+
+@cache
+def _counted_layers() -> dict[str, str]:
+    """Return the names of the layers by those that Keras 3 stores them under.
+
+    Each is called by its class and a number in the order in which the model was built; a unit's
+    shortcut comes before the last convolution of its main path. Files say the names too, but for
+    the first versions.
+    """
+    names = {"dense": "predictions"}
+    for number, place in enumerate(places()):
+        counter = f"_{number}" if number else ""
+        parts = _new_names(place)
+        names[f"conv2d{counter}"] = parts["kernel"].rpartition("/")[0]
+        names[f"batch_normalization{counter}"] = parts["gamma"].rpartition("/")[0]
+    return names
 
 
 def convert_h5(path: str | Path) -> Weights:
     """Return the weights of `ResNet50` in this project's names and layout from a Keras h5.
 
-    A classifier in the file (`fc1000`) comes along as `classifier.weight` [1000, 2048] and
-    `classifier.bias`. Raises `UserError` that names every tensor missing or left over.
+    A classifier in the file (`fc1000`, `predictions`) comes along as `classifier.weight`
+    [1000, 2048] and `classifier.bias`. Raises `UserError` that names the first tensors that are
+    missing or left over.
     """
     tensors = read_h5(path)
-    weights: Weights = {}
-    missing: list[str] = []
-    for keras_name, name in layer_names().items():
-        is_stem = keras_name == "conv1"
-        conv, norm = ("conv1", "bn_conv1") if is_stem else (f"res{keras_name}", f"bn{keras_name}")
-        keys = [(conv, "kernel"), (conv, "bias")]
-        keys += [(norm, part) for part in ("gamma", "beta", "mean", "variance")]
-        absent = [f"{layer}/{part}" for layer, part in keys if (layer, part) not in tensors]
-        if absent:
-            missing += absent
-            continue
-        unit = {part: tensors.pop((layer, part)) for layer, part in keys}
-        _check_shapes(unit, keras_name, path)
-        for part, value in _convert_unit(unit, is_stem).items():
-            weights[f"{name}.{part}"] = np.ascontiguousarray(value)
-    if ("fc1000", "kernel") in tensors and ("fc1000", "bias") in tensors:
-        weights["classifier.weight"] = np.ascontiguousarray(tensors.pop(("fc1000", "kernel")).T)
-        weights["classifier.bias"] = tensors.pop(("fc1000", "bias"))
-    if missing or tensors:
-        left = [f"{layer}/{part}" for layer, part in sorted(tensors)]
-        raise UserError(
-            f"{path} is not a complete ResNet50: "
-            f"missing {', '.join(missing) or 'none'}; left over {', '.join(left) or 'none'}"
-        )
-    return weights
+    is_new = any(name.startswith("conv2_block") for name in tensors)
+    return convert(tensors, KERAS if is_new else OLD_KERAS, path)

@@ -10,12 +10,13 @@ import numpy as np
 
 from src.common.atomic_files import PathLike
 from src.common.errors import UserError, one_line
-from src.network.weights import Weights, check_numbers, fingerprint
+from src.network.weights import LAYOUT, Weights, check_numbers, fingerprint
 
 if TYPE_CHECKING:
     from mindspore.train.mind_ir_pb2 import ModelProto, TensorProto
 
 _SIGNATURE = "delf.weights"
+_LAYOUT = "delf.layout"
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,14 @@ def read_proto(path: PathLike) -> ModelProto:
     return model
 
 
-def sign(model: ModelProto) -> None:
-    """Note the weights of a model in it, so that every reader can tell whether they still are."""
+def sign(model: ModelProto, weights: Weights) -> None:
+    """Note the weights of a model in it, so that every reader can tell whether they still are.
+
+    The arrangement of the network, of the `weights` it was made with, is noted too: the graph has
+    it, but whoever makes another graph of this file's weights needs to know.
+    """
+    if LAYOUT in weights:
+        model.user_info[_LAYOUT] = weights[LAYOUT].tobytes().decode()
     model.user_info[_SIGNATURE] = fingerprint(_weights(model))
 
 
@@ -107,7 +114,10 @@ def _own_name(tensor: TensorProto) -> str:
 
 def _weights(model: ModelProto) -> Weights:
     """Return the parameters of a model; `ValueError` where one is no array of its shape."""
-    return {
+    weights = {
         _own_name(tensor): np.frombuffer(tensor.raw_data, np.float32).reshape(tuple(tensor.dims))
         for tensor in model.graph.parameter
     }
+    if _LAYOUT in model.user_info:
+        weights[LAYOUT] = np.frombuffer(model.user_info[_LAYOUT].encode(), np.uint8)
+    return weights

@@ -67,7 +67,8 @@ def _readable(path: str | Path) -> Iterator[None]:
     except (ValueError, OSError) as error:
         raise UserError(
             f"checkpoint {path} cannot be read: it is damaged or no MindSpore checkpoint "
-            f"({one_line(error)})"
+            f"({one_line(error)}); weights of PyTorch or TensorFlow are converted by "
+            "src/convert_h5_to_weight.py --weights"
         ) from error
 
 

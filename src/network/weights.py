@@ -2,18 +2,49 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from src.common.errors import UserError
+from src.common.errors import UserError, one_line
+from src.delf_config import Layout
 
 if TYPE_CHECKING:
     from mindspore import nn
 
 Weights = dict[str, np.ndarray]
+
+#: Where weights of another arrangement than the usual one say which; text, as bytes.
+LAYOUT = "backbone.layout"
+
+
+def layout_of(weights: Weights) -> Layout:
+    """Return the arrangement of the backbone that weights were made for.
+
+    Raises:
+        UserError: they name one that is not known here.
+    """
+    if LAYOUT not in weights:
+        return Layout()
+    try:
+        return Layout(**json.loads(weights[LAYOUT].tobytes()))
+    except (ValueError, TypeError) as error:
+        raise UserError(
+            f"these weights are for a network that is not known here ({one_line(error)}); "
+            "convert them again"
+        ) from None
+
+
+def with_layout(weights: Weights, layout: Layout) -> Weights:
+    """Return weights that say which arrangement they were made for; nothing for the usual one."""
+    if layout == Layout():
+        return weights
+    text = json.dumps(dataclasses.asdict(layout), sort_keys=True).encode()
+    return {**weights, LAYOUT: np.frombuffer(text, np.uint8)}
 
 
 def digest_of(weights: Weights) -> bytes:
@@ -93,9 +124,17 @@ def load_weights(
 
     `source` names the weights in messages. A parameter with a prefix in `optional` keeps its
     initial value when `weights` does not hold it; any other that is missing, or that has another
-    shape, raises `UserError` naming it.
+    shape, raises `UserError` naming it. So do weights for another arrangement than the network's.
     """
     import mindspore as ms
+
+    layout = layout_of(weights)
+    if layout != getattr(network, "layout", Layout()):
+        raise UserError(
+            f"{source} was converted from a ResNet50 that is arranged in another way "
+            f"({', '.join(f'{k} {v}' for k, v in dataclasses.asdict(layout).items())}), which is "
+            "for describing photos on a CPU only; take weights of Keras' ResNet50 for this"
+        )
 
     missing, different = [], []
     for name, parameter in network.parameters_and_names():

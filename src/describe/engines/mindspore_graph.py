@@ -11,7 +11,7 @@ from src.common.errors import UserError
 from src.describe.engines.in_process import InProcessEngine
 from src.describe.engines.static_batches import StaticPlan
 from src.network.feature_weights import has_attention, read_feature_weights
-from src.network.weights import Weights, fingerprint, load_weights
+from src.network.weights import Weights, fingerprint, layout_of, load_weights
 
 
 def softplus(x: np.ndarray) -> np.ndarray:
@@ -57,7 +57,8 @@ class FeatureNetwork:
         self.fingerprint = fingerprint(weights)
         self.has_attention = has_attention(weights)
         self.plan = plan
-        self._network = PaddedFeatureExtractor() if plan else FeatureExtractor()
+        layout = layout_of(weights)
+        self._network = PaddedFeatureExtractor() if plan else FeatureExtractor(layout=layout)
         load_weights(
             self._network,
             weights,

@@ -13,8 +13,11 @@ import numpy as np
 import openvino as ov
 from openvino import opset13 as ops
 
-from src.delf_config import CONV4_CHANNELS, GEM_POWER, STAGES
-from src.network.weights import Weights
+from src.delf_config import CONV4_CHANNELS, GEM_POWER, Layout
+from src.network.weights import Weights, layout_of
+
+#: A padding of `Layout` → what OpenVINO calls it.
+_PADDINGS = {"pad": "explicit", "same": "same_upper", "valid": "valid"}
 
 
 @cache
@@ -47,10 +50,11 @@ def feature_graph(weights: Weights, has_attention: bool) -> ov.Model:
     # (x − 128)/128 as in `extract_utils_np.build_pyramid`; all steps are exact.
     scaled = ops.multiply(ops.convert(pixels, np.float32), np.float32(1 / 128))
     image = ops.transpose(ops.subtract(scaled, np.float32(1)), np.int64([0, 3, 1, 2]))
-    x = ops.relu(_convolution(image, weights, "backbone.conv1", stride=2))
-    x = _pooled(x, window=3, stride=2)
+    layout = layout_of(weights)
+    x = ops.relu(_convolution(image, weights, "backbone.conv1", 2, layout.conv1))
+    x = _pooled(x, 3, 2, layout.pool1)
     for number in (2, 3, 4):
-        x = _stage(x, weights, number)
+        x = _stage(x, weights, number, layout.unit_strides(number, number == 4))
     norms = ops.reduce_l2(x, np.int64([1]))
     outputs = [ops.transpose(x, np.int64([0, 2, 3, 1])), norms, norms]
     if has_attention:
@@ -74,18 +78,18 @@ def pooling_graph(weights: Weights) -> ov.Model:
         KeyError: a weight is missing.
     """
     features = ops.parameter([1, -1, -1, CONV4_CHANNELS], np.float32, name="features")
-    x = _stage(ops.transpose(features, np.int64([0, 3, 1, 2])), weights, 5)
+    planes = ops.transpose(features, np.int64([0, 3, 1, 2]))
+    x = _stage(planes, weights, 5, Layout().unit_strides(5))
     cubes = ops.power(x, np.float32(GEM_POWER))
     pooled = ops.power(ops.reduce_mean(cubes, np.int64([2, 3])), np.float32(1 / GEM_POWER))
     return ov.Model([pooled], [features], "conv5")
 
 
-def _stage(x: ov.Node, weights: Weights, number: int) -> ov.Node:
-    """Build a stage of residual units; the last one subsamples."""
-    _, units, last_stride = STAGES[number]
-    for unit in range(units):
+def _stage(x: ov.Node, weights: Weights, number: int, strides: list[int]) -> ov.Node:
+    """Build a stage of residual units of some strides."""
+    for unit, stride in enumerate(strides):
         name = f"backbone.stage{number}.res{number}{'abcdef'[unit]}"
-        x = _bottleneck(x, weights, name, last_stride if unit == units - 1 else 1)
+        x = _bottleneck(x, weights, name, stride)
     return x
 
 
@@ -101,12 +105,15 @@ def _bottleneck(x: ov.Node, weights: Weights, name: str, stride: int) -> ov.Node
     return ops.relu(ops.add(y, x))
 
 
-def _convolution(x: ov.Node, weights: Weights, name: str, stride: int = 1) -> ov.Node:
+def _convolution(
+    x: ov.Node, weights: Weights, name: str, stride: int = 1, padding: str = "pad"
+) -> ov.Node:
     """Build a convolution that pads by half of its kernel, and its bias."""
     kernel = weights[_key(weights, name, "weight")]
     bias = weights[_key(weights, name, "bias")]
     pad = [kernel.shape[2] // 2] * 2
-    y = ops.convolution(x, ops.constant(kernel), [stride] * 2, pad, pad, [1, 1])
+    mode = _PADDINGS[padding]
+    y = ops.convolution(x, ops.constant(kernel), [stride] * 2, pad, pad, [1, 1], mode)
     return ops.add(y, ops.constant(bias.reshape(1, -1, 1, 1)))
 
 
@@ -116,9 +123,13 @@ def _key(weights: Weights, name: str, part: str) -> str:
     return folded if folded in weights else f"{name}.{part}"
 
 
-def _pooled(x: ov.Node, window: int, stride: int) -> ov.Node:
+def _pooled(x: ov.Node, window: int, stride: int, padding: str = "pad") -> ov.Node:
     pad = [window // 2] * 2
-    return ops.max_pool(x, [stride] * 2, [1, 1], pad, pad, [window] * 2).output(0)
+    mode = _PADDINGS[padding]
+    pooled = ops.max_pool(
+        x, [stride] * 2, [1, 1], pad, pad, [window] * 2, rounding_type="floor", auto_pad=mode
+    )
+    return pooled.output(0)
 
 
 def convolution_primitive(precision: str) -> str | None:
