@@ -48,6 +48,15 @@ def varint(data: memoryview, position: int = 0) -> tuple[int, int]:
     raise ValueError("it ends in the middle of a number")
 
 
+def to_varint(number: int) -> bytes:
+    """Return a number of 0 or more as it stands in a message."""
+    groups = []
+    while number > 0x7F:
+        groups.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*groups, number])
+
+
 def whole_numbers(content: int | memoryview) -> list[int]:
     """Return what a field of repeated numbers holds, one by one or packed, as signed 64 bits.
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from src.common.errors import UserError
-from src.common.protobuf import bytes_of, fields, whole_numbers
+from src.common.protobuf import LENGTH_DELIMITED, bytes_of, fields, to_varint, whole_numbers
 from src.describe.pca import Pca
 
 SHAPE, FLOAT_LIST, UINT32_LIST = 1, 2, 3
@@ -91,6 +91,17 @@ def parse_datum(data: bytes) -> np.ndarray:
     if any(side < 0 for side in shape) or int(np.prod(shape, dtype=object)) != values.size:
         raise ValueError(f"{values.size} values do not fill the shape {shape}")
     return values.reshape(shape)
+
+
+def datum_bytes(array: np.ndarray) -> bytes:
+    """Return an array as a serialised `DatumProto` of floats, as the release writes it."""
+    sides = b"".join(to_varint(side) for side in array.shape)
+    values = np.ascontiguousarray(array, "<f4").tobytes()
+    message = b""
+    for field, content in ((SHAPE, sides), (FLOAT_LIST, values)):
+        inner = b"\n" + to_varint(len(content)) + content  # packed, in field 1
+        message += bytes([field << 3 | LENGTH_DELIMITED]) + to_varint(len(inner)) + inner
+    return message
 
 
 def _varints(message: int | memoryview) -> list[int]:

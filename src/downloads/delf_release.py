@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-import numpy as np
-
 from src.common.atomic_files import atomic_path
 from src.common.errors import UserError
-from src.describe.datum_io import parse_datum
+from src.describe.datum_io import parse_datum, pca_of_datums
 from src.describe.pca import Pca
 from src.downloads.http_fetch import Network, fetch, is_reachable
 from src.downloads.records import RECORDS
@@ -69,17 +68,9 @@ def read_release_pca(tarball: Path, url: str) -> Pca:
     contents = read_members(
         tarball, lambda name: name.endswith(".datum") and PurePosixPath(name).parent.name == "pca"
     )
-    arrays: dict[str, np.ndarray] = {}
     try:
-        for name, data in contents.items():
-            arrays[PurePosixPath(name).stem] = parse_datum(data).astype(np.float32)
-        variances = next(array for name, array in arrays.items() if "var" in name)
-        # One component a row, as the release applies it: (descriptors - mean) · matrixᵀ.
-        return Pca(
-            arrays["mean"].reshape(-1),
-            arrays["pca_proj_mat"],
-            variances.reshape(-1),
-            {"source": "DELF release", "url": url},
-        )
-    except (ValueError, KeyError, StopIteration) as error:
-        raise UserError(f"there is no usable PCA in {tarball} ({error!r})") from error
+        arrays = {PurePosixPath(name).stem: parse_datum(data) for name, data in contents.items()}
+    except ValueError as error:
+        raise UserError(f"there is no usable PCA in {tarball} ({error})") from error
+    pca = pca_of_datums(arrays, str(tarball))
+    return dataclasses.replace(pca, about={"source": "DELF release", "url": url})

@@ -106,7 +106,6 @@ class Family(NamedTuple):
         classifier: names of the kernel and the bias of its classifier, as alternatives.
         hwio: whether kernels are HWIO, and the classifier's [channels, classes].
         layout: its strides and padding.
-        no_bias: whether its convolutions may have no biases.
     """
 
     title: str
@@ -116,7 +115,6 @@ class Family(NamedTuple):
     classifier: tuple[tuple[str, str], ...] = ()
     hwio: bool = True
     layout: Layout = Layout()
-    no_bias: bool = False
 
 
 def listed(names: Sequence[str]) -> str:
@@ -149,11 +147,10 @@ def convert(
             continue
         names = family.names(place)
         absent = [name for name in names.values() if name not in left]
-        absent = [name for name in absent if name != names.get("bias") or not family.no_bias]
+        unit = {part: left.pop(name) for part, name in names.items() if name in left}
         if absent:
             missing += absent
             continue
-        unit = {part: left.pop(name) for part, name in names.items() if name in left}
         _check_shapes(unit, place, names, path)
         pixels = family.pixels if place.stage == 1 else None
         for part, value in convert_unit(unit, family.hwio, family.epsilon, pixels).items():

@@ -6,7 +6,8 @@ import pytest
 
 from src.common.errors import UserError
 from src.delf_model import BN_EPSILON, FeatureExtractor, TuningNetwork
-from src.network.keras_h5 import convert_h5, layer_names
+from src.network.keras_h5 import convert_h5
+from src.network.resnet50 import places
 from src.network.weights import fold_batch_norm, load_weights
 from tests.helpers.weights import keras_resnet50, write_keras_h5
 
@@ -119,5 +120,5 @@ def test_every_unit_of_the_network_has_its_tensors():
         for name, _ in TuningNetwork(2).parameters_and_names()
         if name.endswith(".conv.weight")
     }
-    assert set(layer_names().values()) == network_units
+    assert {place.own_name for place in places()} == network_units
     assert len(network_units) == 53

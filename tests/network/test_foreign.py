@@ -1,0 +1,381 @@
+"""Other people's ResNet50s, against a forward pass of their own arrangement in NumPy."""
+
+import json
+import pickle
+import struct
+import zipfile
+from pathlib import Path
+
+import h5py
+import mindspore as ms
+import numpy as np
+import pytest
+
+from src.common.errors import UserError
+from src.delf_config import BN_EPSILON, Layout
+from src.delf_model import FeatureExtractor, TuningNetwork
+from src.describe.engines.openvino_graph import core, feature_graph
+from src.network.export import ExportSettings, export_weights
+from src.network.feature_weights import holds_conv5, read_conv5_weights, read_feature_weights
+from src.network.foreign import convert_weights
+from src.network.mindir import read_mindir
+from src.network.tf_bundle import Bundle
+from src.network.weight_files import write_checkpoint
+from src.network.weights import fingerprint, fold_batch_norm, layout_of, load_weights
+from tests.helpers.foreign import (
+    conv4,
+    crc32c,
+    delg_tensors,
+    keras_layers,
+    object_graph,
+    slim_tensors,
+    torch_tensors,
+    units,
+    write_bundle,
+    write_torch,
+    write_torch_legacy,
+)
+
+DELF_V1 = Path(__file__).parents[3] / "shared" / "data" / "delf_v1"
+BGR_MEAN = np.array([103.939, 116.779, 123.68])
+MEAN, DEVIATION = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+SIDES = ((75, 98), (66, 101))  # odd and even
+
+
+def flip_bit(path, place):
+    content = bytearray(path.read_bytes())
+    content[place] ^= 4
+    path.write_bytes(content)
+
+
+def photo(sides):
+    return np.random.default_rng(sides[0]).integers(0, 256, (*sides, 3), dtype=np.uint8)
+
+
+def inference(weights):
+    kept = {k: v for k, v in weights.items() if ".stage5." not in k and "classifier" not in k}
+    return fold_batch_norm(kept, BN_EPSILON)
+
+
+def assert_computes(weights, wanted, attention=None):
+    """Both engines give `wanted(photo)`, and the scores of the attention on it."""
+    folded = inference(weights)
+    network = FeatureExtractor(layout=layout_of(folded))
+    load_weights(network, folded, "weights", optional=() if attention else ("attention.",))
+    network.set_train(False)
+    graph = feature_graph(folded, attention is not None)
+    compiled = core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    for sides in SIDES:
+        pixels = photo(sides)
+        features = wanted(pixels)
+        images = ((pixels.astype(np.float32) - 128) / 128).transpose(2, 0, 1)[None]
+        mapped, before = network(ms.Tensor(images))
+        found = compiled([pixels[None]])
+        for made in (mapped.asnumpy()[0].transpose(1, 2, 0), found[0][0]):
+            assert made.shape == features.shape
+            np.testing.assert_allclose(made, features, atol=1e-4 * np.abs(features).max())
+        if attention:
+            scores = attention(features)
+            for made in (np.logaddexp(before.asnumpy()[0, 0], 0), found[1][0]):
+                np.testing.assert_allclose(made, scores, atol=1e-4 * scores.max())
+
+
+# -- Keras -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def with_bias():
+    return units(bias=True)
+
+
+def write_keras(path, layers, kind):
+    """As Keras 2 and 3 write h5 files, or as Keras 3 writes `.weights.h5`."""
+    counts = {}
+    parts = {2: ("kernel:0", "bias:0"), 4: ("gamma:0", "beta:0", "moving_mean:0")}
+    parts[4] += ("moving_variance:0",)
+    with h5py.File(path, "w") as file:
+        for layer, arrays in layers.items():
+            if kind == "h5":
+                for name, array in zip(parts[len(arrays)], arrays):
+                    file[f"model_weights/{layer}/{layer}/{name}"] = array
+                continue
+            stem = "conv2d" if len(arrays) == 2 else "batch_normalization"
+            number = counts[stem] = counts.get(stem, -1) + 1
+            group = file.create_group(f"layers/{stem}{f'_{number}' if number else ''}/vars")
+            if kind == "named":
+                group.attrs["name"] = layer
+            for place, array in enumerate(arrays):
+                group[str(place)] = array
+
+
+@pytest.mark.parametrize("kind", ["h5", "named", "counted"])
+def test_today_s_keras(cpu, tmp_path, with_bias, kind):
+    path = tmp_path / ("keras.h5" if kind == "h5" else "keras.weights.h5")
+    write_keras(path, keras_layers(with_bias), kind)
+    weights = convert_weights(path)
+    if kind != "h5":
+        write_keras(tmp_path / "same.h5", keras_layers(with_bias), "h5")
+        assert fingerprint(weights) == fingerprint(convert_weights(tmp_path / "same.h5"))
+        return
+    assert layout_of(weights) == Layout()
+
+    def wanted(pixels):
+        return conv4(with_bias, pixels[..., ::-1] - BGR_MEAN, 1.001e-5, fill=128 - BGR_MEAN)
+
+    assert_computes(weights, wanted)
+
+
+# -- torchvision -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def plain():
+    return units()
+
+
+@pytest.fixture(scope="module")
+def torch_file(plain, tmp_path_factory):
+    path = tmp_path_factory.mktemp("torch") / "resnet50.pth"
+    write_torch(path, torch_tensors(plain))
+    return path
+
+
+@pytest.fixture(scope="module")
+def torch_checkpoint(torch_file):
+    path = torch_file.with_suffix(".ckpt")
+    write_checkpoint(path, convert_weights(torch_file))
+    return path
+
+
+def test_torchvision_s_strides_and_pixels(cpu, plain, torch_file):
+    def wanted(pixels):
+        x = (pixels / 255 - MEAN) / DEVIATION
+        grey = (128 / 255 - MEAN) / DEVIATION
+        return conv4(plain, x, 1e-5, fill=grey, v15=True)
+
+    assert_computes(convert_weights(torch_file), wanted)
+
+
+def test_the_other_files_of_torch(plain, torch_file, tmp_path):
+    tensors = torch_tensors(plain)
+    wanted = fingerprint(convert_weights(torch_file))
+    write_torch_legacy(tmp_path / "legacy.pth", tensors)
+    wrapped = {f"module.{name}": value for name, value in tensors.items()}
+    write_torch(tmp_path / "training.pth", wrapped, lambda state: {"epoch": 3, "model": state})
+    header, data = {"__metadata__": {"format": "pt"}}, b""
+    for name, array in tensors.items():
+        content = np.asarray(array, "<f4").tobytes()
+        header[name] = {
+            "dtype": "F32",
+            "shape": list(array.shape),
+            "data_offsets": [len(data), len(data) + len(content)],
+        }
+        data += content
+    text = json.dumps(header).encode()
+    (tmp_path / "w.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + data)
+    for name in ("legacy.pth", "training.pth", "w.safetensors"):
+        assert fingerprint(convert_weights(tmp_path / name)) == wanted, name
+
+
+def test_a_hostile_pickle_runs_nothing(tmp_path, plain):
+    class Hostile:
+        def __reduce__(self):
+            return exec, (f"open({str(tmp_path / 'ran')!r}, 'w')",)
+
+    path = tmp_path / "hostile.pth"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("archive/data.pkl", pickle.dumps({"state": Hostile()}))
+    with pytest.raises(UserError, match="no ResNet50"):
+        convert_weights(path)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_weights_of_another_arrangement_are_never_run_in_ours(cpu, torch_checkpoint):
+    weights = read_feature_weights(torch_checkpoint)
+    assert layout_of(weights).strides == "3x3"
+    with pytest.raises(UserError, match="arranged in another way"):
+        load_weights(TuningNetwork(2), weights, "w.ckpt", only=("backbone.conv1",))
+    assert not holds_conv5(torch_checkpoint)
+    with pytest.raises(UserError, match="global_descriptor=off"):
+        read_conv5_weights(torch_checkpoint)
+
+
+def test_an_exported_model_remembers_its_arrangement(cpu, torch_checkpoint, tmp_path):
+    weights = read_feature_weights(torch_checkpoint)
+    path = export_weights(
+        weights, "w.ckpt", tmp_path / "model.mindir", ExportSettings((1, 3, 0, 0), "CPU")
+    )
+    model = read_mindir(path)
+    assert layout_of(model.weights) == layout_of(weights)
+    with pytest.raises(UserError, match="export_shape=1,3,0,0"):
+        export_weights(weights, "w.ckpt", tmp_path / "m", ExportSettings((1, 3, 64, 64), "CPU"))
+
+
+# -- TensorFlow ------------------------------------------------------------------------------------
+
+
+def attention_unit(bias):
+    generator = np.random.default_rng(5)
+    unit = {
+        "kernel": generator.normal(0, 0.03, (1, 1, 1024, 512)),
+        "gamma": generator.uniform(0.5, 1.5, 512),
+        "beta": generator.normal(0, 0.1, 512),
+        "mean": generator.normal(0, 0.1, 512),
+        "variance": generator.uniform(0.5, 1.5, 512),
+    }
+    if bias:
+        unit["bias"] = generator.normal(0, 0.1, 512)
+    last = {"kernel": generator.normal(0, 0.05, (1, 1, 512, 1)), "bias": np.array([0.3])}
+    return {k: v.astype(np.float32) for k, v in unit.items()}, last
+
+
+def scores(unit, last, epsilon):
+    def of(features):
+        y = features @ unit["kernel"][0, 0] + unit.get("bias", 0) - unit["mean"]
+        y = y * unit["gamma"] / np.sqrt(unit["variance"] + epsilon) + unit["beta"]
+        return np.logaddexp((np.maximum(y, 0) @ last["kernel"][0, 0])[..., 0] + last["bias"], 0)
+
+    return of
+
+
+def test_delf_v1(cpu, tmp_path, plain):
+    unit, last = attention_unit(bias=False)
+    stem = "attonly/attention/compute"
+    tensors = {
+        **slim_tensors(plain),
+        f"{stem}/conv1/weights": unit["kernel"],
+        f"{stem}/conv1/BatchNorm/gamma": unit["gamma"],
+        f"{stem}/conv1/BatchNorm/beta": unit["beta"],
+        f"{stem}/conv1/BatchNorm/moving_mean": unit["mean"],
+        f"{stem}/conv1/BatchNorm/moving_variance": unit["variance"],
+        f"{stem}/conv2/weights": last["kernel"],
+        f"{stem}/conv2/biases": last["bias"],
+        "global_step": np.zeros(1),
+    }
+    (tmp_path / "variables").mkdir()
+    write_bundle(tmp_path / "variables" / "variables", tensors)
+    weights = convert_weights(tmp_path)  # a SavedModel's folder
+    assert layout_of(weights) == Layout()
+    assert_computes(
+        weights,
+        lambda pixels: conv4(plain, (pixels - 128.0) / 128, 1.001e-5),
+        scores(unit, last, 1.001e-5),
+    )
+
+
+def test_tf_slim(cpu, tmp_path, plain):
+    tensors = slim_tensors(plain, stages=5)
+    tensors["resnet_v1_50/conv1/weights/Momentum"] = np.zeros(3)
+    write_bundle(tmp_path / "model.ckpt-1", tensors)
+    mean = np.array([123.68, 116.78, 103.94])
+    assert_computes(
+        convert_weights(tmp_path / "model.ckpt-1"),
+        lambda pixels: conv4(plain, pixels - mean, 1e-5, fill=128 - mean, pool1="same"),
+    )
+
+
+def test_delg(cpu, tmp_path, with_bias):
+    unit, last = attention_unit(bias=True)
+    parts = {f"backbone/{name}": value for name, value in delg_tensors(with_bias).items()}
+    names = {"gamma": "gamma", "beta": "beta"} | {
+        part: f"moving_{part}" for part in ("mean", "variance")
+    }
+    parts |= {f"attention/bn_conv1/{name}": unit[part] for part, name in names.items()}
+    parts |= {f"attention/conv1/{part}": unit[part] for part in ("kernel", "bias")}
+    parts |= {f"attention/conv2/{part}": last[part] for part in ("kernel", "bias")}
+    parts["desc_classification/kernel"] = np.zeros((4, 2))
+    # As a SavedModel has them: tensors under numbers, names in the graph of objects.
+    keys = {f"model/{name}": f"model/variables/{i}/.V" for i, name in enumerate(parts)}
+    tensors = dict(zip(keys.values(), parts.values()))
+    write_bundle(tmp_path / "ckpt", tensors, {"_CHECKPOINTABLE_OBJECT_GRAPH": object_graph(keys)})
+    weights = convert_weights(tmp_path / "ckpt.index")
+    assert_computes(
+        weights,
+        lambda pixels: conv4(with_bias, (pixels - 128.0) / 128, 1e-3, conv1="same", pool1="valid"),
+        scores(unit, last, 1e-3),
+    )
+
+
+def test_a_damaged_bundle_is_refused(tmp_path):
+    prefix = tmp_path / "small"
+    write_bundle(prefix, {"a/b": np.arange(6.0).reshape(2, 3), "a/c": np.ones(2)}, sums=True)
+    np.testing.assert_array_equal(Bundle(prefix).read("a/b"), [[0, 1, 2], [3, 4, 5]])
+    data = Path(f"{prefix}.data-00000-of-00001")
+    whole = data.read_bytes()
+    flip_bit(data, 3)
+    with pytest.raises(UserError, match="is damaged: a/b"):
+        Bundle(prefix).read("a/b")
+    data.write_bytes(whole[:-1])
+    with pytest.raises(UserError, match="cut short"):
+        Bundle(prefix).read("a/c")
+    index = Path(f"{prefix}.index")
+    for place in (*range(0, 70, 7), index.stat().st_size - 3):
+        flip_bit(index, place)
+        with pytest.raises(UserError, match="damaged"):
+            Bundle(prefix)
+        flip_bit(index, place)
+
+
+@pytest.mark.skipif(not DELF_V1.is_dir(), reason="the files of the DELF release are not here")
+def test_the_released_index(plain):
+    """The index of the real release, packed by Snappy, names what is converted."""
+    entries = Bundle(DELF_V1 / "variables.index").entries
+    wanted = {name: value.shape for name, value in slim_tensors(plain).items()}
+    found = {name: entry.shape for name, entry in entries.items()}
+    assert {name: shape for name, shape in found.items() if "attention" not in name} == wanted
+    assert found["attonly/attention/compute/conv1/weights"] == (1, 1, 1024, 512)
+    with pytest.raises(UserError, match="data-00000-of-00001"):
+        convert_weights(DELF_V1)
+
+
+# -- what is nothing of the kind -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name, content, message",
+    [
+        ("page.h5", b"<!DOCTYPE html><html>404 Not Found", "HTML"),
+        ("pointer.pth", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "git lfs"),
+        ("empty.pth", b"", "empty"),
+        ("text.pth", b"hello, these are no weights", "text that begins with 'hello"),
+        ("packed.tar.gz", b"\x1f\x8b\x08\0\0\0\0\0", "gzip"),
+        ("noise.bin", bytes(range(200, 256)) * 9, "504 bytes of no known kind"),
+        ("pickle.pkl", pickle.dumps(list(range(9))), "a pickle"),
+    ],
+)
+def test_unknown_files_are_described_in_a_line(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=message) as error:
+        convert_weights(tmp_path / name)
+    assert "\n" not in str(error.value)
+    assert len(str(error.value)) - len(str(tmp_path / name)) < 300
+
+
+def test_networks_of_other_kinds_are_described_in_a_line(tmp_path, plain):
+    tensors = torch_tensors(plain)
+    deeper = {**tensors, "layer3.6.conv1.weight": tensors["layer3.5.conv1.weight"]}
+    write_torch(tmp_path / "resnet101.pth", deeper)
+    write_torch(tmp_path / "other.pth", {"features.0.weight": np.zeros((2, 2))})
+    write_bundle(tmp_path / "bundle", {f"dense_{i}/kernel": np.zeros(1) for i in range(40)})
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        for i in range(300):
+            file[f"block_{i}_depthwise/block_{i}_depthwise/kernel:0"] = np.zeros((1, 1, 2, 2))
+    for name, message in (
+        ("resnet101.pth", "left over layer3.6.conv1.weight"),
+        ("other.pth", "1 tensors, features.0.weight"),
+        ("bundle", "40 tensors"),
+        ("other.h5", "block_0_depthwise/kernel"),
+    ):
+        with pytest.raises(UserError, match=message) as error:
+            convert_weights(tmp_path / name)
+        assert len(str(error.value)) - len(str(tmp_path / name)) < 300
+
+
+def test_the_sum_of_the_standard():
+    """RFC 3720, B.4; and against the definition for lengths that are cut into rows."""
+    from src.common import crc32c as ours
+
+    assert ours.crc32c(bytes(32)) == 0x8A9136AA
+    assert ours.crc32c(bytes(range(32))) == 0x46DD794E
+    noise = np.random.default_rng(0).bytes(40_000)
+    assert ours.masked(ours.crc32c(noise)) == crc32c(noise)
