@@ -236,7 +236,9 @@ def _candidates(
     for size, output in zip(sizes, outputs):
         rows, columns = output.features.shape[:2]
         wanted = int(np.ceil(size.height / config.stride)), int(np.ceil(size.width / config.stride))
-        if (rows, columns) != wanted or output.scores.shape != wanted:
+        # A network that does not pad its first pooling may lack the last row or column.
+        fits = rows in (wanted[0], wanted[0] - 1) and columns in (wanted[1], wanted[1] - 1)
+        if not fits or output.scores.shape != (rows, columns):
             raise ValueError(
                 f"features {output.features.shape} and scores {output.scores.shape} for a level "
                 f"of {wanted[0]}×{wanted[1]} cells"

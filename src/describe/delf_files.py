@@ -146,9 +146,9 @@ def import_delf(delf_folder: Path, feature_folder: Path, images_path: Path | Non
     if not files:
         raise UserError(f"there are no *{SUFFIX} files in {delf_folder}")
     settings = {"source": "files of DELF features", "delf": _digest(files)}
-    if (feature_folder / MANIFEST_NAME).exists():
-        if read_manifest(feature_folder).settings != settings:
-            raise UserError(f"{feature_folder} holds other features; give another folder")
+    there = (feature_folder / MANIFEST_NAME).exists()
+    if there and read_manifest(feature_folder).settings != settings:
+        raise UserError(f"{feature_folder} holds other features; give another folder")
     dimension = _common_length(files)
     images = []
     for file in files:

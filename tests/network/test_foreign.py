@@ -10,11 +10,15 @@ import h5py
 import mindspore as ms
 import numpy as np
 import pytest
+from PIL import Image
 
 from src.common.errors import UserError
-from src.delf_config import BN_EPSILON, Layout
+from src.delf_config import BN_EPSILON, DelfConfig, Layout
 from src.delf_model import FeatureExtractor, TuningNetwork
+from src.describe.engines.mindspore_graph import MindSporeEngine
 from src.describe.engines.openvino_graph import core, feature_graph
+from src.describe.engines.openvino_runtime import OpenVinoEngine
+from src.describe.tasks import PhotoTask
 from src.network.export import ExportSettings, export_weights
 from src.network.feature_weights import holds_conv5, read_conv5_weights, read_feature_weights
 from src.network.foreign import convert_weights
@@ -294,6 +298,30 @@ def test_delg(cpu, tmp_path, with_bias):
         lambda pixels: conv4(with_bias, (pixels - 128.0) / 128, 1e-3, conv1="same", pool1="valid"),
         scores(unit, last, 1e-3),
     )
+
+
+@pytest.mark.parametrize("engine", [OpenVinoEngine, MindSporeEngine])
+def test_delg_s_smaller_maps_are_described(cpu, tmp_path, with_bias, engine):
+    """Without padding, its pooling leaves fewer cells than ceil(side / 32) of some sides."""
+    backbone = {f"backbone/{name}": value for name, value in delg_tensors(with_bias).items()}
+    ways = {name: name for name in backbone}
+    graph = {"_CHECKPOINTABLE_OBJECT_GRAPH": object_graph(ways)}
+    write_bundle(tmp_path / "ckpt", backbone, graph)
+    write_checkpoint(tmp_path / "delg.ckpt", convert_weights(tmp_path / "ckpt"))
+    pixels = photo((66, 101))
+    Image.fromarray(pixels).save(tmp_path / "photo.png")
+    known = fingerprint(read_feature_weights(tmp_path / "delg.ckpt"))
+    more = ("float32",) if engine is OpenVinoEngine else ()
+    config = DelfConfig(image_scales=(1.0,), score="norm", use_pca=False)
+    made = engine(tmp_path / "delg.ckpt", known, False, *more)
+    (outputs,) = made.outputs(tmp_path, [PhotoTask("photo", "photo.png")], config)
+    x = (pixels - 128.0) / 128
+    wanted = conv4(with_bias, x, 1e-3, conv1="same", pool1="valid")
+    assert wanted.shape[:2] == (2, 4)  # and not (3, 4)
+    (level,) = outputs.levels
+    np.testing.assert_allclose(level.features, wanted, atol=1e-4 * np.abs(wanted).max())
+    norms = np.linalg.norm(wanted, axis=2)
+    np.testing.assert_allclose(level.scores, norms, rtol=1e-3)
 
 
 def test_a_damaged_bundle_is_refused(tmp_path):

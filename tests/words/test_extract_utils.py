@@ -355,6 +355,21 @@ def test_no_texture_no_features():
     assert select_features([], 30, 40, PLAIN).descriptors.shape == (0, 1024)
 
 
+def test_a_network_may_lack_the_last_row_and_column():
+    outputs = _outputs(300, 400, PLAIN)
+    fewer = [
+        LevelOutput(output.features[:-1, :-1], output.scores[:-1, :-1])
+        if min(output.scores.shape) > 1
+        else output
+        for output in outputs
+    ]
+    every, some = (select_features(out, 300, 400, PLAIN) for out in (outputs, fewer))
+    assert 0 < len(some) < len(every)
+    places = {(*location, scale) for location, scale in zip(every.locations.tolist(), every.scales)}
+    for location, scale in zip(some.locations.tolist(), some.scales):
+        assert (*location, scale) in places  # the cells that are there stay where they are
+
+
 def test_wrong_outputs_are_refused():
     outputs = _outputs(300, 400, PLAIN)
     with pytest.raises(ValueError, match="levels"):

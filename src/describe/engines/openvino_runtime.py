@@ -7,6 +7,7 @@ asked chooses the features. None is more than a photo ahead, so that memory is b
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
@@ -205,4 +206,19 @@ def _level(request: Any, pixels: np.ndarray) -> LevelOutput:
     for number, output in enumerate(outputs):
         request.set_output_tensor(number, Tensor(output, shared_memory=True))
     request.infer([np.ascontiguousarray(pixels)[None]], share_inputs=True, share_outputs=True)
-    return LevelOutput(*(output[0] for output in outputs))
+    return LevelOutput(
+        *(
+            _filled(output, tuple(request.get_output_tensor(number).shape))
+            for number, output in enumerate(outputs)
+        )
+    )
+
+
+def _filled(output: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Return what a network wrote into an array for one picture.
+
+    A network that does not pad its pooling has fewer cells, which lie at the array's beginning.
+    """
+    if shape != output.shape:
+        output = output.reshape(-1)[: math.prod(shape)].reshape(shape)
+    return output[0]
