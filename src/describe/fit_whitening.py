@@ -23,8 +23,6 @@ if __name__ == "__main__":  # run as a script: from any folder, by any Python
 
 import argparse
 import logging
-import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +32,6 @@ import pandas as pd
 from model_utils.bounds import number
 from model_utils.environment import PROJECT_ROOT
 from src.common.errors import UserError, one_line, run_command
-from src.common.text_files import read_lines
 from src.delf_config import CONV5_CHANNELS, DelfConfig
 from src.describe.engines.choice import EngineSettings, add_engine_arguments, choose_engine
 from src.describe.engines.global_head import GlobalEngine
@@ -45,6 +42,7 @@ from src.feature_io import feature_path, read_features, read_manifest
 from src.network.feature_weights import read_conv5_weights
 from src.network.weights import fingerprint
 from src.photos.finding import list_images
+from src.photos.left_out import read_left_out
 
 LOG = logging.getLogger(__name__)
 
@@ -117,16 +115,6 @@ def read_landmarks(folder: Path) -> dict[str, str]:
             f"{path} is no csv table with id and landmark_id: {one_line(error)}"
         ) from None
     return dict(zip(table["id"], table["landmark_id"]))
-
-
-def read_left_out(paths: Sequence[str]) -> set[str]:
-    """Return the ids of photos to leave out: what a line begins with, an id or a file."""
-    left_out = set()
-    for path in paths:
-        missing = f"there is no list {path} of photos to leave out"
-        for line in read_lines(Path(path), "list of photos to leave out", missing):
-            left_out.add(Path(re.split(r"[\s,]", line, maxsplit=1)[0]).stem)
-    return left_out
 
 
 def describe_landmarks(
