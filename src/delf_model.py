@@ -14,12 +14,14 @@ from collections import OrderedDict
 
 import mindspore as ms
 from mindspore import nn, ops
-from mindspore.common.initializer import HeNormal, Normal
+from mindspore.common.initializer import HeNormal, Normal, initializer
 
 from src.delf_config import BN_EPSILON, CONV4_CHANNELS, CONV5_CHANNELS, GEM_POWER, STAGES
 
 # What the weights of a photo's features add up to in the attention stage.
 WEIGHT_SUM = 30.0
+# The least value that a generalised mean is trained on: the slope of a root at 0 is not finite.
+_LEAST_POOLED = 1e-6
 
 
 class ConvBN(nn.Cell):
@@ -229,18 +231,59 @@ def unfold_convolutions(cell: nn.Cell) -> None:
             weight.name = name  # which a cell puts its own before
 
 
-class TuningNetwork(nn.Cell):
-    """The first stage: the whole ResNet50 as a classifier of landmarks (section 4.1)."""
+class CosineClassifier(nn.Cell):
+    """Logits that are the cosine of a vector and each class's, times a scale that is learned.
 
-    def __init__(self, num_classes: int):
+    As in DELG (Cao, Araujo and Sim, ECCV 2020, section 3.3), in float32 always.
+    """
+
+    def __init__(self, channels: int, num_classes: int, scale: float):
+        super().__init__()
+        self.weight = ms.Parameter(initializer(Normal(0.01), (num_classes, channels)), "weight")
+        self.scale = ms.Parameter(ms.Tensor([scale], ms.float32), "scale")
+        self.sum = ops.ReduceSum(keep_dims=True)
+        self.multiply = ops.MatMul(transpose_b=True)
+
+    def construct(self, x: ms.Tensor) -> ms.Tensor:
+        """Map vectors [N, channels] to logits [N, num_classes]."""
+        return self.scale * self.cosines(x)
+
+    def cosines(self, x: ms.Tensor) -> ms.Tensor:
+        """Map vectors [N, channels] to cosines [N, num_classes]."""
+        return self.multiply(self._unit(ops.cast(x, ms.float32)), self._unit(self.weight))
+
+    def _unit(self, rows: ms.Tensor) -> ms.Tensor:
+        return rows / ops.sqrt(ops.maximum(self.sum(rows * rows, 1), 1e-12))
+
+
+class TuningNetwork(nn.Cell):
+    """The first stage: the whole ResNet50 as a classifier of landmarks (section 4.1).
+
+    By default as published; with a generalised mean, a classifier by cosines (`scale` is where its
+    scale begins), or both, as DELG trains its global descriptor.
+    """
+
+    def __init__(self, num_classes: int, use_gem: bool = False, scale: float | None = None):
         super().__init__()
         self.backbone = ResNet50(conv5=True)
         self.pool = ops.ReduceMean()
-        self.classifier = nn.Dense(CONV5_CHANNELS, num_classes, Normal(0.01), "zeros")
+        self.use_gem = use_gem
+        if scale is None:
+            self.classifier = nn.Dense(CONV5_CHANNELS, num_classes, Normal(0.01), "zeros")
+        else:
+            self.classifier = CosineClassifier(CONV5_CHANNELS, num_classes, scale)
 
     def construct(self, images: ms.Tensor) -> ms.Tensor:
         """Map images [N, 3, H, W] to logits [N, num_classes]; pools over the whole map."""
-        return self.classifier(self.pool(self.backbone(images), (2, 3)))
+        return self.classifier(self.pooled(images))
+
+    def pooled(self, images: ms.Tensor) -> ms.Tensor:
+        """Map images [N, 3, H, W] to what is classified [N, 2048]."""
+        x = self.backbone(images)
+        if not self.use_gem:
+            return self.pool(x, (2, 3))
+        cubes = ops.pow(ops.maximum(x, _LEAST_POOLED), GEM_POWER)
+        return ops.pow(self.pool(cubes, (2, 3)), 1 / GEM_POWER)
 
 
 class AttentionNetwork(nn.Cell):
