@@ -198,39 +198,6 @@ def use_half_precision(cell: nn.Cell) -> None:
             inner.to_float(ms.float16)
 
 
-class UnfoldedConv(nn.Cell):
-    """What a convolution computes, as one of 1×1 over the pixels that each cell sees.
-
-    In training on a processor with AVX-512 the detour is the faster way, see `model_utils.device`.
-    """
-
-    def __init__(self, conv: nn.Conv2d):
-        super().__init__()
-        self.weight = conv.weight  # the same parameter: its name and whether it is trained stay
-        self.kernel, self.stride = conv.kernel_size[0], conv.stride[0]
-        self.channels = conv.out_channels
-        self.multiply = ops.Conv2D(self.channels, 1)
-
-    def construct(self, x: ms.Tensor) -> ms.Tensor:
-        """Map [N, cin, H, W] to [N, cout, ceil(H/stride), ceil(W/stride)]."""
-        n, cin, height, width = x.shape
-        seen = cin * self.kernel * self.kernel
-        rows, columns = (-(-side // self.stride) for side in (height, width))
-        patches = ops.unfold(x, self.kernel, 1, self.kernel // 2, self.stride)
-        kernels = ops.reshape(self.weight, (self.channels, seen, 1, 1))
-        y = self.multiply(ops.reshape(patches, (n, seen, rows * columns, 1)), kernels)
-        return ops.reshape(y, (n, self.channels, rows, columns))
-
-
-def unfold_convolutions(cell: nn.Cell) -> None:
-    """Compute the convolutions of a cell that see more than their own pixel by `UnfoldedConv`."""
-    for _, inner in cell.cells_and_names():
-        if isinstance(inner, ConvBN) and inner.conv.kernel_size[0] > 1:
-            weight, name = inner.conv.weight, inner.conv.weight.name
-            inner.conv = UnfoldedConv(inner.conv)
-            weight.name = name  # which a cell puts its own before
-
-
 class CosineClassifier(nn.Cell):
     """Logits that are the cosine of a vector and each class's, times a scale that is learned.
 
@@ -317,6 +284,24 @@ class AttentionNetwork(nn.Cell):
         return self.classifier(self.sum(unit * weights, (2, 3)))
 
 
+class GlobalPooling(nn.Cell):
+    """From conv4 features to one vector of their picture: conv5, batch normalisation folded, GeM.
+
+    The generalised mean of each channel over the map, (Σ x³ / n)^(1/3), lies between the mean and
+    the largest value (Radenović, Tolias and Chum, 2018).
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.stage5 = _stage(5, CONV4_CHANNELS, folded=True)
+        self.mean = ops.ReduceMean()
+
+    def construct(self, features: ms.Tensor) -> ms.Tensor:
+        """Map conv4 features [N, 1024, h, w] to vectors [N, 2048]."""
+        x = self.stage5(features)
+        return ops.pow(self.mean(ops.pow(x, GEM_POWER), (2, 3)), 1 / GEM_POWER)
+
+
 class FeatureExtractor(nn.Cell):
     """What inference needs: conv4 features and their scores, batch normalisation folded.
 
@@ -339,22 +324,17 @@ class FeatureExtractor(nn.Cell):
         return features, self.attention.before_softplus(features)
 
 
-class GlobalPooling(nn.Cell):
-    """From conv4 features to one vector of their picture: conv5, batch normalisation folded, GeM.
+class PooledExtractor(FeatureExtractor):
+    """The same with the vector of each picture, for export."""
 
-    The generalised mean of each channel over the map, (Σ x³ / n)^(1/3), lies between the mean and
-    the largest value (Radenović, Tolias and Chum, 2018).
-    """
+    def __init__(self, portable: bool = False):
+        super().__init__(portable)
+        self.pooling = GlobalPooling()
 
-    def __init__(self):
-        super().__init__()
-        self.stage5 = _stage(5, CONV4_CHANNELS, folded=True)
-        self.mean = ops.ReduceMean()
-
-    def construct(self, features: ms.Tensor) -> ms.Tensor:
-        """Map conv4 features [N, 1024, h, w] to vectors [N, 2048]."""
-        x = self.stage5(features)
-        return ops.pow(self.mean(ops.pow(x, GEM_POWER), (2, 3)), 1 / GEM_POWER)
+    def construct(self, images: ms.Tensor) -> tuple[ms.Tensor, ms.Tensor, ms.Tensor]:
+        """Map images [N, 3, H, W] to features, scores as above, and vectors [N, 2048]."""
+        features = self.backbone(images)
+        return features, self.attention(features), self.pooling(features)
 
 
 class PaddedFeatureExtractor(FeatureExtractor):

@@ -71,7 +71,7 @@ def main() -> None:
         arguments.feature_path,
         extractor,
         config,
-        pca_for(extractor, config, arguments.pca_path),
+        pca_for(extractor, arguments.checkpoint, config, arguments.pca_path),
         devices=parse_devices(arguments.devices),
         max_bad_fraction=arguments.max_bad_fraction,
         source=arguments.checkpoint,

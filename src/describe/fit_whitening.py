@@ -39,7 +39,7 @@ from src.describe.recipe import Describer
 from src.describe.tasks import PhotoTask
 from src.describe.whitening import GLOBAL_SCALES, Whitening, write_whitening
 from src.feature_io import feature_path, read_features, read_manifest
-from src.network.feature_weights import read_conv5_weights
+from src.network.conv5_source import find_conv5, read_conv5
 from src.network.weights import fingerprint
 from src.photos.finding import list_images
 from src.photos.left_out import read_left_out
@@ -151,7 +151,8 @@ def describe_landmarks(
 def plain_describer(checkpoint: str, engine: EngineSettings) -> Describer:
     """Return what describes photos as a whole, in full length and not whitened."""
     inner = choose_engine(engine)
-    conv5 = fingerprint(read_conv5_weights(checkpoint))
+    source = str(find_conv5(checkpoint))
+    conv5 = fingerprint(read_conv5(source))
     # The identity takes nothing away, and adds nothing.
     identity = np.eye(CONV5_CHANNELS, dtype=np.float16)
     none = Whitening(np.zeros(CONV5_CHANNELS, np.float32), identity, inner.fingerprint, conv5)
@@ -162,7 +163,7 @@ def plain_describer(checkpoint: str, engine: EngineSettings) -> Describer:
         score="norm",
         use_pca=False,
     )
-    return Describer(GlobalEngine(inner, checkpoint, none), config, checkpoint)
+    return Describer(GlobalEngine(inner, source, none), config, checkpoint)
 
 
 def fit(arguments: argparse.Namespace) -> Whitening:

@@ -18,6 +18,7 @@ from src.common.atomic_files import PathLike
 from src.common.errors import UserError
 from src.delf_config import DelfConfig
 from src.describe.claim import claimed_settings
+from src.describe.engines.choice import is_made_for
 from src.describe.engines.interface import Engine
 from src.describe.fit_pca import DIMENSIONS, PROJECT_PCA, choose_files, fit_pca_on_photos
 from src.describe.kept_pca import keep_pca, read_kept_pca
@@ -34,26 +35,26 @@ class ChosenPca:
     Attributes:
         pca: None where descriptors are kept whole.
         place: its folder, in words.
+        fits: whether it was made for the weights; None where nobody knows.
     """
 
     pca: Pca | None
     place: str = ""
+    fits: bool | None = True
 
-    def origin(self, describer: Describer, images_path: PathLike) -> str:
+    def origin(self, images_path: PathLike) -> str:
         """Say in one line where the PCA comes from.
 
         Args:
-            describer: describes by it.
             images_path: the photos that are described, which it had better not be fitted on.
         """
         if self.pca is None:
             return "PCA: none, descriptors in full length"
         about = self.pca.about
-        network = about.get("network")
         words = [f"PCA: {self.place}"]
-        if network is None:
+        if self.fits is None:
             words.append("which does not say for which weights it was made")
-        elif network != describer.engine.fingerprint:
+        elif not self.fits:
             words.append("made for OTHER weights")
         if about.get("images"):
             words.append(f"fitted on {about['images']} photos")
@@ -129,11 +130,12 @@ def fit_asked_pca(settings: DescribeSettings, describer: Describer) -> Pca:
     return dataclasses.replace(pca, about={**pca.about, "source": str(Path(path).resolve())})
 
 
-def pca_for(engine: Engine, features: DelfConfig, path: str = "auto") -> Pca | None:
+def pca_for(engine: Engine, source: str, features: DelfConfig, path: str) -> Pca | None:
     """Return the PCA of a folder of features; None where they are not reduced.
 
     Args:
         engine: describes the photos.
+        source: the file of its weights.
         features: the settings.
         path: folder of a PCA; "auto": the project's for these weights, else `pca` in the current
             folder, whatever it was made for.
@@ -142,23 +144,28 @@ def pca_for(engine: Engine, features: DelfConfig, path: str = "auto") -> Pca | N
         return None
     if path != "auto":
         return read_pca(path)
-    return _fitting(engine, features).pca or read_pca(PROJECT_PCA.name)
+    return _fitting(engine, source, features).pca or read_pca(PROJECT_PCA.name)
 
 
 def _named_or_fitting(settings: DescribeSettings, describer: Describer) -> ChosenPca:
     if not describer.features.use_pca:
         return ChosenPca(None)
     if settings.pca_path != "auto":
-        return ChosenPca(read_pca(settings.pca_path), str(settings.pca_path))
-    return _fitting(describer.engine, describer.features)
+        pca = read_pca(settings.pca_path)
+        network = pca.about.get("network")
+        fits = network and is_made_for(network, describer.engine, describer.source)
+        return ChosenPca(pca, str(settings.pca_path), fits)
+    return _fitting(describer.engine, describer.source, describer.features)
 
 
-def _fitting(engine: Engine, features: DelfConfig) -> ChosenPca:
+def _fitting(engine: Engine, source: str, features: DelfConfig) -> ChosenPca:
     """Return the project's PCA for the weights of an engine, of as many dimensions as wanted."""
     for folder in (PROJECT_PCA / engine.fingerprint, PROJECT_PCA):
         if (folder / MEAN_NAME).exists():
             pca = read_pca(folder)
-            if pca.about.get("network") == engine.fingerprint and pca.holds(features.pca_dim):
+            made_for = pca.about.get("network")
+            if pca.holds(features.pca_dim) and is_made_for(made_for, engine, source):
+                pca.about["network"] = engine.fingerprint
                 return ChosenPca(pca, _in_project(folder))
     return ChosenPca(None)
 
@@ -179,7 +186,7 @@ def _for_other_weights(settings: DescribeSettings, describer: Describer) -> Chos
     pca = read_pca(PROJECT_PCA)
     made = "for other weights" if "network" in pca.about else "nobody says for which weights"
     LOG.warning("the PCA in %s was made %s than these; %s", PROJECT_PCA, made, how)
-    return ChosenPca(pca, _in_project(PROJECT_PCA))
+    return ChosenPca(pca, _in_project(PROJECT_PCA), False if "network" in pca.about else None)
 
 
 def _fitted(settings: DescribeSettings, describer: Describer, folder: Path) -> ChosenPca:

@@ -165,7 +165,7 @@ def describe_photos(
     describer = choose_describer(settings.describe)
     folder = settings.work_path / describer.folder_name(settings.images_path)
     chosen = choose_pca(settings.describe, describer, settings.images_path, folder)
-    pca, origin = chosen.pca, chosen.origin(describer, settings.images_path)
+    pca, origin = chosen.pca, chosen.origin(settings.images_path)
     LOG.info("%s", origin)
     folder = results_folder(folder, pca)
     features = {settings.images_path: folder / "features"}

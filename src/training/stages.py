@@ -19,7 +19,6 @@ from src.delf_model import (
     TuningNetwork,
     freeze,
     keep_statistics,
-    unfold_convolutions,
     use_half_precision,
 )
 from src.network.weight_files import read_weights
@@ -33,6 +32,7 @@ from src.training.step import (
     PolynomialDecay,
     TrainStep,
 )
+from src.training.unfolding import unfold_convolutions
 
 LOG = logging.getLogger(__name__)
 _LOSS_SCALE_WINDOW = 1000

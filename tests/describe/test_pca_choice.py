@@ -60,10 +60,10 @@ def test_the_one_for_the_weights_is_taken_where_it_lies(project, tmp_path, fits)
     write_pca(project / "fake", mine)
     chosen = choose_pca(SETTINGS, DESCRIBER, tmp_path / "photos", tmp_path / "work")
     assert chosen.pca.fingerprint == mine.fingerprint == find_pca(SETTINGS, DESCRIBER).fingerprint
-    assert pca_for(DESCRIBER.engine, FEATURES).fingerprint == mine.fingerprint
-    origin = chosen.origin(DESCRIBER, tmp_path / "photos")
+    assert pca_for(DESCRIBER.engine, "w.ckpt", FEATURES, "auto").fingerprint == mine.fingerprint
+    origin = chosen.origin(tmp_path / "photos")
     assert origin == f"PCA: pca/fake, fitted on 64 photos, {tmp_path / 'train'}"
-    assert chosen.origin(DESCRIBER, tmp_path / "train").endswith("THOSE OF THIS EVALUATION")
+    assert chosen.origin(tmp_path / "train").endswith("THOSE OF THIS EVALUATION")
     assert not fits
 
     # One that was left in pca/ itself by an earlier version.
@@ -81,13 +81,13 @@ def test_for_other_weights_the_project_s_is_taken_and_nothing_fitted(
 ):
     chosen = choose_pca(SETTINGS, DESCRIBER, tmp_path / "photos", tmp_path / "work")
     assert chosen.pca.fingerprint == some_pca(0).fingerprint
-    origin = chosen.origin(DESCRIBER, tmp_path / "photos")
+    origin = chosen.origin(tmp_path / "photos")
     assert origin == "PCA: pca, made for OTHER weights, fitted on 9 photos, 9 of train"
     (warning,) = caplog.messages
     assert "fit_pca --checkpoint w.ckpt" in warning and "--fit_pca_on=PHOTOS" in warning
     (project / "pca.json").unlink()  # as somebody leaves it who puts arrays there by hand
     chosen = choose_pca(SETTINGS, DESCRIBER, tmp_path / "photos", tmp_path / "work")
-    assert chosen.origin(DESCRIBER, tmp_path).endswith("not say for which weights it was made")
+    assert chosen.origin(tmp_path).endswith("not say for which weights it was made")
     for path in project.iterdir():
         path.unlink()
     with pytest.raises(UserError, match=r"no PCA for the weights w\.ckpt.*--fit_pca_on"):
@@ -101,9 +101,9 @@ def test_one_is_fitted_when_asked_and_kept(project, tmp_path, fits):
     for _ in range(2):
         chosen = choose_pca(asked, DESCRIBER, photos, tmp_path / "work")
     assert fits == [str(photos)]
-    origin = chosen.origin(DESCRIBER, photos)
+    origin = chosen.origin(photos)
     assert "fitted on 3 photos" in origin and "THOSE OF THIS EVALUATION" in origin
-    assert "THOSE" not in chosen.origin(DESCRIBER, tmp_path / "others")
+    assert "THOSE" not in chosen.origin(tmp_path / "others")
     other = dataclasses.replace(asked, fit_pca_on=str(tmp_path / "train"))
     choose_pca(other, DESCRIBER, photos, tmp_path / "work")
     assert fits == [str(photos), str(tmp_path / "train")]
@@ -120,7 +120,7 @@ def test_what_was_described_before_is_gone_on_with(project, tmp_path, fits, capl
     chosen = choose_pca(SETTINGS, DESCRIBER, photos, work)
     assert chosen.pca.fingerprint == old.fingerprint
     assert results_folder(work, chosen.pca) == work
-    assert "THOSE OF THIS EVALUATION" in chosen.origin(DESCRIBER, photos)
+    assert "THOSE OF THIS EVALUATION" in chosen.origin(photos)
     assert "--pca_path=" in caplog.text
     # Another one leaves it alone.
     named = dataclasses.replace(SETTINGS, pca_path=str(project))
@@ -133,8 +133,8 @@ def test_what_was_described_before_is_gone_on_with(project, tmp_path, fits, capl
 def test_without_a_pca_that_is_said(tmp_path):
     whole = DESCRIBER.without_pca()
     chosen = choose_pca(SETTINGS, whole, tmp_path, tmp_path / "work")
-    assert chosen.origin(whole, tmp_path) == "PCA: none, descriptors in full length"
-    assert pca_for(whole.engine, whole.features) is None
+    assert chosen.origin(tmp_path) == "PCA: none, descriptors in full length"
+    assert pca_for(whole.engine, "w.ckpt", whole.features, "auto") is None
 
 
 def test_the_one_that_ships():
