@@ -124,7 +124,7 @@ void ResultWriter::Write(const Result &result) {
 }
 
 void ResultWriter::Put(const void *source, size_t bytes) {
-  if (std::fwrite(source, 1, bytes, file_) != bytes) {
+  if (bytes > 0 && std::fwrite(source, 1, bytes, file_) != bytes) {
     throw Error(kOutput, std::string("the results cannot be written: ") + std::strerror(errno));
   }
 }
