@@ -12,7 +12,7 @@ import dataclasses
 import hashlib
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from src.common.errors import UserError
 from src.describe.pca import Pca
 from src.describe.pca_choice import choose_pca, results_folder
 from src.describe.recipe import Describer, choose_describer
-from src.describe.tasks import chosen_tasks
+from src.describe.tasks import PhotoTask, chosen_tasks
 from src.evaluation.metrics import Metrics, evaluate
 from src.evaluation.page import evaluation_page, page_folder
 from src.evaluation.protocols import Benchmark, list_distractors, read_benchmark
@@ -72,6 +72,7 @@ class DescribedPhotos:
         features: folder of photos → its feature folder; the data set's first, then distractors.
         query_folder: features of the queries.
         queries: label → name of its features there.
+        turned: label → the feature files of its turns.
         pca: where the PCA came from.
     """
 
@@ -80,6 +81,7 @@ class DescribedPhotos:
     features: Mapping[str, Path]
     query_folder: Path
     queries: Mapping[str, str]
+    turned: Mapping[str, Sequence[Path]]
     pca: str
 
 
@@ -108,6 +110,8 @@ def evaluate_retrieval(settings: EvaluationSettings) -> Evaluation:
         settings.retrieval,
         settings.retrieval_workers or cpu_count(),
         log_folder=settings.work_path,
+        turned=photos.turned,
+        photos=benchmark.query_photos,
     )
     made = {
         "images_path": settings.images_path,
@@ -130,7 +134,7 @@ def evaluate_retrieval(settings: EvaluationSettings) -> Evaluation:
                 page_folder(settings.map_output),
                 photos.features,
                 {
-                    label: feature_path(photos.query_folder, name)
+                    label: (feature_path(photos.query_folder, name), *photos.turned[label])
                     for label, name in photos.queries.items()
                 },
                 index_folder,
@@ -174,7 +178,8 @@ def describe_photos(
     for path, feature_folder in features.items():
         describer.extract(path, feature_folder, pca)
     query_folder, queries = describe_queries(settings, describer, pca, folder, benchmark)
-    return DescribedPhotos(describer, folder, features, query_folder, queries, origin)
+    turned = describe_turned(settings, describer, pca, folder, benchmark)
+    return DescribedPhotos(describer, folder, features, query_folder, queries, turned, origin)
 
 
 def distractors_name(path: str | Path, describer: Describer, pca: Pca | None) -> str:
@@ -216,6 +221,37 @@ def describe_queries(
                 f"{settings.gt_path} right"
             )
     return features, queries
+
+
+def describe_turned(
+    settings: EvaluationSettings,
+    describer: Describer,
+    pca: Pca | None,
+    folder: Path,
+    benchmark: Benchmark,
+) -> dict[str, tuple[Path, ...]]:
+    """Describe the queries turned, or find them described; return label → their feature files.
+
+    Which of them are needed is known only when the images are ranked.
+    """
+    photos, turns = benchmark.query_photos, settings.retrieval.turns
+    if not turns:
+        return {label: () for label in photos}
+    files = dict(list_images(settings.images_path))
+    boxes = benchmark.boxes if benchmark.crop else {}
+    tasks = [
+        PhotoTask(f"{label}@{90 * turn}", files[photo], boxes.get(label), turn)
+        for label, photo in photos.items()
+        for turn in turns
+    ]
+    key = json.dumps([sorted(photos.items()), sorted(boxes.items()), turns])
+    features = folder / f"turned-{hashlib.sha256(key.encode()).hexdigest()[:10]}"
+    tasks.sort(key=lambda task: task.name)
+    describer.extract(settings.images_path, features, pca, tasks, max_bad_fraction=1.0)
+    return {
+        label: tuple(feature_path(features, f"{label}@{90 * turn}") for turn in turns)
+        for label in photos
+    }
 
 
 def search_folders(
