@@ -244,14 +244,14 @@ def main() -> None:
         pca.about["source"] = ", ".join(f"{count} of {name}" for name, count in counts.items())
     else:
         pca.about["source"] = "rendered sample world"
-    pca.about |= {
-        "left_out": ["/".join(Path(path).parts[-2:]) for path in arguments.leave_out],
-        "seed": arguments.seed,
-        "features": {
+    pca.about.update(
+        left_out=["/".join(Path(path).parts[-2:]) for path in arguments.leave_out],
+        seed=arguments.seed,
+        features={
             name: getattr(config, name) for name in ("score", "max_feature_num", "max_level_side")
         },
-        "engine": engine.settings(),
-    }
+        engine=engine.settings(),
+    )
     output = arguments.output_directory or PROJECT_PCA / engine.fingerprint
     write_pca(output, pca)
     LOG.info("%s: %s", output, pca.about)
