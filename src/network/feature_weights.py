@@ -8,7 +8,7 @@ from src.common.errors import UserError
 from src.delf_config import BN_EPSILON
 from src.network.keras_h5 import is_h5
 from src.network.weight_files import read_names, read_weights
-from src.network.weights import Weights, check_numbers, fold_batch_norm
+from src.network.weights import Weights, check_numbers, fingerprint, fold_batch_norm
 
 _CONV5 = ".stage5."
 
@@ -42,6 +42,13 @@ def read_conv5_weights(checkpoint: str | Path) -> Weights:
             "give --global_descriptor=off"
         )
     return _folded(checkpoint, wanted)
+
+
+def backbone_fingerprint(weights: Weights) -> str:
+    """Return what identifies the weights up to conv4, whatever attention stands beside them."""
+    return fingerprint(
+        {name: value for name, value in weights.items() if not name.startswith("attention.")}
+    )
 
 
 def holds_conv5(checkpoint: str | Path) -> bool:
