@@ -1,4 +1,4 @@
-"""Fitting verdicts: a known logistic is found again, halves stay apart, buildings are told apart."""
+"""Fitting verdicts: a known logistic is found again, halves and buildings stay apart."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_a_known_logistic_is_found_again():
 
 def test_a_group_counts_as_much_as_another():
     """What is always wrong weighs half, though it is a tenth of the hits."""
-    groups = {"a": hits(2000, 0, TRUTH + [9, 0, 0]), "b": hits(200, 1, absent=True)}
+    groups = {"a": hits(2000, 0, TRUTH + np.array([9, 0, 0])), "b": hits(200, 1, absent=True)}
     everything = [*groups["a"], *groups["b"]]
     mean = np.mean([probabilities(group, fitted(groups)).mean() for group in groups.values()])
     assert abs(mean - 0.5) < 0.02 < 0.3 < probabilities(everything, fitted(groups)).mean()
