@@ -29,6 +29,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -45,42 +46,62 @@ from src.feature_io import Features, feature_path, read_features
 from src.index.build import build_index
 from src.index.folder import Index, load_index
 from src.ranking.fusion import fused
-from src.ranking.one_query import rank_images
 from src.ranking.settings import RetrievalSettings
+from src.ranking.turning import rank_turned
+
+
+class Query(NamedTuple):
+    """A query: its features, those of its turns, its own name among the images."""
+
+    upright: Features
+    turned: list[Features]
+    photo: str
+
 
 #: From an index and a query to the scores of the images, float64 [images].
-Scores = Callable[[Index, Features], np.ndarray]
+Scores = Callable[[Index, Query], np.ndarray]
 LOCAL = "local"
 
 
 def ranked_by(settings: RetrievalSettings) -> Scores:
     """Return the ranking of the project with some settings."""
-    return lambda index, features: rank_images(index, features, settings, cpu_count()).scores
+
+    def score(index: Index, query: Query) -> np.ndarray:
+        turned = lambda: query.turned  # noqa: E731
+        found = rank_turned(index, query.upright, turned, settings, cpu_count(), query.photo)
+        return found.scores
+
+    return score
 
 
 def by_global(settings: RetrievalSettings) -> Scores:
     """Return the ranking by global descriptors alone."""
 
-    def score(index: Index, features: Features) -> np.ndarray:
+    def score(index: Index, query: Query) -> np.ndarray:
         nothing = np.zeros(index.image_count)
-        if features.global_descriptor is None:
+        if query.upright.global_descriptor is None:
             return nothing
-        return fused(nothing, features.global_descriptor[None], index.globals, settings)
+        return fused(nothing, query.upright.global_descriptor[None], index.globals, settings)
 
     return score
 
 
 def rankings(settings: RetrievalSettings, has_globals: bool) -> dict[str, Scores]:
     """Return the rankings to compare by name, local features alone first."""
+    upright = replace(settings, query_rotations="0")
+    always = replace(settings, query_rotations="0,90,180,270")
     found = {
-        LOCAL: ranked_by(replace(settings, global_weight=0.0)),
+        LOCAL: ranked_by(replace(upright, global_weight=0.0)),
+        "local, turned": ranked_by(replace(always, global_weight=0.0)),
         "plain (as published)": ranked_by(RetrievalSettings.plain()),
     }
     if has_globals:
         found |= {
             "global": by_global(replace(settings, rerank_images=0)),
             "global, re-ranked": by_global(settings),
-            "together, not re-ranked": ranked_by(replace(settings, rerank_images=0)),
+            "together, not re-ranked": ranked_by(replace(upright, rerank_images=0)),
+            "together, upright": ranked_by(upright),
+            "together, turned": ranked_by(always),
             "together": ranked_by(settings),
         }
     return found
@@ -144,7 +165,11 @@ def judge_set(name: str, settings: EvaluationSettings, leave_out: bool) -> str:
     build_index(list(photos.features.values()), index_folder, settings.index, benchmark.images)
     index = load_index(index_folder)
     queries = [
-        read_features(feature_path(photos.query_folder, photos.queries[query.label]))
+        Query(
+            read_features(feature_path(photos.query_folder, photos.queries[query.label])),
+            [read_features(path) for path in photos.turned[query.label]],
+            query.name,
+        )
         for query in benchmark.ground_truth.queries
     ]
     return _tables(name, benchmark, index, queries, settings.retrieval, leave_out)
@@ -154,7 +179,7 @@ def _tables(
     name: str,
     benchmark: Benchmark,
     index: Index,
-    queries: list[Features],
+    queries: list[Query],
     settings: RetrievalSettings,
     leave_out: bool,
 ) -> str:
@@ -164,7 +189,7 @@ def _tables(
     metrics, costs = {}, {}
     for ranking, scores in rankings(settings, bool(index.globals.size)).items():
         start = time.perf_counter()
-        found = [scores(index, features) for features in progress(queries, ranking, "query")]
+        found = [scores(index, query) for query in progress(queries, ranking, "query")]
         costs[ranking] = (
             (time.perf_counter() - start) / len(queries),
             bytes_a_photo(index, ranking),

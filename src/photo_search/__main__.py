@@ -42,12 +42,14 @@ from src.describe.recipe import choose_describer
 from src.describe.stopwatch import Stopwatch
 from src.describe.tasks import Box
 from src.pages.box import write_box_page
+from src.pages.query_sheet import Result
 from src.photo_search.asking import Query
 from src.photo_search.collection import Collection
 from src.photo_search.queries import STAGES, Found, find
 from src.photo_search.settings import SearchSettings
 from src.photo_search.weights import known_weights
 from src.photos.finding import list_photos
+from src.ranking.verdict import NOT_HERE
 
 LOG = logging.getLogger(__name__)
 #: The box is to be drawn on a page.
@@ -111,13 +113,24 @@ def report(found: Sequence[Found], seconds: float) -> str:
         lines.append(f"{each.query}:")
         if not each.results:
             lines.append("  nothing that could be compared was found")
+        elif all(result.verdict == NOT_HERE for result in each.results):
+            lines.append(
+                "  not here, it seems: no photo in all probability shows the same; nearest:"
+            )
         width = max((len(result.name) for result in each.results), default=0)
         lines += [
-            f"  {result.rank:>3}  {result.name:<{min(width, 60)}}  {result.score}"
+            f"  {result.rank:>3}  {result.name:<{min(width, 60)}}  {_told(result)}"
             for result in each.results
         ]
     lines.append(f"Why they match: {found[0].page}  ({seconds:.1f} s)")
     return "\n".join(lines)
+
+
+def _told(result: Result) -> str:
+    """Return what is printed of a photo that was found, behind its name."""
+    if result.probability is None:
+        return result.score
+    return f"{result.verdict:<8}  {result.score}"
 
 
 def sort_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
+
 from src.common.cpus import cpu_count
 from src.common.errors import UserError
 from src.describe.stopwatch import Stopwatch
@@ -22,6 +24,7 @@ from src.ranking.one_query import RankedQuery
 from src.ranking.query_matches import QueryMatches
 from src.ranking.settings import RetrievalSettings
 from src.ranking.turning import rank_turned
+from src.ranking.verdict import NOT_HERE, calibration_for
 
 LOG = logging.getLogger(__name__)
 
@@ -119,27 +122,34 @@ def _results(
     index: Index,
     itself: str | None,
     ranking: RankedQuery,
-    features: int,
+    feature_count: int,
     top: int,
 ) -> tuple[tuple[Result, ...], str]:
     """Return the nearest photos of a query, itself left out, and what is said above them."""
     files = collection.files
-    others = [image for image in ranking.ranks.tolist() if index.names[image] != itself]
-    results = tuple(
-        Result(
-            image,
-            rank,
-            index.names[image],
-            collection.photos / files[index.names[image]],
-            "unknown",
-            ranking.inliers[image].item(),
-            ranking.votes[image].item(),
-        )
-        for rank, image in enumerate(others[:top] if features else [], 1)
-    )
-    if not features:
-        return results, "nothing in this photo can be recognised: is it of one colour?"
-    return results, f"the nearest of {len(others)} photos in {collection.photos.name}"
+    calibration = calibration_for(index.settings["features"])
+    order, probabilities = ranking.ranks, None
+    if calibration is not None:
+        probabilities = calibration.probabilities(ranking.inliers, ranking.similarities)
+        # What shows the same beyond doubt never stands below what does not.
+        order = order[np.argsort(probabilities[order] < calibration.same, kind="stable")]
+    others = [image for image in order.tolist() if index.names[image] != itself]
+    results = []
+    for rank, image in enumerate(others[:top] if feature_count else [], 1):
+        inliers, votes = ranking.inliers[image].item(), ranking.votes[image].item()
+        verdict, probability = "unknown", None
+        if probabilities is not None:
+            probability = float(probabilities[image])
+            verdict = calibration.verdict(probability)
+        name = index.names[image]
+        photo = collection.photos / files[name]
+        results.append(Result(image, rank, name, photo, verdict, inliers, votes, probability))
+    if not feature_count:
+        return (), "nothing in this photo can be recognised: is it of one colour?"
+    of_all = f"the nearest of {len(others)} photos in {collection.photos.name}"
+    if calibration is not None and all(result.verdict == NOT_HERE for result in results):
+        of_all = f"{NOT_HERE}, it seems; {of_all}"
+    return tuple(results), of_all
 
 
 def _label(query: Query, queries: Sequence[Query]) -> str:

@@ -45,10 +45,10 @@ def retrieve(
     """Rank all images for each query, in several processes, and keep the results.
 
     In the output folder: `ranks.npy` (int32 [queries, images]), `scores.npz` with `scores`,
-    `inliers`, `votes` and `turns` of the same shape (by image index) and the `queries`, one file a
-    query under `queries`, by which an interrupted run goes on, and `process[X]/retrieval[X].log` of
-    worker X (in `log_folder`). Each worker computes with one thread, so that the result does not
-    depend on how many there are.
+    `inliers`, `votes`, `turns` and `similarities` of the same shape (by image index) and the
+    `queries`, one file a query under `queries`, by which an interrupted run goes on, and
+    `process[X]/retrieval[X].log` of worker X (in `log_folder`). Each worker computes with one
+    thread, so that the result does not depend on how many there are.
 
     A query need not be in the index. One whose photo could not be read when the features were
     extracted has none, like one without texture: its images stay in the order of the index.

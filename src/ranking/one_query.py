@@ -32,6 +32,8 @@ class RankedQuery:
         inliers: int32 [images], by image index; 0 where an image was not verified.
         votes: int32 [images], matches by image index.
         turns: int8 [images], which of the turns of the query matches the image best.
+        similarities: float32 [images], cosines of the global descriptors, that of the best turn; 0
+            where query or image have none.
         seconds: time for the nearest neighbours, and for voting, verification and expansion.
     """
 
@@ -40,6 +42,7 @@ class RankedQuery:
     inliers: np.ndarray
     votes: np.ndarray
     turns: np.ndarray
+    similarities: np.ndarray
     seconds: tuple[float, float] = (0.0, 0.0)
 
 
@@ -73,11 +76,14 @@ def rank_images(
         local, turns = of_best_turn([local_scores(index, each, settings, pool) for each in by_turn])
     start = time.perf_counter()
     scores = local.scores
+    whole = [each.global_descriptor for each in by_turn if each.global_descriptor is not None]
+    similarities = np.zeros(index.image_count, np.float32)
+    if whole and index.globals.size:
+        whole = np.stack(whole)
+        similarities = (index.globals @ whole.T).max(axis=1).astype(np.float32)
     if settings.global_weight:
-        whole = [each.global_descriptor for each in by_turn]
-        whole = np.stack([each for each in whole if each is not None])
         scores = fused(scores, whole, index.globals, settings)
     ranks = np.argsort(-scores, kind="stable").astype(np.int32)
     searched, rest = local.seconds
     seconds = (searched, rest + time.perf_counter() - start)
-    return RankedQuery(ranks, scores, local.inliers, local.votes, turns, seconds)
+    return RankedQuery(ranks, scores, local.inliers, local.votes, turns, similarities, seconds)

@@ -21,7 +21,7 @@ from src.ranking.one_query import RankedQuery
 LOG = logging.getLogger(__name__)
 
 SETTINGS_NAME = "retrieval.json"
-_KEPT = ("ranks", "scores", "inliers", "votes", "turns")
+_KEPT = ("ranks", "scores", "inliers", "votes", "turns", "similarities")
 
 
 def begin_results(output: Path, settings: Mapping[str, Any]) -> None:
@@ -50,7 +50,7 @@ def write_results(output: Path, results: Mapping[str, RankedQuery]) -> np.ndarra
     """Write the results of all queries, label → result, in this order; return the ranks."""
     ranks = np.stack([result.ranks for result in results.values()])
     arrays = {"queries": np.array(list(results))}
-    for name in ("scores", "inliers", "votes", "turns"):
+    for name in _KEPT[1:]:
         arrays[name] = np.stack([getattr(result, name) for result in results.values()])
     write_npz(output / "scores.npz", arrays)
     write_npy(output / "ranks.npy", ranks)

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from src.common.errors import UserError
-from src.photo_search.__main__ import main, parse_box
+from src.photo_search.__main__ import main, parse_box, report
+from src.ranking.verdict import Calibration
 from tests.helpers.search import find, names
 
 
@@ -78,3 +79,29 @@ def test_a_page_to_draw_the_box_on(photos, tmp_path, capsys):
     assert "run_search.sh" in text and f"--work_path={tmp_path / 'a work'}" in text
     with pytest.raises(UserError, match="there is no query photo"):
         main([str(photos), str(tmp_path / "gone.png"), "--box"])
+
+
+@pytest.mark.parametrize(
+    ("bias", "word", "told"),
+    [(3.0, "the same", False), (-9.0, "not here", True)],
+)
+def test_a_verdict_is_told_where_there_is_a_calibration(photos, monkeypatch, bias, word, told):
+    """By a calibration that finds everything probable, or nothing."""
+    sure = Calibration("fake", "none", bias, 0.1, 0.0, same=0.5, perhaps=0.3)
+    monkeypatch.setattr("src.photo_search.queries.calibration_for", lambda _: sure)
+    found, _, _ = find(photos, photos.parent / "query.png", top=2)
+    best, text = found[0].results[0], report(found, 1.0)
+    assert best.verdict == word and ("not here, it seems" in text) == told
+    assert f"{best.verdict}  " in text and " % · " in text
+    page = found[0].page.read_text(encoding="utf-8")
+    assert f'class="{best.verdict.replace(" ", "-")}"' in page
+
+
+def test_what_is_the_same_never_stands_below_what_is_not(photos, monkeypatch):
+    """A calibration that knows better than the votes: the fewer inliers the surer."""
+    odd = Calibration("fake", "none", 1.0, -1.0, 0.0, same=0.5, perhaps=0.3)
+    monkeypatch.setattr("src.photo_search.queries.calibration_for", lambda _: odd)
+    found, _, _ = find(photos, photos.parent / "query.png")
+    verdicts = [result.verdict for result in found[0].results]
+    assert "the same" in verdicts and verdicts[-1] != "the same"
+    assert verdicts == sorted(verdicts, key=lambda verdict: verdict != "the same")
