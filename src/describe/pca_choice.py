@@ -114,7 +114,14 @@ def results_folder(folder: Path, pca: Pca | None) -> Path:
     """
     if pca is None or _described_by(folder) in (None, pca.fingerprint):
         return folder
-    return folder.with_name(f"{folder.name}-{pca.fingerprint[:10]}")
+    beside = folder.with_name(f"{folder.name}-{pca.fingerprint[:10]}")
+    if not beside.exists():
+        LOG.info(
+            "the photos are described again, by another PCA than before; what was made with that "
+            "one is kept in %s",
+            folder,
+        )
+    return beside
 
 
 def fit_asked_pca(settings: DescribeSettings, describer: Describer) -> Pca:
