@@ -147,7 +147,7 @@ def test_a_part_that_was_cut_out_finds_the_photo(share):
     """A file of its own: as many pixels of the building, in a smaller photo."""
     size, part = (768, 1024), (round(768 * share), round(1024 * share))
     a = np.random.default_rng(0).uniform(0, part, (60, 2))
-    whole = a + [200, 300]
+    whole = a + np.array([200, 300])
     assert verify(a, whole, frames=Frames.of(part, size, 0)).count == 60
     assert verify(whole, a, frames=Frames.of(size, part, 0)).count == 60
     # Neither by size nor by pixels: four times smaller than it would be in either.
