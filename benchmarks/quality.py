@@ -6,8 +6,8 @@
 A set's ground truth is a folder of text files (Oxford layout) or a gnd pickle; all settings of
 delf_config.yaml may follow. For each set and each of its setups one table (Markdown): mAP, the
 difference to local features alone, paired by query (mean ± standard error, better, worse), the same
-for every second building and for the others, seconds a query and bytes a photo. Photos are described
-once, under `--work`. With `--leave_out_queries` the query's own photo is junk.
+for every second building and for the others, seconds a query and bytes a photo. Photos are
+described once, under `--work`. With `--leave_out_queries` the query's own photo is junk.
 """
 
 from __future__ import annotations
@@ -154,10 +154,11 @@ def table(
         change = 100 * (values - precisions[LOCAL])[counts]
         error = change.std(ddof=1) / np.sqrt(len(change)) if len(change) > 1 else float("nan")
         seconds, size = costs[name]
+        by_half = ", ".join(_mean(change[halves[counts] == half]) for half in (0, 1))
         lines.append(
             f"| {name} | {100 * values[counts].mean():.2f} | {change.mean():+.2f} ± {error:.2f} | "
             f"{(change > 0).sum()}, {(change < 0).sum()} | "
-            f"{_mean(change[halves[counts] == 0])}, {_mean(change[halves[counts] == 1])} | {seconds:.3f} | {size:.0f} |"
+            f"{by_half} | {seconds:.3f} | {size:.0f} |"
         )
     return "\n".join(lines)
 

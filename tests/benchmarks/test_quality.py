@@ -11,7 +11,6 @@ from benchmarks.quality import parse_set, table, without_queries
 from src.common.errors import UserError
 from src.dataset import Judgement
 
-
 HALVES = np.array([0, 1, 1, 0])
 
 
