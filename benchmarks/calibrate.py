@@ -303,7 +303,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("quality"), help="keeps the features")
     parser.add_argument("--output", type=Path, default=Path("calibration.json"))
     parser.add_argument("--diagram", type=Path, help="picture of how far it can be relied on")
-    parser.add_argument("--same", type=float, default=0.75, help="the same from here on")
+    parser.add_argument("--same", type=float, default=0.7, help="the same from here on")
     parser.add_argument("--perhaps", type=float, default=0.3, help="perhaps from here on")
     given, rest = parser.parse_known_args()
     worlds, made_with = [], []
