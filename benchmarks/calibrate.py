@@ -38,7 +38,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from benchmarks.quality import Query, parse_set, without_queries
+from benchmarks.quality import Query, parse_set, same_buildings, without_queries
 from model_utils.config import load_config
 from src.common.errors import UserError, run_command
 from src.common.progress import progress
@@ -129,19 +129,6 @@ def describe(name: str, settings: EvaluationSettings) -> tuple[World, dict[str, 
         "network": photos.describer.engine.fingerprint,
         **photos.describer.engine.settings()["global"],
     }
-
-
-def same_buildings(positives: Sequence[set[str]]) -> list[list[int]]:
-    """Return the numbers of queries that share positives, together."""
-    groups: list[tuple[set[str], list[int]]] = []
-    for number, names in enumerate(positives):
-        if not names:
-            continue
-        joined = [group for group in groups if group[0] & names]
-        groups = [group for group in groups if not group[0] & names]
-        names = names.union(*(group[0] for group in joined))
-        groups.append((names, [*(n for group in joined for n in group[1]), number]))
-    return [sorted(numbers) for _, numbers in groups]
 
 
 def whole_questions(world: World, here: bool) -> list[Question]:
@@ -316,7 +303,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("quality"), help="keeps the features")
     parser.add_argument("--output", type=Path, default=Path("calibration.json"))
     parser.add_argument("--diagram", type=Path, help="picture of how far it can be relied on")
-    parser.add_argument("--same", type=float, default=0.75, help="the same from here on")
+    parser.add_argument("--same", type=float, default=0.7, help="the same from here on")
     parser.add_argument("--perhaps", type=float, default=0.3, help="perhaps from here on")
     given, rest = parser.parse_known_args()
     worlds, made_with = [], []

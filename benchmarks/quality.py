@@ -6,8 +6,8 @@
 A set's ground truth is a folder of text files (Oxford layout) or a gnd pickle; all settings of
 delf_config.yaml may follow. For each set and each of its setups one table (Markdown): mAP, the
 difference to local features alone, paired by query (mean ± standard error, better, worse), the same
-for every second query and for the others, seconds a query and bytes a photo. Photos are described
-once, under `--work`. With `--leave_out_queries` the query's own photo is junk.
+for every second building and for the others, seconds a query and bytes a photo. Photos are
+described once, under `--work`. With `--leave_out_queries` the query's own photo is junk.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if __name__ == "__main__":  # run as a script: from any folder, by any Python
 
 import argparse
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -120,12 +120,30 @@ def without_queries(judge: Judge) -> Judge:
     return judged
 
 
-def table(precisions: Mapping[str, np.ndarray], costs: Mapping[str, tuple[float, float]]) -> str:
+def same_buildings(positives: Sequence[set]) -> list[list[int]]:
+    """Return the numbers of queries that share positives, together."""
+    groups: list[tuple[set, list[int]]] = []
+    for number, names in enumerate(positives):
+        if not names:
+            continue
+        joined = [group for group in groups if group[0] & names]
+        groups = [group for group in groups if not group[0] & names]
+        names = names.union(*(group[0] for group in joined))
+        groups.append((names, [*(n for group in joined for n in group[1]), number]))
+    return [sorted(numbers) for _, numbers in groups]
+
+
+def table(
+    precisions: Mapping[str, np.ndarray],
+    costs: Mapping[str, tuple[float, float]],
+    halves: np.ndarray,
+) -> str:
     """Return the table of a setup.
 
     Args:
         precisions: ranking → average precision of each query, NaN where it has no positives.
         costs: ranking → seconds a query, bytes a photo.
+        halves: 0 or 1 for each query: every second building.
     """
     lines = [
         "| ranking | mAP | to local | better, worse | halves | s a query | bytes a photo |",
@@ -136,10 +154,11 @@ def table(precisions: Mapping[str, np.ndarray], costs: Mapping[str, tuple[float,
         change = 100 * (values - precisions[LOCAL])[counts]
         error = change.std(ddof=1) / np.sqrt(len(change)) if len(change) > 1 else float("nan")
         seconds, size = costs[name]
+        by_half = ", ".join(_mean(change[halves[counts] == half]) for half in (0, 1))
         lines.append(
             f"| {name} | {100 * values[counts].mean():.2f} | {change.mean():+.2f} ± {error:.2f} | "
             f"{(change > 0).sum()}, {(change < 0).sum()} | "
-            f"{_mean(change[::2])}, {_mean(change[1::2])} | {seconds:.3f} | {size:.0f} |"
+            f"{by_half} | {seconds:.3f} | {size:.0f} |"
         )
     return "\n".join(lines)
 
@@ -198,11 +217,15 @@ def _tables(
         metrics[ranking] = evaluate(ranks, benchmark.ground_truth, setups)
     parts = [f"## {name}: {len(queries)} queries, {index.image_count} images"]
     for setup in setups:
+        judged = [setups[setup](query).positives for query in benchmark.ground_truth.queries]
+        halves = np.zeros(len(queries), int)
+        for number, group in enumerate(same_buildings([set(each.tolist()) for each in judged])):
+            halves[group] = number % 2
         precisions = {key: each[setup].average_precisions for key, each in metrics.items()}
         if np.isnan(precisions[LOCAL]).all():
             continue
         own = ", their own photos left out" if leave_out else ""
-        parts += [f"### {benchmark.title(setup)}{own}", table(precisions, costs)]
+        parts += [f"### {benchmark.title(setup)}{own}", table(precisions, costs, halves)]
     return "\n\n".join(parts)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks.calibrate import Hit, draw_reliability, fitted, probabilities, same_buildings, table
+from benchmarks.calibrate import Hit, draw_reliability, fitted, probabilities, table
+from benchmarks.quality import same_buildings
 
 TRUTH = np.array([-3.0, 0.7, 6.0])
 
