@@ -25,19 +25,23 @@ if __name__ == "__main__":  # run as a script: from any folder, by any Python
     use_project_environment()
 
 import argparse
+import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 
+from benchmarks.rootsift_features import extract_rootsift, rootsift
 from model_utils.config import load_config
 from src.common.cpus import cpu_count
 from src.common.errors import UserError, run_command
 from src.common.progress import progress
 from src.dataset import Judge, Judgement
+from src.describe.tasks import read_cropped
 from src.evaluation.metrics import evaluate
 from src.evaluation.protocols import Benchmark
 from src.evaluation.retrieval import describe_photos, read_questions, search_folders
@@ -45,6 +49,7 @@ from src.evaluation.settings import EvaluationSettings
 from src.feature_io import Features, feature_path, read_features
 from src.index.build import build_index
 from src.index.folder import Index, load_index
+from src.photos.finding import list_images
 from src.ranking.fusion import fused
 from src.ranking.settings import RetrievalSettings
 from src.ranking.turning import rank_turned
@@ -58,9 +63,12 @@ class Query(NamedTuple):
     photo: str
 
 
+#: An index and the queries that are asked of it.
+World = tuple[Index, list[Query]]
 #: From an index and a query to the scores of the images, float64 [images].
 Scores = Callable[[Index, Query], np.ndarray]
 LOCAL = "local"
+ROOTSIFT = "RootSIFT"
 
 
 def ranked_by(settings: RetrievalSettings) -> Scores:
@@ -92,16 +100,16 @@ def rankings(settings: RetrievalSettings, has_globals: bool) -> dict[str, Scores
     always = replace(settings, query_rotations="0,90,180,270")
     found = {
         LOCAL: ranked_by(replace(upright, global_weight=0.0)),
-        "local, turned": ranked_by(replace(always, global_weight=0.0)),
+        "local turned": ranked_by(replace(always, global_weight=0.0)),
         "plain (as published)": ranked_by(RetrievalSettings.plain()),
     }
     if has_globals:
         found |= {
             "global": by_global(replace(settings, rerank_images=0)),
-            "global, re-ranked": by_global(settings),
-            "together, not re-ranked": ranked_by(replace(upright, rerank_images=0)),
-            "together, upright": ranked_by(upright),
-            "together, turned": ranked_by(always),
+            "global re-ranked": by_global(settings),
+            "together not re-ranked": ranked_by(replace(upright, rerank_images=0)),
+            "together upright": ranked_by(upright),
+            "together turned": ranked_by(always),
             "together": ranked_by(settings),
         }
     return found
@@ -176,8 +184,36 @@ def bytes_a_photo(index: Index, name: str) -> float:
     return local + (whole if name.startswith("together") else 0)
 
 
-def judge_set(name: str, settings: EvaluationSettings, leave_out: bool) -> str:
-    """Describe and rank a set, and return its tables."""
+def rootsift_world(settings: EvaluationSettings, benchmark: Benchmark) -> World:
+    """Return the index and the queries of a set, described by RootSIFT; queries in their boxes."""
+    photos, most = Path(settings.images_path), settings.describe.features.max_feature_num
+    digest = hashlib.sha256(str(photos.resolve()).encode()).hexdigest()[:10]
+    folder = settings.work_path / f"rootsift-{most}-{digest}"
+    extract_rootsift(photos, folder / "features", most, cpu_count())
+    key = hashlib.sha256("\n".join(benchmark.images).encode()).hexdigest()[:10]
+    build_index(folder / "features", folder / f"index-{key}", settings.index, benchmark.images)
+    files, queries = dict(list_images(photos)), []
+    for query in benchmark.ground_truth.queries:
+        part = read_cropped(photos / files[query.name], query.box if benchmark.crop else None)
+        grey = cv2.cvtColor(part.pixels, cv2.COLOR_RGB2GRAY)
+        queries.append(Query(rootsift(grey, most).shifted(part.origin), [], query.name))
+    return load_index(folder / f"index-{key}"), queries
+
+
+def judge_set(
+    name: str, settings: EvaluationSettings, leave_out: bool, wanted: Sequence[str] = ()
+) -> str:
+    """Describe and rank a set, and return its tables.
+
+    Args:
+        name: of the set.
+        settings: what is described and how.
+        leave_out: whether the queries' own photos are junk.
+        wanted: rankings to compare beside `LOCAL`; none: all of them.
+
+    Raises:
+        UserError: there is no such ranking.
+    """
     benchmark, distractors = read_questions(settings)
     photos = describe_photos(settings, benchmark, distractors)
     _, index_folder = search_folders(settings, photos, benchmark)
@@ -191,22 +227,31 @@ def judge_set(name: str, settings: EvaluationSettings, leave_out: bool) -> str:
         )
         for query in benchmark.ground_truth.queries
     ]
-    return _tables(name, benchmark, index, queries, settings.retrieval, leave_out)
+    chosen = rankings(settings.retrieval, bool(index.globals.size))
+    unknown = sorted({*wanted} - {*chosen, ROOTSIFT})
+    if unknown:
+        raise UserError(f"there is no ranking {unknown[0]!r}; give some of {', '.join(chosen)}")
+    chosen = {
+        key: ranking for key, ranking in chosen.items() if key in {LOCAL, *(wanted or chosen)}
+    }
+    worlds = {key: (ranking, (index, queries)) for key, ranking in chosen.items()}
+    if not wanted or ROOTSIFT in wanted:
+        by_local = ranked_by(replace(settings.retrieval, query_rotations="0"))
+        worlds[ROOTSIFT] = by_local, rootsift_world(settings, benchmark)
+    return _tables(name, benchmark, worlds, leave_out)
 
 
 def _tables(
     name: str,
     benchmark: Benchmark,
-    index: Index,
-    queries: list[Query],
-    settings: RetrievalSettings,
+    worlds: Mapping[str, tuple[Scores, World]],
     leave_out: bool,
 ) -> str:
     setups = benchmark.protocol.setups
     if leave_out:
         setups = {setup: without_queries(judge) for setup, judge in setups.items()}
     metrics, costs = {}, {}
-    for ranking, scores in rankings(settings, bool(index.globals.size)).items():
+    for ranking, (scores, (index, queries)) in worlds.items():
         start = time.perf_counter()
         found = [scores(index, query) for query in progress(queries, ranking, "query")]
         costs[ranking] = (
@@ -248,11 +293,15 @@ def main() -> None:
     parser.add_argument("--set", action="append", required=True, help="NAME=PHOTOS,GROUND_TRUTH")
     parser.add_argument("--leave_out_queries", action="store_true", help="their photos are junk")
     parser.add_argument("--work", type=Path, default=Path("quality"), help="keeps the features")
+    parser.add_argument(
+        "--rankings", default="", help="only these, beside local features, with commas between them"
+    )
     given, rest = parser.parse_known_args()
+    wanted = [each.strip() for each in given.rankings.split(",") if each.strip()]
     for name, photos, truth in [parse_set(text) for text in given.set]:
         config = load_config([*rest, f"--images_path={photos}", f"--gt_path={truth}"])
         settings = replace(EvaluationSettings.from_config(config), work_path=given.work)
-        print(judge_set(name, settings, given.leave_out_queries), "\n", flush=True)
+        print(judge_set(name, settings, given.leave_out_queries, wanted), "\n", flush=True)
 
 
 if __name__ == "__main__":
