@@ -53,7 +53,7 @@ from src.ranking.turning import rank_turned
 from src.ranking.verdict import Calibration, write_calibration
 
 HITS = 3
-DRAWS = 12
+DRAWS = 6
 #: Name of a kind of folder → photos of each building, photos of nothing in particular.
 FOLDERS = {"folders of 36": (8, 12), "folders of 144": (32, 48)}
 QUERIES_OF_A_BUILDING = 8
