@@ -96,8 +96,9 @@ def _build_ours(setup: Setup) -> tuple[np.ndarray, Step]:
     from mindspore import nn
 
     from model_utils.device import set_up_device, wants_unfolding
-    from src.delf_model import AttentionNetwork, TuningNetwork, unfold_convolutions
+    from src.delf_model import AttentionNetwork, TuningNetwork
     from src.training.step import ClassificationLoss, PolynomialDecay, TrainStep
+    from src.training.unfolding import unfold_convolutions
 
     set_up_device("CPU", unfolds=True)
     ms.set_seed(0)

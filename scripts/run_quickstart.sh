@@ -38,7 +38,7 @@ train() {
 evaluate() {
     become_python "$PROJECT_ROOT/eval.py" --config_path="$PROJECT_ROOT/scripts/quickstart.yaml" \
         --images_path="$world/retrieval/images" --gt_path="$world/retrieval/gt" \
-        --devices=01 --work_path="$folder/retrieval_dataset" "$@"
+        --fit_pca_on="$world/gldv2/train" --devices=01 --work_path="$folder/retrieval_dataset" "$@"
 }
 
 newest() { find "$folder/ckpt" -name "checkpoint_delf_$1-*.ckpt" 2>/dev/null | sort -V | tail -n 1; }

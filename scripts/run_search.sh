@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
 # Finds the photos of a folder that show what a query photo shows, and draws why they match.
-#   bash scripts/run_search.sh PHOTOS_FOLDER [QUERY_PHOTO ...] [--top=N] [--forget] [--checkpoint_path=CKPT] [--name=value ...]
+#   bash scripts/run_search.sh PHOTOS_FOLDER [QUERY_PHOTO ...] [--top=N] [--box[=X,Y,WIDTH,HEIGHT]] [--forget] [--checkpoint_path=CKPT] [--name=value ...]
 # The first time every photo is described (seconds each), later only new and changed ones. Without a
-# query the folder is only described. What is kept lies in runs/search; the photos stay untouched.
+# query the folder is only described. --box looks for a part of one query; alone it makes a page to draw it on. What is kept lies in runs/search; the photos stay untouched.
 # Features of photos that are gone are kept, should they come back, until --forget.
 set -euo pipefail
 source "$(dirname -- "$0")/common.sh"
 
-usage="usage: bash scripts/run_search.sh PHOTOS_FOLDER [QUERY_PHOTO ...] [--top=N] [--forget] [--checkpoint_path=CKPT] [--name=value ...]"
+usage="usage: bash scripts/run_search.sh PHOTOS_FOLDER [QUERY_PHOTO ...] [--top=N] [--box[=X,Y,WIDTH,HEIGHT]] [--forget] [--checkpoint_path=CKPT] [--name=value ...]"
 weights="$PROJECT_ROOT/resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
-switches="--forget"
+switches="--forget --box"
 read_arguments "$usage" "$@"
 [ "${#words[@]}" -ge 1 ] || die "$usage"
 [ -d "${words[0]}" ] || die "folder ${words[0]} does not exist; $usage"

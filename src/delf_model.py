@@ -15,7 +15,7 @@ from collections import OrderedDict
 
 import mindspore as ms
 from mindspore import nn, ops
-from mindspore.common.initializer import HeNormal, Normal
+from mindspore.common.initializer import HeNormal, Normal, initializer
 
 from src.delf_config import (
     BN_EPSILON,
@@ -28,6 +28,8 @@ from src.delf_config import (
 
 # What the weights of a photo's features add up to in the attention stage.
 WEIGHT_SUM = 30.0
+# The least value that a generalised mean is trained on: the slope of a root at 0 is not finite.
+_LEAST_POOLED = 1e-6
 
 
 class ConvBN(nn.Cell):
@@ -218,51 +220,59 @@ def use_half_precision(cell: nn.Cell) -> None:
             inner.to_float(ms.float16)
 
 
-class UnfoldedConv(nn.Cell):
-    """What a convolution computes, as one of 1×1 over the pixels that each cell sees.
+class CosineClassifier(nn.Cell):
+    """Logits that are the cosine of a vector and each class's, times a scale that is learned.
 
-    In training on a processor with AVX-512 the detour is the faster way, see `model_utils.device`.
+    As in DELG (Cao, Araujo and Sim, ECCV 2020, section 3.3), in float32 always.
     """
 
-    def __init__(self, conv: nn.Conv2d):
+    def __init__(self, channels: int, num_classes: int, scale: float):
         super().__init__()
-        self.weight = conv.weight  # the same parameter: its name and whether it is trained stay
-        self.kernel, self.stride = conv.kernel_size[0], conv.stride[0]
-        self.channels = conv.out_channels
-        self.multiply = ops.Conv2D(self.channels, 1)
+        self.weight = ms.Parameter(initializer(Normal(0.01), (num_classes, channels)), "weight")
+        self.scale = ms.Parameter(ms.Tensor([scale], ms.float32), "scale")
+        self.sum = ops.ReduceSum(keep_dims=True)
+        self.multiply = ops.MatMul(transpose_b=True)
 
     def construct(self, x: ms.Tensor) -> ms.Tensor:
-        """Map [N, cin, H, W] to [N, cout, ceil(H/stride), ceil(W/stride)]."""
-        n, cin, height, width = x.shape
-        seen = cin * self.kernel * self.kernel
-        rows, columns = (-(-side // self.stride) for side in (height, width))
-        patches = ops.unfold(x, self.kernel, 1, self.kernel // 2, self.stride)
-        kernels = ops.reshape(self.weight, (self.channels, seen, 1, 1))
-        y = self.multiply(ops.reshape(patches, (n, seen, rows * columns, 1)), kernels)
-        return ops.reshape(y, (n, self.channels, rows, columns))
+        """Map vectors [N, channels] to logits [N, num_classes]."""
+        return self.scale * self.cosines(x)
 
+    def cosines(self, x: ms.Tensor) -> ms.Tensor:
+        """Map vectors [N, channels] to cosines [N, num_classes]."""
+        return self.multiply(self._unit(ops.cast(x, ms.float32)), self._unit(self.weight))
 
-def unfold_convolutions(cell: nn.Cell) -> None:
-    """Compute the convolutions of a cell that see more than their own pixel by `UnfoldedConv`."""
-    for _, inner in cell.cells_and_names():
-        if isinstance(inner, ConvBN) and inner.conv.kernel_size[0] > 1:
-            weight, name = inner.conv.weight, inner.conv.weight.name
-            inner.conv = UnfoldedConv(inner.conv)
-            weight.name = name  # which a cell puts its own before
+    def _unit(self, rows: ms.Tensor) -> ms.Tensor:
+        return rows / ops.sqrt(ops.maximum(self.sum(rows * rows, 1), 1e-12))
 
 
 class TuningNetwork(nn.Cell):
-    """The first stage: the whole ResNet50 as a classifier of landmarks (section 4.1)."""
+    """The first stage: the whole ResNet50 as a classifier of landmarks (section 4.1).
 
-    def __init__(self, num_classes: int):
+    By default as published; with a generalised mean, a classifier by cosines (`scale` is where its
+    scale begins), or both, as DELG trains its global descriptor.
+    """
+
+    def __init__(self, num_classes: int, use_gem: bool = False, scale: float | None = None):
         super().__init__()
         self.backbone = ResNet50(conv5=True)
         self.pool = ops.ReduceMean()
-        self.classifier = nn.Dense(CONV5_CHANNELS, num_classes, Normal(0.01), "zeros")
+        self.use_gem = use_gem
+        if scale is None:
+            self.classifier = nn.Dense(CONV5_CHANNELS, num_classes, Normal(0.01), "zeros")
+        else:
+            self.classifier = CosineClassifier(CONV5_CHANNELS, num_classes, scale)
 
     def construct(self, images: ms.Tensor) -> ms.Tensor:
         """Map images [N, 3, H, W] to logits [N, num_classes]; pools over the whole map."""
-        return self.classifier(self.pool(self.backbone(images), (2, 3)))
+        return self.classifier(self.pooled(images))
+
+    def pooled(self, images: ms.Tensor) -> ms.Tensor:
+        """Map images [N, 3, H, W] to what is classified [N, 2048]."""
+        x = self.backbone(images)
+        if not self.use_gem:
+            return self.pool(x, (2, 3))
+        cubes = ops.pow(ops.maximum(x, _LEAST_POOLED), GEM_POWER)
+        return ops.pow(self.pool(cubes, (2, 3)), 1 / GEM_POWER)
 
 
 class AttentionNetwork(nn.Cell):
@@ -296,6 +306,24 @@ class AttentionNetwork(nn.Cell):
         return self.classifier(self.sum(unit * weights, (2, 3)))
 
 
+class GlobalPooling(nn.Cell):
+    """From conv4 features to one vector of their picture: conv5, batch normalisation folded, GeM.
+
+    The generalised mean of each channel over the map, (Σ x³ / n)^(1/3), lies between the mean and
+    the largest value (Radenović, Tolias and Chum, 2018).
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.stage5 = _stage(5, CONV4_CHANNELS, True, Layout().unit_strides(5))
+        self.mean = ops.ReduceMean()
+
+    def construct(self, features: ms.Tensor) -> ms.Tensor:
+        """Map conv4 features [N, 1024, h, w] to vectors [N, 2048]."""
+        x = self.stage5(features)
+        return ops.pow(self.mean(ops.pow(x, GEM_POWER), (2, 3)), 1 / GEM_POWER)
+
+
 class FeatureExtractor(nn.Cell):
     """What inference needs: conv4 features and their scores, batch normalisation folded.
 
@@ -319,22 +347,17 @@ class FeatureExtractor(nn.Cell):
         return features, self.attention.before_softplus(features)
 
 
-class GlobalPooling(nn.Cell):
-    """From conv4 features to one vector of their picture: conv5, batch normalisation folded, GeM.
+class PooledExtractor(FeatureExtractor):
+    """The same with the vector of each picture, for export."""
 
-    The generalised mean of each channel over the map, (Σ x³ / n)^(1/3), lies between the mean and
-    the largest value (Radenović, Tolias and Chum, 2018).
-    """
+    def __init__(self, portable: bool = False, layout: Layout = Layout()):  # noqa: B008
+        super().__init__(portable, layout)
+        self.pooling = GlobalPooling()
 
-    def __init__(self):
-        super().__init__()
-        self.stage5 = _stage(5, CONV4_CHANNELS, True, Layout().unit_strides(5))
-        self.mean = ops.ReduceMean()
-
-    def construct(self, features: ms.Tensor) -> ms.Tensor:
-        """Map conv4 features [N, 1024, h, w] to vectors [N, 2048]."""
-        x = self.stage5(features)
-        return ops.pow(self.mean(ops.pow(x, GEM_POWER), (2, 3)), 1 / GEM_POWER)
+    def construct(self, images: ms.Tensor) -> tuple[ms.Tensor, ms.Tensor, ms.Tensor]:
+        """Map images [N, 3, H, W] to features, scores as above, and vectors [N, 2048]."""
+        features = self.backbone(images)
+        return features, self.attention(features), self.pooling(features)
 
 
 class PaddedFeatureExtractor(FeatureExtractor):

@@ -21,7 +21,7 @@ from src.common.errors import run_command
 from src.delf_config import add_config_arguments, config_from_arguments
 from src.describe.engines.choice import EngineSettings, add_engine_arguments, choose_engine
 from src.describe.folder import extract_folder
-from src.describe.pca import read_pca
+from src.describe.pca_choice import pca_for
 from src.describe.whitening_choice import add_global_arguments, with_global_descriptor
 from src.describe.workers import parse_devices
 
@@ -36,7 +36,11 @@ def main() -> None:
     parser.add_argument("--checkpoint", required=True, help="weights (.ckpt, or ImageNet .h5)")
     parser.add_argument("--devices", default="0", help="03: devices 0 and 3; 0,12: 0 and 12")
     parser.add_argument("--device_target", default="auto", choices=("auto", "Ascend", "CPU"))
-    parser.add_argument("--pca_path", default="pca", help="folder of the PCA")
+    parser.add_argument(
+        "--pca_path",
+        default="auto",
+        help="folder of the PCA; auto: the project's for these weights, else ./pca",
+    )
     parser.add_argument(
         "--max_bad_fraction",
         type=number(float, "max_bad_fraction"),
@@ -67,7 +71,7 @@ def main() -> None:
         arguments.feature_path,
         extractor,
         config,
-        read_pca(arguments.pca_path) if config.use_pca else None,
+        pca_for(extractor, arguments.checkpoint, config, arguments.pca_path),
         devices=parse_devices(arguments.devices),
         max_bad_fraction=arguments.max_bad_fraction,
         source=arguments.checkpoint,

@@ -47,11 +47,13 @@ class LevelOutput(NamedTuple):
         features: float32 [h, w, 1024], h = ceil(height / 32), w = ceil(width / 32), not normalised.
         scores: float32 [h, w], the attention.
         norms: float32 [h, w], the L2 norms of the features, where the engine has computed them.
+        pooled: float32 [2048], conv5 of the features, pooled, where the engine has computed it.
     """
 
     features: np.ndarray
     scores: np.ndarray
     norms: np.ndarray | None = None
+    pooled: np.ndarray | None = None
 
     def feature_norms(self) -> np.ndarray:
         """Return the L2 norms of the features, float32 [h, w]."""

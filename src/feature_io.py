@@ -104,6 +104,19 @@ class Features:
             return self
         return dataclasses.replace(self, locations=self.locations + np.float32(origin))
 
+    def turned_back(self, turn: int, size: tuple[int, int]) -> Features:
+        """Return the features, located in the image before it was turned.
+
+        By `turn` quarters, counter-clockwise, to `size` (height, width) pixels.
+        """
+        if not turn:
+            return self
+        (y, x), (height, width) = self.locations.T, size
+        for _ in range(turn):  # one quarter back, clockwise
+            y, x = x, height - 1 - y
+            height, width = width, height
+        return dataclasses.replace(self, locations=np.stack([y, x], axis=1))
+
     @classmethod
     def empty(cls, dimension: int) -> Features:
         """Return the features of an image that has none, with descriptors of `dimension`."""

@@ -37,8 +37,8 @@ class PhotoOutputs(NamedTuple):
         name: of the photo's features.
         levels: the output of each level, none for a photo without texture; None for a photo that
             could not be read.
-        size: (height, width) in pixels of what was described.
-        origin: (y, x) of its first pixel in the whole photo.
+        size: (height, width) in pixels of what was described, as it was turned for that.
+        origin: (y, x) of its first pixel in the whole photo, as that lies.
         reason: why there are no levels.
         photo_size: (height, width) in pixels of the whole photo; None where it is not known.
         whole: what is to be kept of all of it beside the local features; None for nothing.
@@ -75,7 +75,7 @@ class Described(NamedTuple):
 
 
 def choose_features(
-    outputs: PhotoOutputs, config: DelfConfig, pca: Projection | None = None
+    outputs: PhotoOutputs, config: DelfConfig, pca: Projection | None = None, turn: int = 0
 ) -> Described:
     """Return the features of a photo, located in the whole photo.
 
@@ -86,6 +86,7 @@ def choose_features(
         outputs: what the engine says.
         config: the settings.
         pca: the projection, where `config.use_pca` is set.
+        turn: quarter turns, counter-clockwise, by which the photo was turned before.
     """
     if outputs.levels is None:
         return Described(outputs.name, None, outputs.reason)
@@ -95,7 +96,8 @@ def choose_features(
             features = _completed(features, outputs.whole)
     except NotFiniteError as error:
         return Described(outputs.name, None, f"photo {outputs.name}: {error}", finite=False)
-    return Described(outputs.name, features.shifted(outputs.origin), "")
+    features = features.turned_back(turn, outputs.size).shifted(outputs.origin)
+    return Described(outputs.name, features, "")
 
 
 def _completed(features: Features, whole: Whole) -> Features:

@@ -33,10 +33,13 @@ from src.photos.finding import list_images
 
 def _read_tasks(text: str) -> list[PhotoTask]:
     try:
-        return [PhotoTask(name, file, box and tuple(box)) for name, file, box in json.loads(text)]
+        return [
+            PhotoTask(name, file, box and tuple(box), *map(int, turn))
+            for name, file, box, *turn in json.loads(text)
+        ]
     except (ValueError, TypeError):
         raise UserError(
-            "the list of photos is not JSON of [[name, file, box or null], …]"
+            "the list of photos is not JSON of [[name, file, box or null, quarter turns?], …]"
         ) from None
 
 
@@ -50,7 +53,8 @@ def main() -> None:
     parser.add_argument(
         "--tasks_from_stdin",
         action="store_true",
-        help="read the photos as JSON [[name, file, box or null], …]; else all of the folder",
+        help="read the photos as JSON [[name, file, box or null, quarter turns?], …]; else all of "
+        "the folder",
     )
     add_config_arguments(parser)
     arguments = parser.parse_args()

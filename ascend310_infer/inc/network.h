@@ -40,6 +40,8 @@ class Network {
   std::vector<mindspore::MSTensor> Predict(const Level *levels, size_t count, const Size &size);
   void Append(const std::vector<mindspore::MSTensor> &outputs, size_t place, const Level &level,
               std::vector<LevelOutput> *results) const;
+  void AppendVector(mindspore::MSTensor *output, size_t place, const Level &level, LevelOutput *result) const;
+  [[noreturn]] void FailOutput(const std::vector<int64_t> &shape) const;
 
   mindspore::Model model_;
   std::vector<Size> profiles_;

@@ -16,13 +16,15 @@ struct Level {
   std::vector<uint8_t> pixels;
 };
 
-// What the network says of a level: features [channels, height, width], scores [height, width].
+// What the network says of a level: features [channels, height, width], scores [height, width], and
+// a vector of the level where the model makes one and saw nothing beside the level.
 struct LevelOutput {
   uint32_t channels = 0;
   uint32_t height = 0;
   uint32_t width = 0;
   std::vector<float> features;
   std::vector<float> scores;
+  std::vector<float> pooled;
 };
 
 enum class FrameKind : char { kPhoto = 'P', kNote = 'N', kEnd = 'E' };

@@ -242,18 +242,21 @@ std::vector<MSTensor> Network::Predict(const Level *levels, size_t count, const 
 
 void Network::Append(const std::vector<MSTensor> &outputs, size_t place, const Level &level,
                      std::vector<LevelOutput> *results) const {
-  const std::vector<int64_t> rows_columns = {Cells(current_.height), Cells(current_.width)};
   LevelOutput result;
   result.height = Cells(level.height);
   result.width = Cells(level.width);
   for (MSTensor output : outputs) {
     const std::vector<int64_t> shape = output.Shape();
+    if (shape.size() == 2) {
+      AppendVector(&output, place, level, &result);
+      continue;
+    }
+    const std::vector<int64_t> rows_columns = {Cells(current_.height), Cells(current_.width)};
     const auto *data = static_cast<const float *>(output.MutableData());
     if (shape.size() != 4 || shape[0] != static_cast<int64_t>(batch_) || shape[1] < 1 ||
         shape[2] != rows_columns[0] || shape[3] != rows_columns[1] || data == nullptr ||
         output.DataType() != mindspore::DataType::kNumberTypeFloat32) {
-      throw Error(kRun, "the network gives " + Text(shape) + " for an input of " + std::to_string(current_.height) +
-                          "x" + std::to_string(current_.width) + ": it is no DELF network of export.py");
+      FailOutput(shape);
     }
     const auto channels = static_cast<size_t>(shape[1]);
     const auto rows = static_cast<size_t>(shape[2]);
@@ -265,10 +268,30 @@ void Network::Append(const std::vector<MSTensor> &outputs, size_t place, const L
     CutOut(data + place * channels * rows * columns, channels, rows, columns, result.height, result.width, target);
     result.channels = channels == 1 ? result.channels : static_cast<uint32_t>(channels);
   }
-  if (outputs.size() != 2 || result.features.empty() || result.scores.empty()) {
+  const bool has_vector = outputs.size() == 3 && outputs.back().Shape().size() == 2;
+  if ((outputs.size() != 2 && !has_vector) || result.features.empty() || result.scores.empty()) {
     throw Error(kRun, "the network gives other outputs than features and scores: it is no DELF network of export.py");
   }
   results->push_back(std::move(result));
+}
+
+void Network::AppendVector(MSTensor *output, size_t place, const Level &level, LevelOutput *result) const {
+  const std::vector<int64_t> shape = output->Shape();
+  const auto *data = static_cast<const float *>(output->MutableData());
+  if (shape[0] != static_cast<int64_t>(batch_) || shape[1] < 1 || data == nullptr ||
+      output->DataType() != mindspore::DataType::kNumberTypeFloat32) {
+    FailOutput(shape);
+  }
+  if (level.height != current_.height || level.width != current_.width) {
+    return;  // it is of what was repeated beside the level, too
+  }
+  const auto length = static_cast<size_t>(shape[1]);
+  result->pooled.assign(data + place * length, data + (place + 1) * length);
+}
+
+void Network::FailOutput(const std::vector<int64_t> &shape) const {
+  throw Error(kRun, "the network gives " + Text(shape) + " for an input of " + std::to_string(current_.height) + "x" +
+                      std::to_string(current_.width) + ": it is no DELF network of export.py");
 }
 
 }  // namespace delf

@@ -9,7 +9,7 @@ namespace delf {
 namespace {
 
 const char kInputMagic[8] = {'D', 'E', 'L', 'F', 'L', 'V', '0', '1'};
-const char kOutputMagic[8] = {'D', 'E', 'L', 'F', 'M', 'P', '0', '1'};
+const char kOutputMagic[8] = {'D', 'E', 'L', 'F', 'M', 'P', '0', '2'};
 // Larger than anything sensible: a broken stream must not make us ask for all memory.
 const uint32_t kMaxName = 4096;
 const uint32_t kMaxContext = 1U << 20;
@@ -116,13 +116,15 @@ void ResultWriter::Write(const Result &result) {
       PutNumber(output.width);
       Put(output.features.data(), output.features.size() * sizeof(float));
       Put(output.scores.data(), output.scores.size() * sizeof(float));
+      PutNumber(static_cast<uint32_t>(output.pooled.size()));
+      Put(output.pooled.data(), output.pooled.size() * sizeof(float));
     }
   }
   Flush();
 }
 
 void ResultWriter::Put(const void *source, size_t bytes) {
-  if (std::fwrite(source, 1, bytes, file_) != bytes) {
+  if (bytes > 0 && std::fwrite(source, 1, bytes, file_) != bytes) {
     throw Error(kOutput, std::string("the results cannot be written: ") + std::strerror(errno));
   }
 }

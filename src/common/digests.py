@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from src.common.regular_files import open_regular
+
 _CHUNK = 1 << 20
 
 
@@ -20,7 +22,7 @@ def sha256_of(path: Path) -> str:
 
 
 def _digest(path: Path, digest: hashlib._Hash) -> str:
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         for chunk in iter(lambda: file.read(_CHUNK), b""):
             digest.update(chunk)
     return digest.hexdigest()

@@ -23,8 +23,6 @@ if __name__ == "__main__":  # run as a script: from any folder, by any Python
 
 import argparse
 import logging
-import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +32,6 @@ import pandas as pd
 from model_utils.bounds import number
 from model_utils.environment import PROJECT_ROOT
 from src.common.errors import UserError, one_line, run_command
-from src.common.text_files import read_lines
 from src.delf_config import CONV5_CHANNELS, DelfConfig
 from src.describe.engines.choice import EngineSettings, add_engine_arguments, choose_engine
 from src.describe.engines.global_head import GlobalEngine
@@ -42,9 +39,10 @@ from src.describe.recipe import Describer
 from src.describe.tasks import PhotoTask
 from src.describe.whitening import GLOBAL_SCALES, Whitening, write_whitening
 from src.feature_io import feature_path, read_features, read_manifest
-from src.network.feature_weights import read_conv5_weights
+from src.network.conv5_source import find_conv5, read_conv5
 from src.network.weights import fingerprint
 from src.photos.finding import list_images
+from src.photos.left_out import read_left_out
 
 LOG = logging.getLogger(__name__)
 
@@ -119,16 +117,6 @@ def read_landmarks(folder: Path) -> dict[str, str]:
     return dict(zip(table["id"], table["landmark_id"]))
 
 
-def read_left_out(paths: Sequence[str]) -> set[str]:
-    """Return the ids of photos to leave out: what a line begins with, an id or a file."""
-    left_out = set()
-    for path in paths:
-        missing = f"there is no list {path} of photos to leave out"
-        for line in read_lines(Path(path), "list of photos to leave out", missing):
-            left_out.add(Path(re.split(r"[\s,]", line, maxsplit=1)[0]).stem)
-    return left_out
-
-
 def describe_landmarks(
     describer: Describer, images_path: Path, left_out: set[str], work_path: Path
 ) -> tuple[np.ndarray, list[str]]:
@@ -163,7 +151,8 @@ def describe_landmarks(
 def plain_describer(checkpoint: str, engine: EngineSettings) -> Describer:
     """Return what describes photos as a whole, in full length and not whitened."""
     inner = choose_engine(engine)
-    conv5 = fingerprint(read_conv5_weights(checkpoint))
+    source = str(find_conv5(checkpoint))
+    conv5 = fingerprint(read_conv5(source))
     # The identity takes nothing away, and adds nothing.
     identity = np.eye(CONV5_CHANNELS, dtype=np.float16)
     none = Whitening(np.zeros(CONV5_CHANNELS, np.float32), identity, inner.fingerprint, conv5)
@@ -174,7 +163,7 @@ def plain_describer(checkpoint: str, engine: EngineSettings) -> Describer:
         score="norm",
         use_pca=False,
     )
-    return Describer(GlobalEngine(inner, checkpoint, none), config, checkpoint)
+    return Describer(GlobalEngine(inner, source, none), config, checkpoint)
 
 
 def fit(arguments: argparse.Namespace) -> Whitening:

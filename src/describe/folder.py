@@ -344,10 +344,14 @@ def _judge(
 
 
 def _boxes_fingerprint(tasks: Sequence[PhotoTask]) -> str | None:
-    boxes = [[task.name, *map(float, task.box)] for task in tasks if task.box is not None]
-    if not boxes:
+    parts = [
+        [task.name, *map(float, task.box or ()), *([f"turn {task.turn}"] if task.turn else [])]
+        for task in tasks
+        if task.box is not None or task.turn
+    ]
+    if not parts:
         return None
-    return hashlib.sha256(json.dumps(boxes).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
 def _warn_of_foreign_pca(pca: Pca | None, fingerprint: str) -> None:

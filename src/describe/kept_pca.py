@@ -30,7 +30,7 @@ def read_kept_pca(folder: Path) -> Pca | None:
     read = {place: pca for place in places if (pca := _read(place)) is not None}
     if not read:
         if any(map(os.path.exists, places)):
-            LOG.warning("the PCA in %s and its copy are damaged; one is fitted again", folder)
+            LOG.warning("the PCA in %s and its copy are damaged", folder)
         return None
     # One that says which it is comes first.
     pca = min(read.values(), key=lambda found: "fingerprint" not in found.about)

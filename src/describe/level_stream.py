@@ -6,9 +6,11 @@ To the program: `DELFLV01`, then for each photo `P`, name, context, number of le
 level height, width and the pixels, uint8 [height, width, 3] RGB. `N`, name, context is a note that
 the program passes on. `E` ends the stream.
 
-From the program: `DELFMP01`, then for each photo `P`, name, context, number of levels, and for each
-level channels, height, width, features float32 [channels, height, width] and scores float32
-[height, width]. Notes as they were, `E` at the end.
+From the program: `DELFMP02`, then for each photo `P`, name, context, number of levels, and for each
+level channels, height, width, features float32 [channels, height, width], scores float32
+[height, width], and the length of the vector that the model makes of the level (0 where it makes
+none, or made one of more than the level) and that vector, float32.
+Notes as they were, `E` at the end.
 
 The context is JSON that only the two ends read. A stream without its `E` is one that broke.
 """
@@ -25,7 +27,7 @@ import numpy as np
 from src.extract_utils_np import LevelOutput
 
 INPUT_MAGIC = b"DELFLV01"
-OUTPUT_MAGIC = b"DELFMP01"
+OUTPUT_MAGIC = b"DELFMP02"
 PHOTO, NOTE, END = b"P", b"N", b"E"
 
 
@@ -104,7 +106,9 @@ def _read_output(stream: BinaryIO) -> LevelOutput:
     scores = np.empty((height, width), "<f4")
     for array in (features, scores):
         _read_into(stream, array)
-    return LevelOutput(features.transpose(1, 2, 0), scores)
+    pooled = np.empty(_read_number(stream), "<f4")
+    _read_into(stream, pooled)
+    return LevelOutput(features.transpose(1, 2, 0), scores, pooled=pooled if len(pooled) else None)
 
 
 def _read_into(stream: BinaryIO, array: np.ndarray) -> None:

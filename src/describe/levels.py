@@ -37,7 +37,7 @@ def photo_levels(
 
 def _levels_of(path: Path, task: PhotoTask, config: DelfConfig) -> PhotoLevels:
     try:
-        photo = read_cropped(path, task.box, enough_side(config))
+        photo = read_cropped(path, task.box, enough_side(config), task.turn)
     except UnreadableImageError as error:
         return PhotoLevels(task.name, None, reason=one_line(error))
     levels = [level for _, level in resize_levels(photo.pixels, config, photo.size)]

@@ -37,7 +37,7 @@ def described(
     stopwatch = stopwatch or Stopwatch()
     photos = engine.outputs(images_path, tasks, config, device_id, stopwatch)
     with contextlib.closing(photos):
-        for outputs in photos:
+        for outputs, task in zip(photos, tasks):
             with stopwatch.part("selection"):
-                photo = choose_features(outputs, config, pca)
+                photo = choose_features(outputs, config, pca, task.turn)
             yield photo

@@ -47,13 +47,18 @@ class Pca:
             digest.update(np.ascontiguousarray(array, "<f4").tobytes())
         return digest.hexdigest()[:16]
 
+    def holds(self, dimension: int) -> bool:
+        """Tell whether it can bring descriptors to a length."""
+        return dimension <= len(self.projection)
+
     def check_dimension(self, dimension: int, channels: int | None = None) -> None:
         """Raise `UserError` where it cannot bring descriptors (of so many channels) to a length."""
-        if dimension > len(self.projection) or channels not in (None, len(self.mean)):
+        if not self.holds(dimension) or channels not in (None, len(self.mean)):
             have = "" if channels is None else f"the features have {channels} and "
             raise UserError(
                 f"the PCA takes {len(self.mean)} dimensions to at most {len(self.projection)}, "
-                f"{have}pca_dim is {dimension}; fit a PCA for them"
+                f"{have}pca_dim is {dimension}; fit one with src/describe/fit_pca.py "
+                "--dimensions"
             )
 
     def project(self, descriptors: np.ndarray, dimension: int, whiten: bool) -> np.ndarray:

@@ -42,7 +42,8 @@ class DescribeSettings:
         devices: device ids.
         max_bad_fraction: largest share of unreadable photos that is not an error.
         pca_path: folder of a PCA, or "auto".
-        pca_images: photos to fit one to.
+        fit_pca_on: folder of photos to fit one on; "" for none.
+        pca_images: how many of them.
         seed: of the choice of these photos.
         global_descriptor: "auto": a photo gets one where a whitening fits the weights; "off".
         whitening_path: file of a whitening, or "auto" for the shipped one.
@@ -61,6 +62,7 @@ class DescribeSettings:
     seed: int = 0
     global_descriptor: str = "auto"
     whitening_path: str = "auto"
+    fit_pca_on: str = ""
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -81,6 +83,7 @@ class DescribeSettings:
             config.seed,
             config.global_descriptor,
             config.whitening_path,
+            config.fit_pca_on,
         )
 
 

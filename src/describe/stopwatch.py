@@ -23,15 +23,19 @@ class Stopwatch:
 
     def __init__(self, parts: Sequence[str] = PARTS):
         self.seconds = dict.fromkeys(parts, 0.0)
+        self._inside = 0.0  # counted for parts inside the one that is open
 
     @contextlib.contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """Count the time of a block for a part."""
+        """Count the time of a block for a part, but for that of parts inside of it."""
         start = time.perf_counter()
+        outside, self._inside = self._inside, 0.0
         try:
             yield
         finally:
-            self.seconds[name] += time.perf_counter() - start
+            spent = time.perf_counter() - start
+            self.seconds[name] += spent - self._inside
+            self._inside = outside + spent
 
     def text(self) -> str:
         """Return the seconds of each part in a line."""

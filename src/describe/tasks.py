@@ -24,11 +24,13 @@ class PhotoTask(NamedTuple):
         name: what its features are called.
         file: path relative to the folder of photos.
         box: the part to describe; None for all of it.
+        turn: quarter turns, counter-clockwise, by which it is turned before it is described.
     """
 
     name: str
     file: str
     box: Box | None = None
+    turn: int = 0
 
 
 def list_tasks(images_path: PathLike) -> list[PhotoTask]:
@@ -68,8 +70,8 @@ class PhotoPart(NamedTuple):
 
     Attributes:
         pixels: uint8 [H, W, 3], RGB; fewer than the photo has where it was read reduced.
-        origin: (y, x) of the first pixel in the whole photo.
-        size: (height, width) of the part, in pixels of the photo.
+        origin: (y, x) of the part's first pixel in the whole photo, as that lies.
+        size: (height, width) of the part as it was turned, in pixels of the photo.
         photo_size: (height, width) in pixels of the whole photo.
     """
 
@@ -79,20 +81,23 @@ class PhotoPart(NamedTuple):
     photo_size: tuple[int, int]
 
 
-def read_cropped(path: PathLike, box: Box | None, least_side: int | None = None) -> PhotoPart:
+def read_cropped(
+    path: PathLike, box: Box | None, least_side: int | None = None, turn: int = 0
+) -> PhotoPart:
     """Read a photo, or the part of it inside a box.
 
     Args:
         path: the photo.
         box: the part; None for all of it.
         least_side: see `photos.reading.read_image`; a photo with a box is read as it is.
+        turn: see `PhotoTask`.
 
     Raises:
         UnreadableImageError: the photo cannot be read, or the box holds nothing of it.
     """
     if box is None:
         image, size, _ = read_enough(path, least_side)
-        return PhotoPart(image, (0, 0), size, size)
+        return _turned(PhotoPart(image, (0, 0), size, size), turn)
     image = read_image(path)
     height, width = image.shape[:2]
     left, right = (min(max(round(x), 0), width) for x in (box[0], box[2]))
@@ -100,7 +105,15 @@ def read_cropped(path: PathLike, box: Box | None, least_side: int | None = None)
     if left >= right or top >= bottom:
         raise UnreadableImageError(f"box {tuple(box)} holds nothing of {path} ({width}×{height})")
     part = image[top:bottom, left:right]
-    return PhotoPart(part, (top, left), (bottom - top, right - left), (height, width))
+    found = PhotoPart(part, (top, left), (bottom - top, right - left), (height, width))
+    return _turned(found, turn)
+
+
+def _turned(part: PhotoPart, turn: int) -> PhotoPart:
+    if not turn:
+        return part
+    size = part.size[::-1] if turn % 2 else part.size
+    return part._replace(pixels=np.ascontiguousarray(np.rot90(part.pixels, turn)), size=size)
 
 
 def decoded_ahead(
@@ -112,7 +125,7 @@ def decoded_ahead(
     """
 
     def read(task: PhotoTask) -> PhotoPart:
-        return read_cropped(Path(images_path, task.file), task.box, least_side)
+        return read_cropped(Path(images_path, task.file), task.box, least_side, task.turn)
 
     with ThreadPoolExecutor(1, thread_name_prefix="decode") as decoder:
         coming = decoder.submit(read, tasks[0]) if tasks else None

@@ -66,6 +66,12 @@ def prepare_pca(
                 LOG.warning("%s will be made anew: %s", folder, error)
             else:
                 LOG.info("%s is there (%s)", folder, source)
+                if images_path:
+                    LOG.warning(
+                        "no PCA is fitted on %s: `python3 -m src.describe.fit_pca --checkpoint %s "
+                        "--images_path %s` puts one beside it that the programs take",
+                        *(images_path, checkpoint, images_path),
+                    )
                 return source
         shutil.rmtree(new, ignore_errors=True)
         source = _make_pca(new, folder, checkpoint, images_path, base_url, network or Network())

@@ -189,7 +189,7 @@ def page_folder(map_path: PathLike) -> Path:
 def evaluation_page(
     folder: PathLike,
     photos: Mapping[PathLike, PathLike],
-    queries: Mapping[str, Path],
+    queries: Mapping[str, Sequence[Path]],
     index_folder: PathLike,
     ranks_folder: PathLike,
     benchmark: Benchmark,
@@ -202,7 +202,7 @@ def evaluation_page(
     Args:
         folder: for the page.
         photos: folder of photos → their feature folder; the data set's first, then distractors.
-        queries: label → feature file.
+        queries: label → feature files, of the query and of its turns.
         index_folder: the index that was searched.
         ranks_folder: what the search found.
         benchmark: what was asked.
@@ -213,20 +213,19 @@ def evaluation_page(
     Returns:
         The page.
     """
-    ranks_folder = Path(ranks_folder)
     files: dict[str, Path] = {}
     for path, features in photos.items():
         manifest = read_manifest(features)
         files.update((name, Path(path) / file) for name, file in manifest.images)
     index = load_index(index_folder)
-    built = json.loads((ranks_folder / SETTINGS_NAME).read_text(encoding="utf-8"))
-    ranks = np.load(ranks_folder / "ranks.npy")
-    with np.load(ranks_folder / "scores.npz", allow_pickle=False) as scores:
-        inliers, votes = scores["inliers"], scores["votes"]
+    built = json.loads(Path(ranks_folder, SETTINGS_NAME).read_text(encoding="utf-8"))
+    ranks = np.load(Path(ranks_folder, "ranks.npy"))
+    with np.load(Path(ranks_folder, "scores.npz"), allow_pickle=False) as scores:
+        inliers, votes, turns = scores["inliers"], scores["votes"], scores["turns"]
     judged = []
     for row, query in enumerate(benchmark.ground_truth.queries):
-        path = queries[query.label]
-        content = json.dumps([built, features_checksum(path)], sort_keys=True)
+        paths = queries[query.label][: turns[row].max() + 1]
+        content = json.dumps([built, *map(features_checksum, paths)], sort_keys=True)
         judged.append(
             JudgedQuery(
                 query.label,
@@ -237,7 +236,9 @@ def evaluation_page(
                 votes[row],
                 {name: judge(query) for name, judge in benchmark.protocol.setups.items()},
                 hashlib.sha256(content.encode()).hexdigest(),
-                lambda path=path: QueryMatches(index, read_features(path), retrieval),
+                lambda paths=paths, turns=turns[row]: QueryMatches(
+                    index, [read_features(path) for path in paths], retrieval, turns
+                ),
             )
         )
     images = Path(next(iter(photos)))

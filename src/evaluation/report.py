@@ -2,7 +2,7 @@
 
 The table of the levels has a fixed form that other programs read. The tables of the other protocols
 are like it: a heading, `mAP`, the precisions where they report any, and how many queries the means
-are over.
+are over. In the file a line stands before the table that says where the PCA came from.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from src.evaluation.metrics import Metrics
 from src.evaluation.protocols import Benchmark
 
 JSON_FORMAT = 1
+COMMENT = "# "  # begins a line of `mAP.txt` that is no part of the table
 
 
 def format_map_text(results: Mapping[str, Metrics]) -> str:
@@ -161,6 +162,8 @@ def read_map_text(path: PathLike) -> dict[str, dict[str, float | list[float]]]:
     results: dict[str, dict[str, float | list[float]]] = {}
     for number, line in enumerate(lines, 1):
         try:
+            if line.startswith(COMMENT):
+                continue
             if line and not line[0].isspace():
                 current = results.setdefault(line.strip(), {})
             elif line.startswith("  mAP="):

@@ -12,7 +12,7 @@ import dataclasses
 import hashlib
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +22,13 @@ from src.common.atomic_files import write_json, write_text
 from src.common.cpus import cpu_count
 from src.common.errors import UserError
 from src.describe.pca import Pca
-from src.describe.pca_choice import choose_pca
+from src.describe.pca_choice import choose_pca, results_folder
 from src.describe.recipe import Describer, choose_describer
-from src.describe.tasks import chosen_tasks
+from src.describe.tasks import PhotoTask, chosen_tasks
 from src.evaluation.metrics import Metrics, evaluate
 from src.evaluation.page import evaluation_page, page_folder
 from src.evaluation.protocols import Benchmark, list_distractors, read_benchmark
-from src.evaluation.report import as_json, format_table, summary_line
+from src.evaluation.report import COMMENT, as_json, format_table, summary_line
 from src.evaluation.settings import EvaluationSettings
 from src.evaluation.stage_log import stage_log
 from src.feature_io import feature_path, read_manifest
@@ -46,17 +46,20 @@ class Evaluation:
     Attributes:
         benchmark: protocol, queries and images.
         metrics: setup of the protocol → its metrics.
+        pca: where the PCA came from.
     """
 
     benchmark: Benchmark
     metrics: dict[str, Metrics]
+    pca: str
 
     def text(self) -> str:
         """Return what was evaluated, in one line, and the table of `mAP.txt`."""
-        return (
-            f"{summary_line(self.benchmark, self.metrics)}\n"
-            f"{format_table(self.benchmark, self.metrics)}"
-        )
+        return f"{summary_line(self.benchmark, self.metrics)}\n{self.table()}"
+
+    def table(self) -> str:
+        """Return the text of `mAP.txt`: where the PCA came from, and the table."""
+        return f"{COMMENT}{self.pca}\n{format_table(self.benchmark, self.metrics)}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,6 +72,8 @@ class DescribedPhotos:
         features: folder of photos → its feature folder; the data set's first, then distractors.
         query_folder: features of the queries.
         queries: label → name of its features there.
+        turned: label → the feature files of its turns.
+        pca: where the PCA came from.
     """
 
     describer: Describer
@@ -76,6 +81,8 @@ class DescribedPhotos:
     features: Mapping[str, Path]
     query_folder: Path
     queries: Mapping[str, str]
+    turned: Mapping[str, Sequence[Path]]
+    pca: str
 
 
 def evaluate_retrieval(settings: EvaluationSettings) -> Evaluation:
@@ -103,6 +110,8 @@ def evaluate_retrieval(settings: EvaluationSettings) -> Evaluation:
         settings.retrieval,
         settings.retrieval_workers or cpu_count(),
         log_folder=settings.work_path,
+        turned=photos.turned,
+        photos=benchmark.query_photos,
     )
     made = {
         "images_path": settings.images_path,
@@ -111,6 +120,7 @@ def evaluate_retrieval(settings: EvaluationSettings) -> Evaluation:
         "weights": photos.describer.source,
         "network": photos.describer.engine.fingerprint,
         "features": photos.describer.features.settings(),
+        "pca": photos.pca,
         "retrieval": dataclasses.asdict(settings.retrieval),
         "feature_folders": [str(path) for path in folders],
         "query_folder": str(photos.query_folder),
@@ -124,7 +134,7 @@ def evaluate_retrieval(settings: EvaluationSettings) -> Evaluation:
                 page_folder(settings.map_output),
                 photos.features,
                 {
-                    label: feature_path(photos.query_folder, name)
+                    label: (feature_path(photos.query_folder, name), *photos.turned[label])
                     for label, name in photos.queries.items()
                 },
                 index_folder,
@@ -158,14 +168,18 @@ def describe_photos(
     """Describe photos, distractors and queries, or find them described."""
     describer = choose_describer(settings.describe)
     folder = settings.work_path / describer.folder_name(settings.images_path)
-    pca = choose_pca(settings.describe, describer, settings.images_path, folder / "pca")
+    chosen = choose_pca(settings.describe, describer, settings.images_path, folder)
+    pca, origin = chosen.pca, chosen.origin(settings.images_path)
+    LOG.info("%s", origin)
+    folder = results_folder(folder, pca)
     features = {settings.images_path: folder / "features"}
     for path in distractors:
         features[path] = settings.work_path / distractors_name(path, describer, pca) / "features"
     for path, feature_folder in features.items():
         describer.extract(path, feature_folder, pca)
     query_folder, queries = describe_queries(settings, describer, pca, folder, benchmark)
-    return DescribedPhotos(describer, folder, features, query_folder, queries)
+    turned = describe_turned(settings, describer, pca, folder, benchmark)
+    return DescribedPhotos(describer, folder, features, query_folder, queries, turned, origin)
 
 
 def distractors_name(path: str | Path, describer: Describer, pca: Pca | None) -> str:
@@ -207,6 +221,37 @@ def describe_queries(
                 f"{settings.gt_path} right"
             )
     return features, queries
+
+
+def describe_turned(
+    settings: EvaluationSettings,
+    describer: Describer,
+    pca: Pca | None,
+    folder: Path,
+    benchmark: Benchmark,
+) -> dict[str, tuple[Path, ...]]:
+    """Describe the queries turned, or find them described; return label → their feature files.
+
+    Which of them are needed is known only when the images are ranked.
+    """
+    photos, turns = benchmark.query_photos, settings.retrieval.turns
+    if not turns:
+        return {label: () for label in photos}
+    files = dict(list_images(settings.images_path))
+    boxes = benchmark.boxes if benchmark.crop else {}
+    tasks = [
+        PhotoTask(f"{label}@{90 * turn}", files[photo], boxes.get(label), turn)
+        for label, photo in photos.items()
+        for turn in turns
+    ]
+    key = json.dumps([sorted(photos.items()), sorted(boxes.items()), turns])
+    features = folder / f"turned-{hashlib.sha256(key.encode()).hexdigest()[:10]}"
+    tasks.sort(key=lambda task: task.name)
+    describer.extract(settings.images_path, features, pca, tasks, max_bad_fraction=1.0)
+    return {
+        label: tuple(feature_path(features, f"{label}@{90 * turn}") for turn in turns)
+        for label in photos
+    }
 
 
 def search_folders(
@@ -254,7 +299,8 @@ def report(
     """
     protocol = benchmark.protocol
     metrics = evaluate(ranks, benchmark.ground_truth, protocol.setups, protocol.ranks)
-    write_text(map_output, format_table(benchmark, metrics))
+    result = Evaluation(benchmark, metrics, made["pca"])
+    write_text(map_output, result.table())
     write_json(json_path(map_output), {**as_json(benchmark, metrics), "made": made})
     LOG.info("%s", summary_line(benchmark, metrics))
     LOG.info(
@@ -265,4 +311,4 @@ def report(
         map_output,
         json_path(map_output).name,
     )
-    return Evaluation(benchmark, metrics)
+    return result

@@ -20,8 +20,9 @@ from model_utils.device import set_up_device
 from src.common.atomic_files import atomic_path
 from src.common.errors import UserError, naming_file
 from src.delf_config import DelfConfig, Layout
+from src.network.conv5_source import find_conv5, read_conv5
 from src.network.feature_weights import has_attention, read_feature_weights
-from src.network.mindir import read_proto, sign
+from src.network.mindir import as_pooling, read_proto, sign
 from src.network.mindir_version1 import OLD_VERSION, to_version1
 from src.network.weights import Weights, layout_of, load_weights
 
@@ -50,6 +51,8 @@ class ExportSettings:
         device_target: where it is exported; see `model_utils.device`.
         device_id: which Ascend.
         version: of the MindIR: that of this MindSpore, or 1 for older runtimes.
+        global_descriptor: whether the vector of conv5 that a global descriptor is made of, not
+            whitened, is a third output.
 
     Raises:
         UserError: the shape is impossible.
@@ -59,6 +62,7 @@ class ExportSettings:
     device_target: str = "auto"
     device_id: int = 0
     version: int = NATIVE_VERSION
+    global_descriptor: bool = False
 
     @classmethod
     def from_config(cls, config: Config) -> ExportSettings:
@@ -68,6 +72,7 @@ class ExportSettings:
             config.device_target,
             config.device_id,
             config.mindir_version,
+            config.global_descriptor == "True",
         )
 
     def __post_init__(self) -> None:
@@ -104,19 +109,28 @@ def export_model(checkpoint: str | Path, output: str | Path, settings: ExportSet
     weights = read_feature_weights(checkpoint)
     if not has_attention(weights):
         raise UserError(f"{checkpoint} holds no attention; export a checkpoint of the attn stage")
-    return export_weights(weights, str(checkpoint), output, settings)
+    conv5 = None
+    if settings.global_descriptor:
+        conv5 = read_conv5(find_conv5(checkpoint))
+    return export_weights(weights, str(checkpoint), output, settings, conv5)
 
 
 def export_weights(
-    weights: Weights, source: str, output: str | Path, settings: ExportSettings
+    weights: Weights,
+    source: str,
+    output: str | Path,
+    settings: ExportSettings,
+    conv5: Weights | None = None,
 ) -> Path:
     """Export the network with some weights; see `export_model`.
+
+    With the weights of conv5 there is a third output, the vectors [N, 2048] of `GlobalPooling`.
 
     Weights without an attention give a model whose scores are all alike: good for features that are
     picked by their norm.
     """
     set_up_device(settings.device_target, settings.device_id)
-    from src.delf_model import FeatureExtractor
+    from src.delf_model import FeatureExtractor, PooledExtractor
 
     layout = layout_of(weights)
     if layout != Layout() and settings.shape[2]:
@@ -125,7 +139,8 @@ def export_weights(
             "way, which photos padded to one size do not allow; export with "
             "--export_shape=1,3,0,0, for pictures of any size"
         )
-    network, reference = FeatureExtractor(True, layout), FeatureExtractor(layout=layout)
+    extractor = FeatureExtractor if conv5 is None else PooledExtractor
+    network, reference = extractor(True, layout), extractor(layout=layout)
     if not has_attention(weights):
         attention = {
             name: np.zeros(parameter.shape, np.float32)
@@ -133,6 +148,7 @@ def export_weights(
             if name.startswith("attention.")
         }
         weights = {**weights, **attention}
+    weights = {**weights, **as_pooling(conv5 or {})}
     for cell in (network, reference):
         load_weights(cell, weights, source)
         cell.set_train(False)
@@ -255,9 +271,11 @@ def _check_outputs(path: Path, network: nn.Cell, dims: list[int | None]) -> None
         network.set_inputs(ms.Tensor(shape=dims, dtype=ms.float32))
     for height, width in _tried_sides(dims):
         noise = _noise(dims[0], height, width)
-        features, scores = network(noise)
-        scores = network.attention.softplus(scores)  # which the network leaves to its caller
-        for found, wanted in zip(model(noise), (features.asnumpy(), scores.asnumpy())):
+        features, scores, *pooled = network(noise)
+        if not pooled:  # the network leaves it to its caller
+            scores = network.attention.softplus(scores)
+        wanted_outputs = [x.asnumpy() for x in (features, scores, *pooled)]
+        for found, wanted in zip(model(noise), wanted_outputs, strict=True):
             if found.shape != wanted.shape:
                 raise UserError(
                     f"the exported model gives shape {found.shape} at {height}×{width}, the "

@@ -5,10 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from src.common.errors import UserError
-from src.delf_config import BN_EPSILON
+from src.delf_config import BN_EPSILON, Layout
 from src.network.keras_h5 import is_h5
 from src.network.weight_files import read_names, read_weights
-from src.network.weights import LAYOUT, Weights, check_numbers, fold_batch_norm, layout_of
+from src.network.weights import (
+    LAYOUT,
+    Weights,
+    check_numbers,
+    fingerprint,
+    fold_batch_norm,
+    layout_of,
+)
 
 _CONV5 = ".stage5."
 
@@ -37,12 +44,19 @@ def read_conv5_weights(checkpoint: str | Path) -> Weights:
     """
     weights = read_weights(checkpoint)
     wanted = {name: value for name, value in weights.items() if _is_conv5(name)}
-    if not wanted or not _reads_conv4(weights):
+    if not wanted or not conv5_fits(layout_of(weights)):
         raise UserError(
             f"{checkpoint} holds no conv5 that reads conv4 at stride 32, which the global "
             "descriptor is made of; give --global_descriptor=off"
         )
     return _folded(checkpoint, wanted)
+
+
+def backbone_fingerprint(weights: Weights) -> str:
+    """Return what identifies the weights up to conv4, whatever attention stands beside them."""
+    return fingerprint(
+        {name: value for name, value in weights.items() if not name.startswith("attention.")}
+    )
 
 
 def holds_conv5(checkpoint: str | Path) -> bool:
@@ -52,14 +66,19 @@ def holds_conv5(checkpoint: str | Path) -> bool:
     """
     if is_h5(checkpoint):
         return True
-    names = read_names(checkpoint)
-    if not any(map(_is_conv5, names)):
-        return False
-    return LAYOUT not in names or _reads_conv4(read_weights(checkpoint))
+    return any(map(_is_conv5, read_names(checkpoint))) and conv5_fits(layout_in(checkpoint))
 
 
-def _reads_conv4(weights: Weights) -> bool:
-    return layout_of(weights).strides == "last"
+def layout_in(checkpoint: str | Path) -> Layout:
+    """Return the arrangement of the network in a file of weights."""
+    if is_h5(checkpoint) or LAYOUT not in read_names(checkpoint):
+        return Layout()
+    return layout_of(read_weights(checkpoint))
+
+
+def conv5_fits(layout: Layout) -> bool:
+    """Tell whether conv5 of an arrangement reads the maps that features are, of stride 32."""
+    return layout.strides == "last"
 
 
 def _is_conv5(name: str) -> bool:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _SIGNATURE = "delf.weights"
 _LAYOUT = "delf.layout"
+# In the exported network conv5 stands here, in a checkpoint there.
+_POOLING, _CONV5 = "pooling.stage5.", "backbone.stage5."
 
 
 @dataclass(frozen=True)
@@ -26,14 +28,16 @@ class MindIr:
     Attributes:
         version: of the format.
         input_shape: [N, 3, H, W]; -1 for any.
-        fingerprint: of its weights, the same as that of the checkpoint it was exported from.
+        fingerprint: of its weights without conv5, that of the checkpoint it was exported from.
         weights: by the names of the checkpoint.
+        conv5: those of conv5, where a vector of the picture is among the outputs; else none.
     """
 
     version: int
     input_shape: tuple[int, ...]
     fingerprint: str
     weights: Weights = field(repr=False, compare=False)
+    conv5: Weights = field(default_factory=dict, repr=False, compare=False)
 
 
 def read_proto(path: PathLike) -> ModelProto:
@@ -95,7 +99,17 @@ def read_mindir(path: PathLike) -> MindIr:
             f"model {path} is damaged: its weights are not those that were exported; export it "
             "again"
         )
-    return MindIr(model.mind_ir_version, shapes[0], found, weights)
+    conv5 = {
+        name.replace(_POOLING, _CONV5, 1): weights.pop(name)
+        for name in [*weights]
+        if name.startswith(_POOLING)
+    }
+    return MindIr(model.mind_ir_version, shapes[0], fingerprint(weights), weights, conv5)
+
+
+def as_pooling(conv5: Weights) -> Weights:
+    """Return weights of conv5, by the names of a checkpoint, by those of the exported network."""
+    return {name.replace(_CONV5, _POOLING, 1): value for name, value in conv5.items()}
 
 
 def is_whole(path: PathLike) -> bool:

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 OLD_VERSION = 1
 # What the exported network is made of. Anything else has not been tried on an old runtime.
 _COMPUTING = ("Add", "BiasAdd", "Conv2D", "MaxPool", "Pad", "ReLU", "Softplus")
-_KNOWN = frozenset((*_COMPUTING, "Depend", "Load", "MakeTuple", "UpdateState"))
+_POOLING = ("Pow", "ReduceMean")  # of what becomes the global descriptor
+_KNOWN = frozenset((*_COMPUTING, *_POOLING, "Depend", "Load", "MakeTuple", "UpdateState"))
+_STRING = 8  # a type of attributes
 _FORMATS = {0: b"NCHW", 1: b"NHWC"}  # mindspore/include/mindapi/base/format.h
 _REFERENCE = "REF::"  # a node whose operator stands in the list of primitives
 
@@ -43,7 +45,8 @@ def to_version1(model: ModelProto) -> None:
         primitive.prim_type = PrimitiveProto.PRIMITIVE
         if any_size and primitive.op_type == "Conv2D":
             _drop_pad_list(primitive)
-    _move_bias_format(model)
+    for operator, name in (("BiasAdd", "format"), ("ReduceMean", "keep_dims")):
+        _move_third_input(model, operator, name)
     model.mind_ir_version = OLD_VERSION
 
 
@@ -69,20 +72,24 @@ def _drop_pad_list(primitive: PrimitiveProto) -> None:
         primitive.attribute.remove(attributes["pad_list"])
 
 
-def _move_bias_format(model: ModelProto) -> None:
-    """Turn the third input of BiasAdd, the data format, into an attribute."""
+def _move_third_input(model: ModelProto, operator: str, name: str) -> None:
+    """Turn the third input of an operator, a constant, into an attribute."""
     constants = {
-        node.output[0]: node.attribute[0].i
-        for node in model.graph.node
-        if node.op_type == "Constant"
+        node.output[0]: node.attribute[0] for node in model.graph.node if node.op_type == "Constant"
     }
     for primitive in model.primitives:
-        if primitive.op_type != "BiasAdd":
+        if primitive.op_type != operator:
             continue
         nodes = [n for n in model.graph.node if n.op_type == _REFERENCE + primitive.name]
-        formats = {_FORMATS[constants[node.input[2]]] for node in nodes}
-        if len(formats) != 1:
-            raise UserError("the model mixes data formats, which MindIR version 1 cannot hold")
+        values = {constants[node.input[2]].i for node in nodes}
+        if len(values) != 1:
+            raise UserError(
+                f"the model mixes {operator}'s {name}, of which MindIR version 1 holds one"
+            )
+        attribute = primitive.attribute.add(name=name)
+        if name == "format":
+            attribute.type, attribute.s = _STRING, _FORMATS[values.pop()]
+        else:
+            attribute.type, attribute.i = constants[nodes[0].input[2]].type, values.pop()
         for node in nodes:
             del node.input[2:]
-        primitive.attribute.add(name="format", type=8, s=formats.pop())  # 8: STRING

@@ -22,7 +22,8 @@ from src.pages.query_sheet import Sheet
 PAGE_NAME = "index.html"
 
 _VERDICT_COLOURS = " ".join(
-    f"--{verdict}: #{bytes(colour).hex()};" for verdict, (_, colour) in VERDICTS.items()
+    f"--{verdict.replace(' ', '-')}: #{bytes(colour).hex()};"
+    for verdict, (_, colour) in VERDICTS.items()
 )
 _COLOURS = f"""
 :root {{ color-scheme: light; --ink: #222; --quiet: #5c5c5c; --line: #d9d9d9; --paper: #fafafa;
@@ -62,9 +63,12 @@ summary { cursor: pointer; }
 details .row { display: flex; flex-wrap: wrap; gap: 1rem 2rem; align-items: flex-start;
   margin-top: .5rem; }
 details .row > * { min-width: 0; max-width: 100%; }
-.right, .wrong, .junk, .unknown { font-weight: 600; white-space: nowrap; }
+.right, .wrong, .junk, .unknown, .the-same, .perhaps, .not-here {
+  font-weight: 600; white-space: nowrap; }
 .right { color: var(--right); } .wrong { color: var(--wrong); }
 .junk { color: var(--junk); } .unknown { color: var(--unknown); }
+.the-same { color: var(--the-same); } .perhaps { color: var(--perhaps); }
+.not-here { color: var(--not-here); }
 @media print { article { break-inside: avoid; } nav { display: none; } }
 """
 
@@ -241,6 +245,9 @@ def _legend(entries: Sequence[Entry]) -> str:
         "right": "shows what is asked for",
         "wrong": "does not",
         "junk": "is not counted",
+        "the same": "shows the same thing, in all probability",
+        "perhaps": "may show it",
+        "not here": "in all probability shows something else",
     }
     words = [
         f"{_verdict(verdict)} {meaning}" for verdict, meaning in meanings.items() if verdict in used
@@ -279,7 +286,7 @@ def _article(number: int, entry: Entry, folder: Path) -> list[str]:
 
 def _verdict(verdict: str) -> str:
     mark = VERDICTS[verdict][0]
-    return f'<span class="{verdict}">{mark}{" " if mark else ""}{verdict}</span>'
+    return f'<span class="{verdict.replace(" ", "-")}">{mark}{" " if mark else ""}{verdict}</span>'
 
 
 def _image(folder: Path, path: str, alt: str, lazy: bool = False) -> str:

@@ -66,6 +66,7 @@ class Result:
         verdict: one of `VERDICTS`.
         inliers: matches that agree on one affine map.
         votes: votes of the query's features.
+        probability: that it shows the same thing; None where nobody can tell.
     """
 
     image: int
@@ -75,10 +76,15 @@ class Result:
     verdict: str
     inliers: float
     votes: float
+    probability: float | None = None
 
     @property
     def score(self) -> str:
-        """Inliers and votes in words."""
+        """Inliers and votes in words, and how probable it is."""
+        if self.probability is not None:
+            # Never 0 or 100: it is an estimate.
+            percent = min(max(round(100 * self.probability), 1), 99)
+            return f"{percent} % · {replace(self, probability=None).score}"
         return f"{counted(self.inliers, 'inlier')} · {counted(self.votes, 'vote')}"
 
 

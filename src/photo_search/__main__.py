@@ -22,6 +22,7 @@ if __name__ == "__main__":  # run as a script: from any folder, by any Python
 
 import argparse
 import logging
+import math
 import os
 import re
 import sys
@@ -35,16 +36,24 @@ from model_utils.config import load_config
 from model_utils.environment import PROJECT_ROOT
 from model_utils.host_lock import exclusive, make_folder
 from src.common.atomic_files import PathLike
+from src.common.digests import sha256_of
 from src.common.errors import UserError, run_command
 from src.describe.recipe import choose_describer
 from src.describe.stopwatch import Stopwatch
+from src.describe.tasks import Box
+from src.pages.box import write_box_page
+from src.pages.query_sheet import Result
+from src.photo_search.asking import Query
 from src.photo_search.collection import Collection
 from src.photo_search.queries import STAGES, Found, find
 from src.photo_search.settings import SearchSettings
 from src.photo_search.weights import known_weights
 from src.photos.finding import list_photos
+from src.ranking.verdict import NOT_HERE
 
 LOG = logging.getLogger(__name__)
+#: The box is to be drawn on a page.
+DRAWN = "drawn"
 SETTINGS = PROJECT_ROOT / "scripts" / "search.yaml"
 
 
@@ -55,6 +64,7 @@ def search(
     top: int,
     forget: bool = False,
     stages: Stopwatch | None = None,
+    box: Box | None = None,
 ) -> list[Found]:
     """Bring what is known of a folder of photos up to date and search it for queries.
 
@@ -65,6 +75,7 @@ def search(
         top: results to show of each.
         forget: drop the features of photos that are not there any more.
         stages: counts the time of `STAGES`.
+        box: (left, top, right, bottom) of the part of the query that is looked for, in its pixels.
 
     Raises:
         UserError: the folder holds no photo that can be read, a query cannot be read, weights or
@@ -72,10 +83,10 @@ def search(
     """
     stages = stages or Stopwatch(STAGES)
     photos = Path(os.path.abspath(photos))
-    paths = [Path(os.path.abspath(query)) for query in queries]
-    for path in paths:
-        if not os.path.isfile(path):
-            raise UserError(f"there is no query photo {path}")
+    asked = [Query(Path(os.path.abspath(query)), box) for query in queries]
+    for query in asked:
+        if not os.path.isfile(query.photo):
+            raise UserError(f"there is no query photo {query.photo}")
     work = Path(os.path.abspath(settings.work_path))
     # Where the results lie among the photos, their pictures are none.
     images = [image for image in list_photos(photos) if work not in (photos / image[1]).parents]
@@ -92,7 +103,7 @@ def search(
             collection.update(images)
         if forget:
             collection.forget(images)
-        return find(collection, settings.retrieval, paths, top, stages) if paths else []
+        return find(collection, settings.retrieval, asked, top, stages) if asked else []
 
 
 def report(found: Sequence[Found], seconds: float) -> str:
@@ -102,13 +113,24 @@ def report(found: Sequence[Found], seconds: float) -> str:
         lines.append(f"{each.query}:")
         if not each.results:
             lines.append("  nothing that could be compared was found")
+        elif all(result.verdict == NOT_HERE for result in each.results):
+            lines.append(
+                "  not here, it seems: no photo in all probability shows the same; nearest:"
+            )
         width = max((len(result.name) for result in each.results), default=0)
         lines += [
-            f"  {result.rank:>3}  {result.name:<{min(width, 60)}}  {result.score}"
+            f"  {result.rank:>3}  {result.name:<{min(width, 60)}}  {_told(result)}"
             for result in each.results
         ]
     lines.append(f"Why they match: {found[0].page}  ({seconds:.1f} s)")
     return "\n".join(lines)
+
+
+def _told(result: Result) -> str:
+    """Return what is printed of a photo that was found, behind its name."""
+    if result.probability is None:
+        return result.score
+    return f"{result.verdict:<8}  {result.score}"
 
 
 def sort_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -119,6 +141,8 @@ def sort_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
     >>> sort_arguments(["photos", "--work_path=my work", "--top=3", "--", "-1.jpg"])
     (['--top=3', '--', 'photos', '-1.jpg'], ['--work_path=my work'])
+    >>> sort_arguments(["photos", "query.jpg", "--box"])
+    (['--box', '--', 'photos', 'query.jpg'], [])
     """
     own, photos, settings = [], [], []
     left = deque(arguments)
@@ -129,11 +153,41 @@ def sort_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
             break
         if argument == "--top" and left:
             own += [argument, left.popleft()]
-        elif re.match(r"--(?!top=)\w+=", argument):
+        elif re.match(r"--(?!(top|box)=)\w+=", argument):
             settings.append(argument)
         else:
             (own if argument.startswith("-") else photos).append(argument)
     return [*own, "--", *photos], settings
+
+
+def parse_box(text: str) -> Box:
+    """Return (left, top, right, bottom) of "x,y,width,height".
+
+    >>> parse_box("10,20,300,400")
+    (10.0, 20.0, 310.0, 420.0)
+
+    Raises:
+        UserError: it is no box.
+    """
+    try:
+        left, top, width, height = (float(part) for part in text.split(","))
+    except ValueError:
+        width = height = left = top = math.nan
+    if not (math.isfinite(left + top + width + height) and width > 0 and height > 0):
+        raise UserError(f"--box is {text!r}; give --box=X,Y,WIDTH,HEIGHT in pixels of the query")
+    return left, top, left + width, top + height
+
+
+def _box_page(settings: SearchSettings, given: argparse.Namespace, others: Sequence[str]) -> Path:
+    """Write the page on which the box is drawn, and return it."""
+    (query,) = given.queries
+    if not os.path.isfile(query):
+        raise UserError(f"there is no query photo {query}")
+    paths = (os.path.abspath(given.photos), os.path.abspath(query))
+    script = PROJECT_ROOT / "scripts" / "run_search.sh"
+    command = ["bash", str(script), *paths, f"--top={given.top}", *others]
+    folder = Path(os.path.abspath(settings.work_path), "boxes", sha256_of(Path(query))[:16])
+    return write_box_page(folder, query, command)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -156,11 +210,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
         action="store_true",
         help="drop the features of photos that are gone; they are kept in case they come back",
     )
+    parser.add_argument(
+        "--box",
+        nargs="?",
+        const=DRAWN,
+        metavar="X,Y,WIDTH,HEIGHT",
+        help="look for this part of the query only, in its pixels; --box alone: draw it on a page",
+    )
     own, others = sort_arguments(sys.argv[1:] if arguments is None else arguments)
     given = parser.parse_args(own)
     config = load_config(others, description=parser.description, config_path=str(SETTINGS))
     settings = SearchSettings.from_config(config)
-    found = search(settings, given.photos, given.queries, given.top, given.forget, stages)
+    if given.box is not None and len(given.queries) != 1:
+        raise UserError(f"--box is a part of one query photo; {len(given.queries)} are given")
+    if given.box == DRAWN:
+        print(f"Draw the box on this page: {_box_page(settings, given, others)}")
+        return
+    box = None if given.box is None else parse_box(given.box)
+    found = search(settings, given.photos, given.queries, given.top, given.forget, stages, box)
     seconds = time.perf_counter() - beginning
     if found:
         LOG.info("time: %s", stages.text())

@@ -17,7 +17,7 @@ from src.common.errors import UserError, first_clause
 from src.common.locks import HeldError
 from src.describe.folder import ExtractionSummary
 from src.describe.kept_pca import keep_pca, read_kept_pca
-from src.describe.pca_choice import find_pca
+from src.describe.pca_choice import find_pca, fit_asked_pca
 from src.describe.recipe import Describer, KnownFeatures
 from src.describe.record import forget_others
 from src.describe.tasks import PhotoTask
@@ -157,6 +157,8 @@ class Collection:
         self._whole.tell_of_before(self.photos, self.folder, self._tasks())
         pca = find_pca(self._settings.describe, self._whole)
         known: dict[str, KnownFeatures] = {}
+        if pca is None and self._settings.describe.fit_pca_on:
+            pca = fit_asked_pca(self._settings.describe, self._whole)
         if pca is None:
             count = self._settings.describe.pca_images
             pca, known = fit_first_pca(self._whole.without_pca(), self.photos, self._images, count)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import logging
@@ -10,30 +9,22 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
+
 from src.common.cpus import cpu_count
-from src.common.digests import sha256_of
 from src.common.errors import UserError
-from src.describe.one_photo import described
 from src.describe.stopwatch import Stopwatch
-from src.describe.tasks import PhotoTask
-from src.feature_io import (
-    DamagedFeaturesError,
-    Features,
-    Origin,
-    feature_path,
-    features_checksum,
-    look_at_features,
-    read_features,
-    read_manifest,
-    write_features,
-)
+from src.feature_io import Features, features_checksum, read_features, read_manifest
 from src.index.folder import Index, load_index
 from src.pages.document import Entry, Page, flat_settings, write_page
 from src.pages.query_sheet import Result, Sheet, write_sheet
+from src.photo_search.asking import Query, turned_features, upright_features
 from src.photo_search.collection import Collection
-from src.ranking.one_query import rank_images
+from src.ranking.one_query import RankedQuery
 from src.ranking.query_matches import QueryMatches
 from src.ranking.settings import RetrievalSettings
+from src.ranking.turning import rank_turned
+from src.ranking.verdict import NOT_HERE, calibration_for
 
 LOG = logging.getLogger(__name__)
 
@@ -62,7 +53,7 @@ class Found:
 def find(
     collection: Collection,
     retrieval: RetrievalSettings,
-    queries: Sequence[Path],
+    queries: Sequence[Query],
     top: int,
     stages: Stopwatch,
 ) -> list[Found]:
@@ -71,26 +62,26 @@ def find(
     Args:
         collection: the photos, up to date.
         retrieval: how they are ranked.
-        queries: photos to look for.
+        queries: what to look for.
         top: results to show of each.
         stages: counts the time of `STAGES`.
 
     Raises:
         UserError: a query cannot be read.
     """
-    described_queries = [_query_features(collection, query, stages) for query in queries]
+    paths = [upright_features(collection, query, stages) for query in queries]
     try:
-        return _found(collection, retrieval, queries, described_queries, top, stages)
+        return _found(collection, retrieval, queries, paths, top, stages)
     except UserError as error:  # what is kept can be made again
         collection.repair(error)
-    described_queries = [_query_features(collection, query, stages) for query in queries]
-    return _found(collection, retrieval, queries, described_queries, top, stages)
+    paths = [upright_features(collection, query, stages) for query in queries]
+    return _found(collection, retrieval, queries, paths, top, stages)
 
 
 def _found(
     collection: Collection,
     retrieval: RetrievalSettings,
-    queries: Sequence[Path],
+    queries: Sequence[Query],
     paths: Sequence[Path],
     top: int,
     stages: Stopwatch,
@@ -99,16 +90,22 @@ def _found(
     folder = collection.folder / "results" / _page_key(queries)
     with stages.part("search"):
         index = load_index(collection.index)
-    files = collection.files
     sheets = []
     for query, path in zip(queries, paths):
+        by_turn = [read_features(path)]
+
+        def turned(query: Query = query, by_turn: list[Features] = by_turn) -> list[Features]:
+            by_turn += turned_features(collection, query, retrieval.turns, stages)
+            return by_turn[1:]
+
+        itself = query.name_inside(collection.photos, collection.files)
         with stages.part("search"):
-            features = read_features(path)
-            results, caption = _results(collection, retrieval, index, files, query, features, top)
-        evidence = [index.settings, features_checksum(path), asdict(retrieval)]
+            found = rank_turned(index, by_turn[0], turned, retrieval, cpu_count(), itself)
+        results, caption = _results(collection, index, itself, found, len(by_turn[0]), top)
+        evidence = [index.settings, features_checksum(path), asdict(retrieval), len(by_turn)]
         digest = hashlib.sha256(json.dumps(evidence, sort_keys=True).encode()).hexdigest()
-        sheet = Sheet(_label(query, queries), query, None, caption, results, digest)
-        matcher = QueryMatches(index, features, retrieval)
+        sheet = Sheet(_label(query, queries), query.photo, query.box, caption, results, digest)
+        matcher = QueryMatches(index, by_turn, retrieval, found.turns)
         with stages.part("page"):
             write_sheet(sheet, folder / "sheets" / sheet.file, matcher)
         sheets.append(sheet)
@@ -122,97 +119,42 @@ def _found(
 
 def _results(
     collection: Collection,
-    retrieval: RetrievalSettings,
     index: Index,
-    files: dict[str, str],
-    query: Path,
-    features: Features,
+    itself: str | None,
+    ranking: RankedQuery,
+    feature_count: int,
     top: int,
 ) -> tuple[tuple[Result, ...], str]:
     """Return the nearest photos of a query, itself left out, and what is said above them."""
-    itself = _name_inside(collection, query, files)
-    ranking = rank_images(index, features, retrieval, threads=cpu_count())
-    others = [image for image in ranking.ranks.tolist() if index.names[image] != itself]
-    results = tuple(
-        Result(
-            image,
-            rank,
-            index.names[image],
-            collection.photos / files[index.names[image]],
-            "unknown",
-            ranking.inliers[image].item(),
-            ranking.votes[image].item(),
-        )
-        for rank, image in enumerate(others[:top] if len(features) else [], 1)
-    )
-    if not len(features):
-        return results, "nothing in this photo can be recognised: is it of one colour?"
-    return results, f"the nearest of {len(others)} photos in {collection.photos.name}"
+    files = collection.files
+    calibration = calibration_for(index.settings["features"])
+    order, probabilities = ranking.ranks, None
+    if calibration is not None:
+        probabilities = calibration.probabilities(ranking.inliers, ranking.similarities)
+        # What shows the same beyond doubt never stands below what does not.
+        order = order[np.argsort(probabilities[order] < calibration.same, kind="stable")]
+    others = [image for image in order.tolist() if index.names[image] != itself]
+    results = []
+    for rank, image in enumerate(others[:top] if feature_count else [], 1):
+        inliers, votes = ranking.inliers[image].item(), ranking.votes[image].item()
+        verdict, probability = "unknown", None
+        if probabilities is not None:
+            probability = float(probabilities[image])
+            verdict = calibration.verdict(probability)
+        name = index.names[image]
+        photo = collection.photos / files[name]
+        results.append(Result(image, rank, name, photo, verdict, inliers, votes, probability))
+    if not feature_count:
+        return (), "nothing in this photo can be recognised: is it of one colour?"
+    of_all = f"the nearest of {len(others)} photos in {collection.photos.name}"
+    if calibration is not None and all(result.verdict == NOT_HERE for result in results):
+        of_all = f"{NOT_HERE}, it seems; {of_all}"
+    return tuple(results), of_all
 
 
-def _query_features(collection: Collection, query: Path, stages: Stopwatch) -> Path:
-    """Return the feature file of a query; one that is no photo of the folder is described.
-
-    It is kept under a name that follows from its bytes, so that it is described once.
-    """
-    name = _name_inside(collection, query, collection.files)
-    if name is not None and name not in collection.failed:
-        path = feature_path(collection.features, name)
-        if not _is_whole(path):
-            collection.look_thoroughly()
-        return path
-    try:
-        digest = sha256_of(query)
-    except OSError as error:
-        raise UserError(f"cannot read the query photo {query} ({error.strerror})") from None
-    kept = feature_path(collection.queries, digest[:20])
-    if _is_whole(kept, digest):
-        return kept
-    if kept.exists():
-        LOG.warning("the features of %s are damaged and are made again", query)
-    describer = collection.describer
-    parts = Stopwatch()
-    with stages.part("describe"):
-        (photo,) = described(
-            describer.engine,
-            query.parent,
-            [PhotoTask(query.name, query.name)],
-            describer.features,
-            collection.pca,
-            describer.devices[0],
-            parts,
-        )
-    stages.seconds["open"] += parts.seconds["open"]
-    stages.seconds["describe"] -= parts.seconds["open"]
-    if photo.features is None:
-        raise UserError(photo.reason)
-    write_features(kept, photo.features, Origin(digest, ""))
-    return kept
-
-
-def _is_whole(path: Path, photo: str | None = None) -> bool:
-    """Tell whether a feature file is there, whole, and of a photo (older ones do not say which)."""
-    try:
-        origin = look_at_features(path, thoroughly=True).origin
-    except DamagedFeaturesError:
-        return False
-    return photo is None or origin is None or origin.photo == photo
-
-
-def _name_inside(collection: Collection, query: Path, files: dict[str, str]) -> str | None:
-    """Return the name of a query that is itself one of the photos."""
-    photos = collection.photos
-    for path, folder in ((query, photos), (query.resolve(), photos.resolve())):
-        with contextlib.suppress(ValueError):
-            name = path.relative_to(folder).as_posix()
-            if name in files:
-                return name
-    return None
-
-
-def _label(query: Path, queries: Sequence[Path]) -> str:
-    alike = [other for other in queries if other.name == query.name]
-    return query.name if len(alike) == 1 else str(query)
+def _label(query: Query, queries: Sequence[Query]) -> str:
+    alike = [other for other in queries if other.photo.name == query.photo.name]
+    return query.photo.name if len(alike) == 1 else str(query.photo)
 
 
 def _page(
@@ -235,7 +177,9 @@ def _page(
     return Page(f"Photos like {names}", lead, entries, settings=settings)
 
 
-def _page_key(queries: Sequence[Path]) -> str:
-    text = "\n".join(map(str, queries)).encode("utf-8", "surrogatepass")
-    stem = "".join(c if c.isascii() and c.isalnum() else "_" for c in queries[0].stem)[:40]
+def _page_key(queries: Sequence[Query]) -> str:
+    lines = [f"{query.photo}{f' {query.box}' if query.box else ''}" for query in queries]
+    text = "\n".join(lines).encode("utf-8", "surrogatepass")
+    first = queries[0].photo.stem
+    stem = "".join(c if c.isascii() and c.isalnum() else "_" for c in first)[:40]
     return f"{stem}-{hashlib.sha256(text).hexdigest()[:8]}"

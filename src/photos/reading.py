@@ -19,6 +19,7 @@ from PIL import Image
 
 from src.common.atomic_files import PathLike
 from src.common.errors import UserError, one_line
+from src.common.regular_files import open_regular
 from src.photos import deep_samples, tiff
 from src.photos.png_text import without_text
 from src.photos.sample_range import find_range, to_8_bits, whole_range
@@ -150,7 +151,7 @@ def read_enough(path: PathLike, least_side: int | None = None) -> Decoded:
         UnreadableImageError: as `read_image`.
     """
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             if not os.fstat(file.fileno()).st_size:
                 raise UnreadableImageError(f"image {path} is empty")
             decoded = decode(file, least_side)

@@ -39,14 +39,16 @@ def retrieve(
     settings: RetrievalSettings = RetrievalSettings(),  # noqa: B008 (frozen)
     workers: int = 1,
     log_folder: PathLike | None = None,
+    turned: Mapping[str, Sequence[Path]] | None = None,
+    photos: Mapping[str, str] | None = None,
 ) -> np.ndarray:
     """Rank all images for each query, in several processes, and keep the results.
 
     In the output folder: `ranks.npy` (int32 [queries, images]), `scores.npz` with `scores`,
-    `inliers` and `votes` of the same shape (by image index) and the `queries`, one file a query
-    under `queries`, by which an interrupted run goes on, and `process[X]/retrieval[X].log` of
-    worker X (in `log_folder`). Each worker computes with one thread, so that the result does not
-    depend on how many there are.
+    `inliers`, `votes`, `turns` and `similarities` of the same shape (by image index) and the
+    `queries`, one file a query under `queries`, by which an interrupted run goes on, and
+    `process[X]/retrieval[X].log` of worker X (in `log_folder`). Each worker computes with one
+    thread, so that the result does not depend on how many there are.
 
     A query need not be in the index. One whose photo could not be read when the features were
     extracted has none, like one without texture: its images stay in the order of the index.
@@ -59,6 +61,8 @@ def retrieve(
         settings: how to rank.
         workers: number of processes, at least 1.
         log_folder: for the logs of the workers; by default the output folder.
+        turned: label → feature files of the query's turns, `settings.turns`; by default none.
+        photos: label → the query's own name among the images; by default as in `queries`.
 
     Returns:
         int32 [queries, images], image indices, best first.
@@ -83,6 +87,8 @@ def retrieve(
             None if name in unreadable else feature_path(features_folder, name),
             result_path(output, label),
             made_with,
+            tuple((turned or {}).get(label, ())),
+            (photos or queries)[label],
         )
         for label, name in queries.items()
     ]

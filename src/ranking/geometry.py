@@ -154,7 +154,8 @@ def verify(
         locations_a: float [M, 2], (y, x) in pixels of the first image.
         locations_b: float [M, 2], (y, x) of the matched points in the second.
         settings: thresholds.
-        frames: how large the images are: `settings.max_scale` is meant for images of one size.
+        frames: how large the images are: `settings.max_scale` is meant for images of one size; of
+            photos whose sizes are known it may hold for their pixels instead.
 
     Returns:
         The inliers. None are left where the matches fix no affine map: fewer than three, all on a
@@ -175,9 +176,11 @@ def verify(
     if affine is None or not np.isfinite(affine).all():
         return nothing
     inliers = mask.ravel().astype(bool)
-    if inliers.sum() < MINIMAL_MATCHES or not _plausible(
-        affine / frames.relative_size, settings.max_scale
-    ):
+    # Photos of one thing are compared by their sizes; one that was cut out of the other keeps its
+    # pixels, however much smaller it is.
+    sizes = {frames.relative_size, 1.0 if frames.diagonal else frames.relative_size}
+    plausible = any(_plausible(affine / size, settings.max_scale) for size in sizes)
+    if inliers.sum() < MINIMAL_MATCHES or not plausible:
         return nothing
     return Verification(inliers, affine)
 

@@ -1,26 +1,25 @@
-"""Ranking the images of an index for one query: votes, a shortlist, affine RANSAC, expansion, and
-what global descriptors say.
+"""Ranking the images of an index for one query: what local features and global descriptors say.
 
 The images with the most votes (`votes`) are verified by RANSAC (`shortlist`, `geometry`), and the
 votes that agree on one affine map count again. The votes of the best verified images are added to
-those of the query (`expansion`). Where query and images have global descriptors, both count
-(`fusion`). `docs/ranking.md` has what each step gives.
+those of the query (`expansion`; all of this: `local_scores`). Where query and images have global
+descriptors, both count (`fusion`). `docs/ranking.md` has what each step gives.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from src.feature_io import Features
 from src.index.folder import Index
-from src.ranking.expansion import expanded
 from src.ranking.fusion import fused
+from src.ranking.local_scores import local_scores, of_best_turn
 from src.ranking.settings import RetrievalSettings
-from src.ranking.shortlist import verify_shortlist
-from src.ranking.votes import cast_votes, thread_pool
+from src.ranking.votes import thread_pool
 
 
 @dataclass(frozen=True)
@@ -32,6 +31,9 @@ class RankedQuery:
         scores: float64 [images], by image index; `ranks` sorts them, equal ones by index.
         inliers: int32 [images], by image index; 0 where an image was not verified.
         votes: int32 [images], matches by image index.
+        turns: int8 [images], which of the turns of the query matches the image best.
+        similarities: float32 [images], cosines of the global descriptors, that of the best turn; 0
+            where query or image have none.
         seconds: time for the nearest neighbours, and for voting, verification and expansion.
     """
 
@@ -39,12 +41,14 @@ class RankedQuery:
     scores: np.ndarray
     inliers: np.ndarray
     votes: np.ndarray
+    turns: np.ndarray
+    similarities: np.ndarray
     seconds: tuple[float, float] = (0.0, 0.0)
 
 
 def rank_images(
     index: Index,
-    features: Features,
+    features: Features | Sequence[Features],
     settings: RetrievalSettings = RetrievalSettings(),  # noqa: B008 (frozen)
     threads: int = 1,
 ) -> RankedQuery:
@@ -58,33 +62,28 @@ def rank_images(
 
     Args:
         index: the index.
-        features: the query's.
+        features: the query's; or those of the query and of the same turned (`turning`), upright
+            first: for each image the turn counts that gives it the highest score.
         settings: how to rank.
         threads: how many to use; the result does not depend on it.
 
     Raises:
         UserError: when the descriptors are not as long as those of the index.
     """
-    start = time.perf_counter()
-    settings = settings.fitted(index, features)
+    by_turn = [features] if isinstance(features, Features) else list(features)
+    settings = settings.fitted(index, by_turn[0])
     with thread_pool(threads) as pool:
-        votes = cast_votes(index, features.descriptors, settings, pool)
-        searched = time.perf_counter()
-        verified = verify_shortlist(index, features, votes, settings, pool)
-        inliers = np.zeros(index.image_count, dtype=np.int32)
-        for image, found in verified.items():
-            inliers[image] = found.count
-        counts = votes.counts()
-        if settings.by_inliers:
-            scores = inliers + counts / (1.0 + counts.max(initial=0))
-        else:
-            scores = votes.totals()
-            for image, found in verified.items():
-                agreeing = votes.weights[votes.of(image)][found.inliers]
-                scores[image] += settings.inlier_weight * agreeing.sum()
-        scores = expanded(scores, index, features, votes, verified, settings, pool)
+        local, turns = of_best_turn([local_scores(index, each, settings, pool) for each in by_turn])
+    start = time.perf_counter()
+    scores = local.scores
+    whole = [each.global_descriptor for each in by_turn if each.global_descriptor is not None]
+    similarities = np.zeros(index.image_count, np.float32)
+    if whole and index.globals.size:
+        whole = np.stack(whole)
+        similarities = (index.globals @ whole.T).max(axis=1).astype(np.float32)
     if settings.global_weight:
-        scores = fused(scores, features.global_descriptor[None], index.globals, settings)
+        scores = fused(scores, whole, index.globals, settings)
     ranks = np.argsort(-scores, kind="stable").astype(np.int32)
-    seconds = (searched - start, time.perf_counter() - searched)
-    return RankedQuery(ranks, scores, inliers, counts.astype(np.int32), seconds)
+    searched, rest = local.seconds
+    seconds = (searched, rest + time.perf_counter() - start)
+    return RankedQuery(ranks, scores, local.inliers, local.votes, turns, similarities, seconds)

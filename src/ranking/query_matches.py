@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
@@ -19,15 +20,41 @@ class QueryMatches:
 
     Called with the number of an image it returns its matches; those of an image that is not on the
     shortlist have no inliers, as in the ranking. The index is searched once, at the first call.
+
+    Args:
+        index: the index.
+        features: of the query, or of the query and its turns.
+        settings: how images were ranked.
+        turns: int [images], which turn of the query counts; by default the first for all.
     """
+
+    def __init__(
+        self,
+        index: Index,
+        features: Features | Sequence[Features],
+        settings: RetrievalSettings,
+        turns: np.ndarray | None = None,
+    ):
+        by_turn = [features] if isinstance(features, Features) else list(features)
+        settings = settings.fitted(index, by_turn[0])
+        self._turns = turns
+        self._by_turn = [_TurnMatches(index, each, settings) for each in by_turn]
+
+    def __call__(self, image: int) -> PairMatch:
+        """Return the matches with an image."""
+        turn = 0 if self._turns is None else int(self._turns[image])
+        return self._by_turn[turn](image)
+
+
+class _TurnMatches:
+    """The matches of one turn of a query."""
 
     def __init__(self, index: Index, features: Features, settings: RetrievalSettings):
         self._index = index
         self._features = features
-        self._settings = settings.fitted(index, features)
+        self._settings = settings
 
     def __call__(self, image: int) -> PairMatch:
-        """Return the matches with an image."""
         at = self._votes.of(image)
         from_query, from_index = self._votes.from_query[at], self._votes.from_index[at]
         inliers, affine = np.zeros(len(from_query), dtype=bool), None

@@ -21,6 +21,7 @@ from src.ranking.one_query import RankedQuery
 LOG = logging.getLogger(__name__)
 
 SETTINGS_NAME = "retrieval.json"
+_KEPT = ("ranks", "scores", "inliers", "votes", "turns", "similarities")
 
 
 def begin_results(output: Path, settings: Mapping[str, Any]) -> None:
@@ -49,7 +50,7 @@ def write_results(output: Path, results: Mapping[str, RankedQuery]) -> np.ndarra
     """Write the results of all queries, label → result, in this order; return the ranks."""
     ranks = np.stack([result.ranks for result in results.values()])
     arrays = {"queries": np.array(list(results))}
-    for name in ("scores", "inliers", "votes"):
+    for name in _KEPT[1:]:
         arrays[name] = np.stack([getattr(result, name) for result in results.values()])
     write_npz(output / "scores.npz", arrays)
     write_npy(output / "ranks.npy", ranks)
@@ -58,20 +59,29 @@ def write_results(output: Path, results: Mapping[str, RankedQuery]) -> np.ndarra
 
 @dataclass(frozen=True)
 class QueryTask:
-    """One query: its features' file, where its result goes, the settings the result depends on.
+    """One query.
 
-    A query whose photo could not be read has no file.
+    Attributes:
+        label: of the query.
+        features: its features' file; a query whose photo could not be read has none.
+        result: where its result goes.
+        settings: what the result depends on.
+        turned: features of its turns.
+        photo: the query's own name among the images.
     """
 
     label: str
     features: Path | None
     result: Path
     settings: dict
+    turned: tuple[Path, ...] = ()
+    photo: str | None = None
 
     def fingerprint(self) -> str:
         """Identify everything that the result depends on."""
         content = features_checksum(self.features) if self.features else "unreadable"
-        parts = [content, json.dumps(self.settings, sort_keys=True)]
+        more = [*map(features_checksum, self.turned), *([self.photo] if self.turned else [])]
+        parts = [content, *map(str, more), json.dumps(self.settings, sort_keys=True)]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def read(self) -> RankedQuery | None:
@@ -80,7 +90,7 @@ class QueryTask:
             arrays = read_npz(self.result)
             if str(arrays["fingerprint"]) != self.fingerprint():
                 return None
-            return RankedQuery(*(arrays[name] for name in ("ranks", "scores", "inliers", "votes")))
+            return RankedQuery(*(arrays[name] for name in _KEPT))
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError):
@@ -89,5 +99,5 @@ class QueryTask:
 
     def write(self, result: RankedQuery) -> None:
         """Keep a result."""
-        kept = {name: getattr(result, name) for name in ("ranks", "scores", "inliers", "votes")}
+        kept = {name: getattr(result, name) for name in _KEPT}
         write_npz(self.result, {"fingerprint": np.array(self.fingerprint()), **kept})

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from model_utils.bounds import check_fields
+from src.common.errors import UserError
 from src.feature_io import Features
 from src.index.folder import Index
 from src.ranking.geometry import VerifySettings
@@ -31,6 +32,9 @@ class RetrievalSettings:
         global_weight: how much the similarity of global descriptors counts beside the share of the
             votes, where query and images have one; 0 = not at all.
         rerank_images: of how many images, the best ones, the global descriptors are refined.
+        query_rotations: the degrees, counter-clockwise, by which a query is turned, with commas
+            between them; whatever they are, it is asked for upright, too. "auto": by each of 90,
+            180 and 270 where nothing convincing was found upright.
         by_inliers: rank as published, by the number of inliers, then by the number of votes.
         verify: how the matches of a voted image are verified.
 
@@ -47,11 +51,31 @@ class RetrievalSettings:
     expansion_features: int = 200
     global_weight: float = 2.0
     rerank_images: int = 1000
+    query_rotations: str = "auto"
     by_inliers: bool = False
     verify: VerifySettings = field(default_factory=VerifySettings)
 
     def __post_init__(self) -> None:
         check_fields(self, {"neighbours": "num_neighbors"})
+        _ = self.turns
+
+    @property
+    def turns(self) -> tuple[int, ...]:
+        """By how many quarters, counter-clockwise, a query is turned; upright goes without saying.
+
+        Raises:
+            UserError: `query_rotations` is neither "auto" nor a list of right angles.
+        """
+        if self.query_rotations == "auto":
+            return (1, 2, 3)
+        degrees = {part.strip() for part in self.query_rotations.split(",")}
+        wrong = sorted(degrees - {"0", "90", "180", "270"})
+        if wrong:
+            raise UserError(
+                f"query_rotations is {self.query_rotations!r}; give auto, or some of 0, 90, 180 "
+                "and 270 with commas between them"
+            )
+        return tuple(sorted(int(each) // 90 for each in degrees if each != "0"))
 
     def fitted(self, index: Index, features: Features) -> RetrievalSettings:
         """Return the settings for an index and a query; by local features alone they stay.
@@ -73,6 +97,7 @@ class RetrievalSettings:
             shortlist=0,
             expansion_images=0,
             global_weight=0.0,
+            query_rotations="0",
             by_inliers=True,
             verify=VerifySettings(max_scale=0, diagonal=0),
         )
@@ -91,6 +116,7 @@ class RetrievalSettings:
                 expansion_features=config.expansion_features,
                 global_weight=config.global_weight,
                 rerank_images=config.rerank_images,
+                query_rotations=str(config.query_rotations),
             )
         verify = replace(
             settings.verify, threshold=config.inlier_threshold, max_trials=config.ransac_trials

@@ -23,9 +23,10 @@ from src.common.signals import blocked
 from src.common.worker_processes import guard_worker
 from src.feature_io import Features, read_features
 from src.index.folder import Index, load_index
-from src.ranking.one_query import RankedQuery, rank_images
+from src.ranking.one_query import RankedQuery
 from src.ranking.results import QueryTask
 from src.ranking.settings import RetrievalSettings
+from src.ranking.turning import rank_turned
 
 LOG = logging.getLogger(__name__)
 
@@ -73,7 +74,13 @@ def _rank(task: QueryTask, index: Index, settings: RetrievalSettings) -> RankedQ
         LOG.warning(
             "query %s has no features: its images are ranked in the order of the index", task.label
         )
-    result = rank_images(index, features, settings)
+    result = rank_turned(
+        index,
+        features,
+        lambda: [read_features(path) for path in task.turned],
+        settings,
+        itself=task.photo,
+    )
     task.write(result)
     best = result.ranks[0]
     LOG.info(

@@ -12,6 +12,7 @@ import numpy as np
 from src.common.atomic_files import PathLike, write_csv
 from src.common.errors import UserError, one_line
 from src.common.progress import progress_bar
+from src.common.regular_files import open_regular
 from src.common.worker_processes import in_processes
 from src.photos.jpeg_check import BrokenPhotoError, is_plain_jpeg
 from src.photos.reading import UnreadableImageError
@@ -101,7 +102,7 @@ def _check_part(paths: list[str]) -> list[Verdict]:
 
 def _check_photo(path: str) -> Verdict:
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             data = file.read()
         if is_plain_jpeg(data):
             verdict = Verdict(_KEEP, len(data), "")

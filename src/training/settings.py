@@ -40,11 +40,26 @@ class StageSettings:
     train_bn_statistics: bool
     frozen_stages: int
     attention_loss_weight: float
+    tuning_pooling: str = "average"
+    tuning_loss: str = "softmax"
+    tuning_scale: float = 45.25
+    tuning_margin: float = 0.1
 
     @property
     def is_tuning(self) -> bool:
         """Whether it is the first stage, tuning, and not the attention's."""
         return self.train_state == "tuning"
+
+    def head(self) -> dict[str, object]:
+        """Return what differs from the published head of the first stage; nothing by default."""
+        head: dict[str, object] = {}
+        if self.tuning_pooling != "average":
+            head["tuning_pooling"] = self.tuning_pooling
+        if self.tuning_loss != "softmax":
+            head |= {"tuning_loss": self.tuning_loss, "tuning_scale": self.tuning_scale}
+        if self.tuning_loss == "arcface":
+            head["tuning_margin"] = self.tuning_margin
+        return head
 
     @property
     def initial_weights(self) -> str:
@@ -142,6 +157,7 @@ class TrainingSettings:
             own = {
                 "train_bn_statistics": stage.train_bn_statistics,
                 "frozen_stages": stage.frozen_stages,
+                **stage.head(),
             }
         else:
             own = {"attention_loss_weight": stage.attention_loss_weight}

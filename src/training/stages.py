@@ -19,14 +19,20 @@ from src.delf_model import (
     TuningNetwork,
     freeze,
     keep_statistics,
-    unfold_convolutions,
     use_half_precision,
 )
 from src.network.weight_files import read_weights
-from src.network.weights import load_weights
+from src.network.weights import Weights, load_weights
 from src.training.settings import PhotoSettings, StageSettings, TrainingSettings
 from src.training.state import TrainingState, read_record
-from src.training.step import AccumulatingStep, ClassificationLoss, PolynomialDecay, TrainStep
+from src.training.step import (
+    AccumulatingStep,
+    ArcFaceLoss,
+    ClassificationLoss,
+    PolynomialDecay,
+    TrainStep,
+)
+from src.training.unfolding import unfold_convolutions
 
 LOG = logging.getLogger(__name__)
 _LOSS_SCALE_WINDOW = 1000
@@ -88,7 +94,10 @@ def build_parts(
         descent.momentum,
     )
     state = TrainingState(network, optimizer, scaler)
-    loss = ClassificationLoss(network, 1.0 if stage.is_tuning else stage.attention_loss_weight)
+    if stage.is_tuning and stage.tuning_loss == "arcface":
+        loss = ArcFaceLoss(network, stage.tuning_margin)
+    else:
+        loss = ClassificationLoss(network, 1.0 if stage.is_tuning else stage.attention_loss_weight)
     step = TrainStep(loss, optimizer, descent.clip_norm, group.size, scaler)
     if settings.photos.accumulation_steps > 1:
         step = AccumulatingStep(step, settings.photos.accumulation_steps)
@@ -99,7 +108,11 @@ def build_parts(
 def _build_network(stage: StageSettings, num_classes: int) -> TuningNetwork | AttentionNetwork:
     if not stage.is_tuning:
         return AttentionNetwork(num_classes)
-    network = TuningNetwork(num_classes)
+    network = TuningNetwork(
+        num_classes,
+        use_gem=stage.tuning_pooling == "gem",
+        scale=None if stage.tuning_loss == "softmax" else stage.tuning_scale,
+    )
     if not stage.train_bn_statistics:
         keep_statistics(network)
     for part in network.backbone.stages()[: stage.frozen_stages]:
@@ -118,6 +131,18 @@ def initial_weights_digest(stage: StageSettings) -> str | None:
         return None
 
 
+def _has_head(weights: Weights, state: TrainingState) -> bool:
+    """Tell whether a checkpoint has a classifier of the kind that is trained; say where not."""
+    own, theirs = (
+        {name for name in names if name.startswith("classifier.")}
+        for names in (state.parameters, weights)
+    )
+    if theirs and theirs != own:
+        LOG.info("the classifier of the checkpoint is of another tuning_loss: it begins anew")
+        return False
+    return True
+
+
 def load_initial_weights(stage: StageSettings, start_iter: int, state: TrainingState) -> None:
     """Set the weights a stage starts from.
 
@@ -129,7 +154,7 @@ def load_initial_weights(stage: StageSettings, start_iter: int, state: TrainingS
     prefixes = ["backbone."]
     if stage.is_tuning:
         # ImageNet weights bring no classifier for these classes; a checkpoint of tuning does.
-        prefixes += ["classifier."] * bool(stage.checkpoint_path)
+        prefixes += ["classifier."] * bool(stage.checkpoint_path and _has_head(weights, state))
     elif any(name.startswith("attention.") for name in weights):
         prefixes += ["attention.", "classifier."]
     load_weights(state.network, weights, path, only=tuple(prefixes))

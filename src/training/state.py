@@ -26,6 +26,8 @@ from src.network.weights import Weights, load_weights
 PREFIX = "training."
 _MOMENTS = PREFIX + "moments."
 _RECORD = PREFIX + "record"
+# Settings that a record names only where they are others than these.
+_PUBLISHED = {"tuning_pooling": "average", "tuning_loss": "softmax"}
 
 
 @dataclass
@@ -161,10 +163,11 @@ def check_state(weights: Weights, path: Path, settings: dict[str, object]) -> Tr
             f"{path} holds weights but no state of a training to go on from: "
             "set save_ckpt to another folder"
         )
+    noted, settings = ({**_PUBLISHED, **each} for each in (record.settings, settings))
     different = [
-        f"{name} is {value!r} here, {record.settings.get(name)!r} there"
+        f"{name} is {value!r} here, {noted.get(name)!r} there"
         for name, value in settings.items()
-        if value is not None and value != record.settings.get(name)
+        if value is not None and value != noted.get(name)
     ]
     if different:
         raise UserError(

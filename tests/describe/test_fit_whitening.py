@@ -12,11 +12,12 @@ from PIL import Image
 from model_utils.environment import PROJECT_ROOT
 from src.common.errors import UserError
 from src.delf_model import ResNet50
-from src.describe.fit_whitening import fit_whitening, read_landmarks, read_left_out
+from src.describe.fit_whitening import fit_whitening, read_landmarks
 from src.describe.whitening import read_whitening
 from src.network.feature_weights import read_conv5_weights, read_feature_weights
 from src.network.weight_files import write_checkpoint
 from src.network.weights import fingerprint
+from src.photos.left_out import read_left_out
 from tests.helpers.infer import textured
 from tests.helpers.weights import random_weights
 

@@ -27,6 +27,7 @@ from src.describe.whitening import GLOBAL_SCALES, Whitening, read_whitening, wri
 from src.describe.whitening_choice import SHIPPED_WHITENING, with_global_descriptor
 from src.extract_utils_np import resize_levels
 from src.feature_io import read_features, read_manifest
+from src.network import conv5_source
 from src.network.feature_weights import read_conv5_weights, read_feature_weights
 from src.network.weight_files import write_checkpoint
 from src.network.weights import fingerprint, load_weights
@@ -217,7 +218,9 @@ def test_nothing_changes_for_other_weights(photo, tmp_path):
     ]
 
 
-def test_what_cannot_be_made_is_said(checkpoint, network, whitening, whitening_path, tmp_path):
+def test_what_cannot_be_made_is_said(
+    checkpoint, network, whitening, whitening_path, tmp_path, monkeypatch
+):
     other = dataclasses.replace(whitening, network="0" * 16)
     write_whitening(tmp_path / "other.npz", other)
     with pytest.raises(UserError, match=r"other\.npz was fitted for other weights") as error:
@@ -229,8 +232,18 @@ def test_what_cannot_be_made_is_said(checkpoint, network, whitening, whitening_p
         engine._opened()
     short = tmp_path / "short.ckpt"
     write_checkpoint(short, {n: v for n, v in network[1].items() if ".stage5." not in n})
-    describer = choose_describer(recipe(short, whitening_path=whitening_path))
-    assert not isinstance(describer.engine, GlobalEngine)
+    monkeypatch.setattr(conv5_source, "IMAGENET_WEIGHTS", tmp_path / "absent.h5")
+    for reason in ("are not there", "not the one that the whitening is for"):
+        describer = choose_describer(recipe(short, whitening_path=whitening_path))
+        assert not isinstance(describer.engine, GlobalEngine)
+        with pytest.raises(UserError, match=f"no global descriptor can be made.*{reason}"):
+            wanted = recipe(short, whitening_path=whitening_path, global_descriptor="True")
+            choose_describer(wanted)
+        others = {n: v + 1 for n, v in network[1].items()}
+        write_checkpoint(tmp_path / "others.ckpt", others)
+        monkeypatch.setattr(conv5_source, "IMAGENET_WEIGHTS", tmp_path / "others.ckpt")
+    with pytest.raises(UserError, match="no whitening of global descriptors"):
+        choose_describer(recipe(short, global_descriptor="True"))
     with pytest.raises(UserError, match=r"short.ckpt holds no conv5"):
         read_conv5_weights(short)
 

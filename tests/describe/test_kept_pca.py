@@ -59,7 +59,7 @@ def test_where_neither_can_be_read_there_is_none(folder, caplog):
     for place in (folder, folder.with_name("pca.copy")):
         (place / "mean.npy").unlink()  # as a run leaves it that was killed while it wrote
     assert read_kept_pca(folder) is None
-    assert "fitted again" in caplog.text
+    assert "are damaged" in caplog.text
     other = fit_pca(np.random.default_rng(1).normal(size=(50, 12)).astype(np.float32), 3)
     keep_pca(folder, other)
     assert read_pca(folder).fingerprint == other.fingerprint

@@ -89,7 +89,7 @@ def test_the_network_writes_into_arrays_of_each_level(attention_checkpoint):
     found = [_level(request, level) for level in levels]
     for level, output in zip(levels, found):
         wanted = plain.infer([level[None]])
-        assert [array.tobytes() for array in output] == [wanted[i].tobytes() for i in range(3)]
+        assert [array.tobytes() for array in output[:3]] == [wanted[i].tobytes() for i in range(3)]
 
 
 def test_the_same_features_are_chosen(attention_checkpoint, tmp_path, cpu):
@@ -128,7 +128,7 @@ def test_bfloat16_is_near_and_every_run_the_same(attention_checkpoint, bfloat16)
     pixels = textured(240, 320, seed=5)
     wanted = _level(exact, pixels).features.reshape(-1, 1024)
     first, second = (_level(request, pixels) for request in requests)
-    assert all((a == b).all() for a, b in zip(first, second))
+    assert all((a == b).all() for a, b in zip(first[:3], second[:3]))
     found = first.features.reshape(-1, 1024)
     cosine = (
         (found * wanted).sum(1) / np.linalg.norm(found, axis=1) / np.linalg.norm(wanted, axis=1)
@@ -146,7 +146,7 @@ def test_any_number_of_threads_gives_the_same_bytes(attention_checkpoint, precis
         monkeypatch.setattr(openvino_runtime, "cpu_count", lambda threads=threads: threads)
         outputs.append(_level(opened(attention_checkpoint, precision)._opened(), pixels))
     for other in outputs[1:]:
-        assert all((a == b).all() for a, b in zip(outputs[0], other))
+        assert all((a == b).all() for a, b in zip(outputs[0][:3], other[:3]))
 
 
 @pytest.mark.parametrize("isa", ["AVX2", "AVX512_CORE"])

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -8,6 +11,9 @@ from src.describe.engines.in_process import InProcessEngine
 from src.describe.fit_pca import choose_files, fit_pca_on_photos
 from src.describe.pca import Pca, fit_pca, read_pca, write_pca
 from src.extract_utils_np import unit_length
+from src.network.feature_weights import read_feature_weights
+from src.network.weights import fingerprint
+from tests.helpers.checkout import copy_project
 from tests.helpers.toy_engine import extract_image
 
 
@@ -241,3 +247,38 @@ def test_unreadable_photos_are_passed_over(tmp_path, caplog):
     pca = _fit(tmp_path, [*files, "b.png"], DelfConfig())
     assert pca.about["images"] == 2
     assert "b.png" in caplog.text
+
+
+@pytest.mark.slow
+def test_the_command_takes_photos_of_several_folders_but_those_left_out(
+    attention_checkpoint, tmp_path
+):
+    """And leaves the PCA where the programs look for those of these weights."""
+    for number, folder in enumerate(("one", "two")):
+        (tmp_path / folder).mkdir()
+        for name in "abc":
+            picture = np.random.default_rng(number).integers(0, 256, (96, 128, 3)).astype(np.uint8)
+            Image.fromarray(picture).save(tmp_path / folder / f"{name}{number}.png")
+    (tmp_path / "out.tsv").write_text("file\treason\nx/a0.png\ta drawing\nb1 a drawing\n")
+    project = copy_project(tmp_path / "project")
+    shipped = {path.name: path.read_bytes() for path in (project / "pca").iterdir()}
+    done = subprocess.run(
+        [
+            *(sys.executable, str(project / "src" / "describe" / "fit_pca.py")),
+            *("--checkpoint", str(attention_checkpoint), "--images_path", "one", "two"),
+            *("--leave_out", "out.tsv", "--dimensions", "8", "--max_level_side", "128"),
+            *("--device_target", "CPU"),
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    network = fingerprint(read_feature_weights(attention_checkpoint))
+    pca = read_pca(project / "pca" / network)
+    assert pca.projection.shape == (8, 1024)
+    assert pca.about["network"] == network and pca.about["images"] == 4
+    sources = [f"2 of {tmp_path.name}/{folder}" for folder in ("one", "two")]
+    assert pca.about["source"] == ", ".join(sources)
+    for name, content in shipped.items():
+        assert (project / "pca" / name).read_bytes() == content

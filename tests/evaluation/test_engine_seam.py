@@ -76,7 +76,7 @@ def test_a_toy_engine_goes_through_a_whole_evaluation(tmp_path, monkeypatch, fil
     )
     monkeypatch.setattr(choice, "read_known_weights", lambda _: choice.KnownWeights("toy", True))
     config = load_config(
-        ["--images_path=photos", "--gt_path=gt", "--checkpoint_path=none", "--pca_images=9",
+        ["--images_path=photos", "--gt_path=gt", "--checkpoint_path=none", "--fit_pca_on=photos",
          "--work_path=work", "--map_output=mAP.txt", "--image_scales=1.0", "--pca_dim=16",
          "--retrieval_workers=1"]
     )  # fmt: skip
@@ -88,4 +88,7 @@ def test_a_toy_engine_goes_through_a_whole_evaluation(tmp_path, monkeypatch, fil
     made = json.loads((tmp_path / "mAP.json").read_text())["made"]
     manifest = read_manifest(made["feature_folders"][0])
     assert manifest.settings["engine"] == {"name": "batching", "precision": "float32"}
+    first = (tmp_path / "mAP.txt").read_text().splitlines()[0]
+    assert first == f"# {made['pca']}"
+    assert "fitted on 9 photos" in first and "THOSE OF THIS EVALUATION" in first
     assert (tmp_path / "mAP_page" / "index.html").exists()

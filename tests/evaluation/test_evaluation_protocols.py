@@ -125,8 +125,10 @@ def made_files(folder):
 def test_levels_have_their_table(tmp_path, run):
     result = run()
     text = (tmp_path / "mAP.txt").read_text()
-    assert [line for line in text.splitlines() if line[0] != " "] == ["easy", "hard", "medium"]
-    assert text.splitlines()[2].startswith("  mP@k[10] [")
+    first, *table = text.splitlines()
+    assert first == "# PCA: none, descriptors in full length"
+    assert [line for line in table if line[0] != " "] == ["easy", "hard", "medium"]
+    assert table[2].startswith("  mP@k[10] [")
     assert result.text().splitlines()[0] in (tmp_path / "calculate_mAP.log").read_text()
     assert "levels protocol, queries not cropped" in result.text()
     assert result.text().endswith(text)

@@ -13,7 +13,7 @@ from model_utils.environment import PROJECT_ROOT
 
 #: What a person's folder may be called.
 ODD_NAME = "müller's delf + more (1), -x"
-_FOLDERS = ("model_utils", "scripts", "src", "sample_world", "ascend310_infer", ".ci")
+_FOLDERS = ("model_utils", "scripts", "src", "sample_world", "ascend310_infer", "pca", ".ci")
 
 
 def copy_project(folder: Path) -> Path:

@@ -78,6 +78,7 @@ def answer(content: bytes):
                 shape = [take_number() for _ in range(3)]
                 features = np.frombuffer(take(4 * int(np.prod(shape))), np.float32).reshape(shape)
                 scores = np.frombuffer(take(4 * shape[1] * shape[2]), np.float32)
+                assert take_number() == 0, "a model without a third output makes no vectors"
                 outputs.append((features, scores.reshape(shape[1:])))
         frames.append((kind, name, outputs))
     assert at == len(content)

@@ -57,7 +57,7 @@ def be_killed():
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def configuration(work: Path):
+def configuration(work: Path, rotations: str = "0"):
     """Settings for the small network above, whose weights have been seen before."""
     work.mkdir(exist_ok=True)
     checkpoint = work / "weights.ckpt"
@@ -72,17 +72,19 @@ def configuration(work: Path):
             *(f"--work_path={work}", f"--checkpoint_path={checkpoint}", "--image_scales=1.0"),
             "--engine=mindspore",
             *("--pca_dim=4", "--max_feature_num=40", "--pca_images=4"),
+            f"--query_rotations={rotations}",
         ],
         config_path=str(SETTINGS),
     )
     return SearchSettings.from_config(config)
 
 
-def find(photos, *queries, top=10, forget=False):
+def find(photos, *queries, top=10, forget=False, rotations="0", box=None):
     """Search with the small network; return what was found, photos described, networks opened."""
     choice.ENGINES["mindspore"] = CountingEngine
     CountingNetwork.opened = CountingNetwork.photos = 0
-    found = search(configuration(photos.parent / "work"), photos, queries, top, forget)
+    settings = configuration(photos.parent / "work", rotations)
+    found = search(settings, photos, queries, top, forget, box=box)
     return found, CountingNetwork.photos, CountingNetwork.opened
 
 

@@ -19,6 +19,7 @@ from src.describe.engines.mindspore_graph import MindSporeEngine
 from src.describe.engines.openvino_graph import core, feature_graph
 from src.describe.engines.openvino_runtime import OpenVinoEngine
 from src.describe.tasks import PhotoTask
+from src.network.conv5_source import find_conv5
 from src.network.export import ExportSettings, export_weights
 from src.network.feature_weights import holds_conv5, read_conv5_weights, read_feature_weights
 from src.network.foreign import convert_weights
@@ -28,7 +29,6 @@ from src.network.weight_files import write_checkpoint
 from src.network.weights import fingerprint, fold_batch_norm, layout_of, load_weights
 from tests.helpers.foreign import (
     conv4,
-    crc32c,
     delg_tensors,
     keras_layers,
     object_graph,
@@ -44,12 +44,6 @@ DELF_V1 = Path(__file__).parents[3] / "shared" / "data" / "delf_v1"
 BGR_MEAN = np.array([103.939, 116.779, 123.68])
 MEAN, DEVIATION = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 SIDES = ((75, 98), (66, 101))  # odd and even
-
-
-def flip_bit(path, place):
-    content = bytearray(path.read_bytes())
-    content[place] ^= 4
-    path.write_bytes(content)
 
 
 def photo(sides):
@@ -202,6 +196,8 @@ def test_weights_of_another_arrangement_are_never_run_in_ours(cpu, torch_checkpo
     assert not holds_conv5(torch_checkpoint)
     with pytest.raises(UserError, match="global_descriptor=off"):
         read_conv5_weights(torch_checkpoint)
+    with pytest.raises(UserError, match="reads larger maps"):
+        find_conv5(torch_checkpoint)
 
 
 def test_an_exported_model_remembers_its_arrangement(cpu, torch_checkpoint, tmp_path):
@@ -324,26 +320,6 @@ def test_delg_s_smaller_maps_are_described(cpu, tmp_path, with_bias, engine):
     np.testing.assert_allclose(level.scores, norms, rtol=1e-3)
 
 
-def test_a_damaged_bundle_is_refused(tmp_path):
-    prefix = tmp_path / "small"
-    write_bundle(prefix, {"a/b": np.arange(6.0).reshape(2, 3), "a/c": np.ones(2)}, sums=True)
-    np.testing.assert_array_equal(Bundle(prefix).read("a/b"), [[0, 1, 2], [3, 4, 5]])
-    data = Path(f"{prefix}.data-00000-of-00001")
-    whole = data.read_bytes()
-    flip_bit(data, 3)
-    with pytest.raises(UserError, match="is damaged: a/b"):
-        Bundle(prefix).read("a/b")
-    data.write_bytes(whole[:-1])
-    with pytest.raises(UserError, match="cut short"):
-        Bundle(prefix).read("a/c")
-    index = Path(f"{prefix}.index")
-    for place in (*range(0, 70, 7), index.stat().st_size - 3):
-        flip_bit(index, place)
-        with pytest.raises(UserError, match="damaged"):
-            Bundle(prefix)
-        flip_bit(index, place)
-
-
 @pytest.mark.skipif(not DELF_V1.is_dir(), reason="the files of the DELF release are not here")
 def test_the_released_index(plain):
     """The index of the real release, packed by Snappy, names what is converted."""
@@ -354,56 +330,3 @@ def test_the_released_index(plain):
     assert found["attonly/attention/compute/conv1/weights"] == (1, 1, 1024, 512)
     with pytest.raises(UserError, match="data-00000-of-00001"):
         convert_weights(DELF_V1)
-
-
-# -- what is nothing of the kind -------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "name, content, message",
-    [
-        ("page.h5", b"<!DOCTYPE html><html>404 Not Found", "HTML"),
-        ("pointer.pth", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "git lfs"),
-        ("empty.pth", b"", "empty"),
-        ("text.pth", b"hello, these are no weights", "text that begins with 'hello"),
-        ("packed.tar.gz", b"\x1f\x8b\x08\0\0\0\0\0", "gzip"),
-        ("noise.bin", bytes(range(200, 256)) * 9, "504 bytes of no known kind"),
-        ("pickle.pkl", pickle.dumps(list(range(9))), "a pickle"),
-    ],
-)
-def test_unknown_files_are_described_in_a_line(tmp_path, name, content, message):
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises(UserError, match=message) as error:
-        convert_weights(tmp_path / name)
-    assert "\n" not in str(error.value)
-    assert len(str(error.value)) - len(str(tmp_path / name)) < 300
-
-
-def test_networks_of_other_kinds_are_described_in_a_line(tmp_path, plain):
-    tensors = torch_tensors(plain)
-    deeper = {**tensors, "layer3.6.conv1.weight": tensors["layer3.5.conv1.weight"]}
-    write_torch(tmp_path / "resnet101.pth", deeper)
-    write_torch(tmp_path / "other.pth", {"features.0.weight": np.zeros((2, 2))})
-    write_bundle(tmp_path / "bundle", {f"dense_{i}/kernel": np.zeros(1) for i in range(40)})
-    with h5py.File(tmp_path / "other.h5", "w") as file:
-        for i in range(300):
-            file[f"block_{i}_depthwise/block_{i}_depthwise/kernel:0"] = np.zeros((1, 1, 2, 2))
-    for name, message in (
-        ("resnet101.pth", "left over layer3.6.conv1.weight"),
-        ("other.pth", "1 tensors, features.0.weight"),
-        ("bundle", "40 tensors"),
-        ("other.h5", "block_0_depthwise/kernel"),
-    ):
-        with pytest.raises(UserError, match=message) as error:
-            convert_weights(tmp_path / name)
-        assert len(str(error.value)) - len(str(tmp_path / name)) < 300
-
-
-def test_the_sum_of_the_standard():
-    """RFC 3720, B.4; and against the definition for lengths that are cut into rows."""
-    from src.common import crc32c as ours
-
-    assert ours.crc32c(bytes(32)) == 0x8A9136AA
-    assert ours.crc32c(bytes(range(32))) == 0x46DD794E
-    noise = np.random.default_rng(0).bytes(40_000)
-    assert ours.masked(ours.crc32c(noise)) == crc32c(noise)

@@ -36,6 +36,7 @@ def weights(request, tmp_path):
 def search(folder, weights, *words):
     """Run the program; return its result and the modules that it imported."""
     arguments = (f"--checkpoint_path={weights}", f"--work_path={folder / 'work'}")
+    arguments += ("--query_rotations=0",)
     program = str(PROJECT_ROOT / "src" / "photo_search" / "__main__.py")
     result = subprocess.run(
         [sys.executable, "-c", PROGRAM, program, *map(str, words), *arguments],

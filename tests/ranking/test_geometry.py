@@ -142,6 +142,18 @@ def test_a_part_of_a_photo_finds_the_photo(share):
     assert verify(a, a, frames=Frames.of((768, 1024), (768, 1024), share)).count == 60
 
 
+@pytest.mark.parametrize("share", [0.25, 1 / 3, 0.5])
+def test_a_part_that_was_cut_out_finds_the_photo(share):
+    """A file of its own: as many pixels of the building, in a smaller photo."""
+    size, part = (768, 1024), (round(768 * share), round(1024 * share))
+    a = np.random.default_rng(0).uniform(0, part, (60, 2))
+    whole = a + np.array([200, 300])
+    assert verify(a, whole, frames=Frames.of(part, size, 0)).count == 60
+    assert verify(whole, a, frames=Frames.of(size, part, 0)).count == 60
+    # Neither by size nor by pixels: four times smaller than it would be in either.
+    assert verify(a, whole / 4, frames=Frames.of(size, size, 0)).count == 0
+
+
 def test_sizes_that_are_not_known():
     assert Frames.of(None, (768, 1024), 3.0) == Frames.of((768, 1024), (0, 0), 3.0) == Frames(3.0)
 

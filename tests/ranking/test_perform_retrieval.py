@@ -84,8 +84,10 @@ def test_finished_queries_are_not_done_again(made, tmp_path, monkeypatch):
     (tmp_path / "out" / "queries" / "tower_1.npz").write_bytes(b"half a fi")
     (tmp_path / "out" / "queries" / "bridge_1.npz").unlink()
     done = []
-    original = query_workers.rank_images
-    monkeypatch.setattr(query_workers, "rank_images", lambda *all: done.append(1) or original(*all))
+    original = query_workers.rank_turned
+    monkeypatch.setattr(
+        query_workers, "rank_turned", lambda *all, **more: done.append(1) or original(*all, **more)
+    )
     np.testing.assert_array_equal(run(made, tmp_path / "out"), first)
     assert len(done) == 2
     assert results(tmp_path / "out") == before
@@ -205,12 +207,12 @@ import os, signal, sys, time
 sys.path.insert(0, {root!r})
 import src.ranking.workers as module
 
-def fault(*arguments):
+def fault(*arguments, **more):
     open({started!r}, "a").write(str(os.getpid()) + "\\n")
     {fault}
 
 if __name__ == "__mp_main__":
-    module.rank_images = fault
+    module.rank_turned = fault
 if __name__ == "__main__":
     from src.common.errors import (run_command)
     from src.perform_retrieval import main

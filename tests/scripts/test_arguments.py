@@ -55,10 +55,11 @@ CALLS = [
     ),
     (
         "run_eval_retrieval_images.sh 'my photos' '--distractors_path=gt ü+,/else where' 'gt ü+' "
-        "w.ckpt 0,12 '--pca_path=my pca'",
+        "w.ckpt 0,12 '--pca_path=my pca' '--fit_pca_on=my photos'",
         "eval.py --eval_task=retrieval '--images_path={here}/my photos' '--gt_path={here}/gt ü+' "
         "'--checkpoint_path={here}/w.ckpt' --devices=0,12 "
-        "'--distractors_path={here}/gt ü+,/else where' '--pca_path={here}/my pca'",
+        "'--distractors_path={here}/gt ü+,/else where' '--pca_path={here}/my pca' "
+        "'--fit_pca_on={here}/my photos'",
     ),
     (
         "run_infer_310_match_images.sh '--lite_config=c d.ini' m.mindir 'my photos' 1",

@@ -13,10 +13,8 @@ from src.delf_model import (
     AttentionNetwork,
     ConvBN,
     TuningNetwork,
-    UnfoldedConv,
     freeze,
     keep_statistics,
-    unfold_convolutions,
     use_half_precision,
 )
 from src.network.weights import load_weights
@@ -28,6 +26,7 @@ from src.training.step import (
     TrainStep,
     learning_rate,
 )
+from src.training.unfolding import UnfoldedConv, unfold_convolutions
 from tests.helpers.weights import random_weights
 
 pytestmark = pytest.mark.usefixtures("cpu")

@@ -20,7 +20,11 @@ from src.describe.engines.mindspore_graph import MindSporeEngine
 from src.describe.engines.openvino_runtime import PRECISIONS, OpenVinoEngine
 from src.describe.engines.static_batches import StaticPlan
 from src.network.export import ExportSettings, export_weights
-from src.network.feature_weights import has_attention, read_feature_weights
+from src.network.feature_weights import (
+    backbone_fingerprint,
+    has_attention,
+    read_feature_weights,
+)
 from src.network.mindir import MindIr, is_whole, read_mindir
 from src.network.mindir_version1 import OLD_VERSION, write_version1
 from src.network.weights import Weights, fingerprint
@@ -124,6 +128,27 @@ def read_known_weights(checkpoint: str | Path) -> KnownWeights:
     return KnownWeights(fingerprint(weights), has_attention(weights))
 
 
+def is_made_for(network: str | None, engine: Engine, source: str) -> bool:
+    """Tell whether what was fitted for the weights of a fingerprint fits an engine.
+
+    That is so for other weights too whose backbone is the same: an attention that was trained on
+    frozen weights leaves their features as they were.
+
+    Args:
+        network: fingerprint of the weights; None where nobody knows.
+        engine: describes photos.
+        source: the file of its weights.
+    """
+    if network is None or network == engine.fingerprint or not engine.has_attention:
+        return network is not None and network == engine.fingerprint
+    try:
+        model = Path(source).suffix == ".mindir"
+        weights = read_mindir(source).weights if model else read_feature_weights(source)
+    except UserError:  # the engine says so where it needs them
+        return False
+    return backbone_fingerprint(weights) == network
+
+
 def choose_engine(settings: EngineSettings, known: KnownWeights | None = None) -> Engine:
     """Return the engine of some settings; what it needs is made: a model, the C++ program.
 
@@ -203,7 +228,7 @@ def _lite(settings: EngineSettings, known: KnownWeights) -> Engine:
         return read_feature_weights(settings.checkpoint)
 
     if settings.device == "CPU":
-        path = _any_size_model(settings, known.fingerprint, read)
+        path = _any_size_model(settings, known.fingerprint, read, {})
         shape = ANY_SIZE
     else:
         side = settings.max_level_side
@@ -220,12 +245,18 @@ def _kept(settings: EngineSettings, network: str, shape: tuple[int, ...], suffix
     return settings.models_path / f"{network}-{'x'.join(map(str, shape))}{suffix}.mindir"
 
 
-def _any_size_model(settings: EngineSettings, network: str, read: Callable[[], Weights]) -> Path:
-    """Return a model of some weights for photos of any size that any runtime reads."""
-    path = _kept(settings, network, (1, 3, 0, 0))
+def _any_size_model(
+    settings: EngineSettings, network: str, read: Callable[[], Weights], conv5: Weights
+) -> Path:
+    """Return a model of some weights for photos of any size that any runtime reads.
+
+    With weights of conv5 it gives what a global descriptor is made of, too.
+    """
+    suffix = f"-{fingerprint(conv5)}" if conv5 else ""
+    path = _kept(settings, network, (1, 3, 0, 0), suffix)
     if not is_whole(path):
         export = ExportSettings((1, 3, 0, 0), "CPU", version=OLD_VERSION)
-        export_weights(read(), settings.source, path, export)
+        export_weights(read(), settings.source, path, export, conv5 or None)
     return path
 
 
@@ -241,11 +272,13 @@ def _readable(
     if newest_readable(model.version, PROGRAM) >= model.version:
         return path, model.input_shape
     if settings.device == "CPU":
-        copy, shape = _any_size_model(settings, model.fingerprint, lambda: model.weights), ANY_SIZE
+        copy = _any_size_model(settings, model.fingerprint, lambda: model.weights, model.conv5)
+        shape = ANY_SIZE
     else:
         shape = model.input_shape
         lengths = tuple(max(length, 0) for length in shape)
-        copy = _kept(settings, model.fingerprint, lengths, "-version1")
+        pooled = f"-{fingerprint(model.conv5)}" if model.conv5 else ""
+        copy = _kept(settings, model.fingerprint, lengths, f"{pooled}-version1")
         if not is_whole(copy):
             write_version1(path, copy)
     LOG.info(

@@ -21,7 +21,8 @@ from src.describe.engines.interface import Engine
 from src.describe.stopwatch import Stopwatch
 from src.describe.tasks import PhotoTask
 from src.describe.whitening import Whitening
-from src.network.feature_weights import read_conv5_weights
+from src.extract_utils_np import LevelOutput
+from src.network.conv5_source import read_conv5
 from src.network.weights import Weights, fingerprint, load_weights
 from src.postprocess import PhotoOutputs, Whole
 
@@ -86,7 +87,7 @@ class GlobalEngine:
 
     Attributes:
         inner: makes the conv4 maps.
-        checkpoint: holds the weights of conv5 (.ckpt, or Keras .h5).
+        checkpoint: holds the weights of conv5, see `network.conv5_source`.
         whitening: fitted for these weights.
     """
 
@@ -147,12 +148,18 @@ class GlobalEngine:
         """Return the global descriptor of a photo, None where it has no levels."""
         if not photo.levels:
             return None
-        if self._head is None:
-            self._head = self._opened()
         places = self.whitening.levels(*photo.size, config)
         return self.whitening.apply(
-            np.stack([self._head(photo.levels[place].features) for place in places])
+            np.stack([self._pooled(photo.levels[place]) for place in places])
         )
+
+    def _pooled(self, level: LevelOutput) -> np.ndarray:
+        """Return the pooled conv5 of a level, which the engine inside may have made."""
+        if level.pooled is not None:
+            return level.pooled
+        if self._head is None:
+            self._head = self._opened()
+        return self._head(level.features)
 
     def _opened(self) -> GlobalHead:
         """Return what computes conv5, by the runtime and in the precision of the engine inside.
@@ -173,7 +180,7 @@ class GlobalEngine:
         )
 
     def _weights(self) -> Weights:
-        weights = read_conv5_weights(self.checkpoint)
+        weights = read_conv5(self.checkpoint)
         if fingerprint(weights) != self.whitening.conv5:
             raise UserError(
                 f"conv5 of {self.checkpoint} is not the one that the whitening is for; give "
