@@ -87,14 +87,14 @@ def test_folders_there_and_back(tmp_path):
 )
 def test_damaged_files_are_refused(tmp_path, data):
     (tmp_path / "a.delf").write_bytes(data)
-    with pytest.raises(DamagedFeaturesError, match="a.delf"):
+    with pytest.raises(DamagedFeaturesError, match=r"a\.delf"):
         read_delf(tmp_path / "a.delf")
 
 
 def test_descriptors_of_two_lengths_are_refused(tmp_path):
     for name, descriptor in (("a", [1, 0]), ("b", [1, 0, 0])):
         (tmp_path / f"{name}.delf").write_bytes(by_hand(1, 2, 1, 1, descriptor))
-    with pytest.raises(UserError, match="of 2 numbers and .*b.delf of 3"):
+    with pytest.raises(UserError, match=r"of 2 numbers and .*b\.delf of 3"):
         import_delf(tmp_path, tmp_path / "features", None)
 
 
