@@ -50,13 +50,20 @@ class Layout:
             if value not in values:
                 raise ValueError(f"{value!r} is not one of {', '.join(values)}")
 
-    def unit_strides(self, number: int, is_last_stage: bool = False) -> list[int]:
+    def unit_strides(
+        self, number: int, units: int, last: int, is_last_stage: bool = False
+    ) -> list[int]:
         """Return the stride of each unit of a stage.
 
         The last stage of a backbone gives a map at stride 32 whatever the arrangement: conv4 is
         read at every second cell, conv5 is not subsampled.
+
+        Args:
+            number: of the stage.
+            units: how many it has.
+            last: stride of the last one where a stage is subsampled there, see `STAGES`.
+            is_last_stage: whether the backbone ends with it.
         """
-        _, units, last = STAGES[number]
         strides = [1] * (units - 1) + [last]
         if self.strides == "3x3":
             strides = [1 if number == 2 else 2] + [1] * (units - 1)

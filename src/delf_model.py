@@ -104,8 +104,11 @@ class Bottleneck(nn.Cell):
         return self.relu(self.branch2c(y) + self.branch1(self.subsample(x)))
 
 
-def _stage(number: int, cin: int, folded: bool, strides: list[int]) -> nn.SequentialCell:
-    inner = STAGES[number][0]
+def _stage(
+    number: int, cin: int, folded: bool, layout: Layout, is_last: bool = False
+) -> nn.SequentialCell:
+    inner, units, last_stride = STAGES[number]
+    strides = layout.unit_strides(number, units, last_stride, is_last)
     cells = OrderedDict()
     for unit, stride in enumerate(strides):
         cells[f"res{number}{'abcdef'[unit]}"] = Bottleneck(
@@ -143,12 +146,12 @@ class ResNet50(nn.Cell):
             self.pool1 = nn.MaxPool2d(3, 2, "pad", 1)
         else:
             self.pool1 = nn.MaxPool2d(3, 2, "valid" if padded else layout.pool1)
-        self.stage2 = _stage(2, 64, folded, layout.unit_strides(2))
-        self.stage3 = _stage(3, 256, folded, layout.unit_strides(3))
-        self.stage4 = _stage(4, 512, folded, layout.unit_strides(4, not conv5))
+        self.stage2 = _stage(2, 64, folded, layout)
+        self.stage3 = _stage(3, 256, folded, layout)
+        self.stage4 = _stage(4, 512, folded, layout, not conv5)
         self.stage5 = nn.Identity()
         if conv5:
-            self.stage5 = _stage(5, CONV4_CHANNELS, folded, layout.unit_strides(5))
+            self.stage5 = _stage(5, CONV4_CHANNELS, folded, layout)
 
     def construct(self, x: ms.Tensor) -> ms.Tensor:
         """Map RGB images [N, 3, H, W], (x − 128)/128, to [N, C, ceil(H/32), ceil(W/32)]."""
@@ -315,7 +318,7 @@ class GlobalPooling(nn.Cell):
 
     def __init__(self):
         super().__init__()
-        self.stage5 = _stage(5, CONV4_CHANNELS, True, Layout().unit_strides(5))
+        self.stage5 = _stage(5, CONV4_CHANNELS, True, Layout())
         self.mean = ops.ReduceMean()
 
     def construct(self, features: ms.Tensor) -> ms.Tensor:

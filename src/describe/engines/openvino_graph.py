@@ -13,7 +13,7 @@ import numpy as np
 import openvino as ov
 from openvino import opset13 as ops
 
-from src.delf_config import CONV4_CHANNELS, GEM_POWER, Layout
+from src.delf_config import CONV4_CHANNELS, GEM_POWER, STAGES, Layout
 from src.network.weights import Weights, layout_of
 
 #: A padding of `Layout` → what OpenVINO calls it.
@@ -54,7 +54,7 @@ def feature_graph(weights: Weights, has_attention: bool) -> ov.Model:
     x = ops.relu(_convolution(image, weights, "backbone.conv1", 2, layout.conv1))
     x = _pooled(x, 3, 2, layout.pool1)
     for number in (2, 3, 4):
-        x = _stage(x, weights, number, layout.unit_strides(number, number == 4))
+        x = _stage(x, weights, number, layout, number == 4)
     norms = ops.reduce_l2(x, np.int64([1]))
     outputs = [ops.transpose(x, np.int64([0, 2, 3, 1])), norms, norms]
     if has_attention:
@@ -79,14 +79,18 @@ def pooling_graph(weights: Weights) -> ov.Model:
     """
     features = ops.parameter([1, -1, -1, CONV4_CHANNELS], np.float32, name="features")
     planes = ops.transpose(features, np.int64([0, 3, 1, 2]))
-    x = _stage(planes, weights, 5, Layout().unit_strides(5))
+    x = _stage(planes, weights, 5, Layout())
     cubes = ops.power(x, np.float32(GEM_POWER))
     pooled = ops.power(ops.reduce_mean(cubes, np.int64([2, 3])), np.float32(1 / GEM_POWER))
     return ov.Model([pooled], [features], "conv5")
 
 
-def _stage(x: ov.Node, weights: Weights, number: int, strides: list[int]) -> ov.Node:
-    """Build a stage of residual units of some strides."""
+def _stage(
+    x: ov.Node, weights: Weights, number: int, layout: Layout, is_last: bool = False
+) -> ov.Node:
+    """Build a stage of residual units."""
+    _, units, last_stride = STAGES[number]
+    strides = layout.unit_strides(number, units, last_stride, is_last)
     for unit, stride in enumerate(strides):
         name = f"backbone.stage{number}.res{number}{'abcdef'[unit]}"
         x = _bottleneck(x, weights, name, stride)
