@@ -24,7 +24,7 @@ from tests.helpers.weights import random_weights
 CHANNELS = 24
 
 
-def planted(photos=60, landmarks=6, seed=0):
+def planted(photos=360, landmarks=6, seed=0):
     """Features of photos: half of each photo's are its landmark's, half are found anywhere.
 
     What is found anywhere differs from the landmarks' own in a direction that does not tell
