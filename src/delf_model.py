@@ -284,17 +284,19 @@ class AttentionNetwork(nn.Cell):
     The prediction is W · Σ w(f) f/|f|: the sum of the L2-normalised conv4 features, each weighted
     by its score α(f). The weights of a photo are scaled to one sum, w = 30 α / Σ α: with the bare
     scores the sum grows with the picture, the classifier overshoots, and the scores escape to zero
-    before anything is learned (docs/performance.md has the figures).
+    before anything is learned (docs/performance.md has the figures). Without `normalised` they are
+    those bare scores, w = α, as in the paper.
 
     Nothing of the backbone is trained: no gradient is sent into it, and the running statistics of
     its batch normalisation do not move.
     """
 
-    def __init__(self, num_classes: int):
+    def __init__(self, num_classes: int, normalised: bool = True):
         super().__init__()
         self.backbone = ResNet50(conv5=False)
         self.attention = Attention()
         self.classifier = nn.Dense(CONV4_CHANNELS, num_classes, Normal(0.01), "zeros")
+        self.normalised = normalised
         self.sum = ops.ReduceSum()
         self.sum_keep = ops.ReduceSum(keep_dims=True)
         freeze(self.backbone)
@@ -304,8 +306,9 @@ class AttentionNetwork(nn.Cell):
         features = ops.stop_gradient(self.backbone(images))
         squares = self.sum_keep(features * features, 1)
         unit = features / ops.sqrt(ops.maximum(squares, 1e-12))
-        scores = self.attention(features)
-        weights = WEIGHT_SUM * scores / ops.maximum(self.sum_keep(scores, (2, 3)), 1e-12)
+        weights = self.attention(features)
+        if self.normalised:
+            weights = WEIGHT_SUM * weights / ops.maximum(self.sum_keep(weights, (2, 3)), 1e-12)
         return self.classifier(self.sum(unit * weights, (2, 3)))
 
 

@@ -40,6 +40,7 @@ class StageSettings:
     train_bn_statistics: bool
     frozen_stages: int
     attention_loss_weight: float
+    normalise_attention: bool
     tuning_pooling: str = "average"
     tuning_loss: str = "softmax"
     tuning_scale: float = 45.25
@@ -161,6 +162,8 @@ class TrainingSettings:
             }
         else:
             own = {"attention_loss_weight": stage.attention_loss_weight}
+            if not stage.normalise_attention:  # trainings from before the setting lack it
+                own["normalise_attention"] = False
         return {
             "train_state": stage.train_state,
             "seed": self.seed,

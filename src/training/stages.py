@@ -107,7 +107,7 @@ def build_parts(
 
 def _build_network(stage: StageSettings, num_classes: int) -> TuningNetwork | AttentionNetwork:
     if not stage.is_tuning:
-        return AttentionNetwork(num_classes)
+        return AttentionNetwork(num_classes, stage.normalise_attention)
     network = TuningNetwork(
         num_classes,
         use_gem=stage.tuning_pooling == "gem",

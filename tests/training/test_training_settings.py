@@ -38,6 +38,15 @@ def test_a_training_begun_before_is_recognised(tmp_path, stage):
     assert json.dumps(identity, sort_keys=True) == EARLIER[stage]
 
 
+def test_bare_scores_are_another_training(tmp_path):
+    told = {"train_state": "attn", "checkpoint_path": tmp_path / "tuned.ckpt"}
+    usual, bare = (
+        settings(tmp_path, **told, normalise_attention=on).identity(1, "CPU")
+        for on in (True, False)
+    )
+    assert bare == {**usual, "normalise_attention": False}
+
+
 def test_devices_batch_and_accumulation_count_as_their_product(tmp_path):
     changes = ({}, {"batch_size": 2}, {"batch_size": 1, "accumulation_steps": 2})
     one, two, four = (settings(tmp_path, **some) for some in changes)

@@ -114,8 +114,11 @@ def test_the_attention_stage_changes_the_attention_and_its_classifier_only(cpu, 
     assert changed == {n for n in attention_weights if not n.startswith("backbone")}
 
 
-def test_the_attention_network_weighs_unit_features_by_their_scores(cpu, attention_weights):
-    network = AttentionNetwork(5)
+@pytest.mark.parametrize("normalised", [True, False])
+def test_the_attention_network_weighs_unit_features_by_their_scores(
+    cpu, attention_weights, normalised
+):
+    network = AttentionNetwork(5, normalised)
     load_weights(network, attention_weights, "weights")
     network.set_train(False)
     images = photo(64, 96)
@@ -124,7 +127,8 @@ def test_the_attention_network_weighs_unit_features_by_their_scores(cpu, attenti
     extractor = FeatureNetwork(fold_batch_norm(wanted, BN_EPSILON), "weights", "CPU")
     features, scores = (x.astype(np.float64) for x in extractor(images))
     unit = features / np.linalg.norm(features, axis=-1, keepdims=True)
-    pooled = 30 * (unit * scores[..., None]).sum((0, 1)) / scores.sum()
+    factor = 30 / scores.sum() if normalised else 1
+    pooled = factor * (unit * scores[..., None]).sum((0, 1))
     by_hand = attention_weights["classifier.weight"] @ pooled + attention_weights["classifier.bias"]
     np.testing.assert_allclose(logits, by_hand, rtol=1e-3, atol=1e-3)
 
