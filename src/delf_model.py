@@ -283,12 +283,9 @@ class AttentionNetwork(nn.Cell):
 
     The prediction is W · Σ w(f) f/|f|: the sum of the L2-normalised conv4 features, each weighted
     by its score α(f). The weights of a photo are scaled to one sum, w = 30 α / Σ α: with the bare
-    scores the sum grows with the picture, the classifier overshoots, and the scores escape to zero
-    before anything is learned (docs/performance.md has the figures). Without `normalised` they are
-    those bare scores, w = α, as in the paper.
-
-    Nothing of the backbone is trained: no gradient is sent into it, and the running statistics of
-    its batch normalisation do not move.
+    scores of the paper, w = α (not `normalised`), the sum grows with the picture, and they escape
+    to zero before anything is learned (docs/performance.md). Nothing of the backbone is trained: no
+    gradient is sent into it, and its batch normalisation's running statistics do not move.
     """
 
     def __init__(self, num_classes: int, normalised: bool = True):
