@@ -28,6 +28,7 @@ def fused(
     whole: np.ndarray,
     images: np.ndarray,
     settings: RetrievalSettings,
+    similarities: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return √(local / second best local) + `global_weight` · global similarity, of each image.
 
@@ -39,24 +40,27 @@ def fused(
             rotations, upright first.
         images: float32 [images, G], those of the images; 0 for images without.
         settings: `global_weight` and `rerank_images`.
+        similarities: float64 [images], `best_similarities` of the images, where it is known.
 
     Returns:
         float64 [images].
     """
     weight = settings.global_weight
     shares = _shares(local)
-    scores = shares + weight * _similarity(images, whole)
+    if similarities is None:
+        similarities = best_similarities(images, whole)
+    scores = shares + weight * similarities
     best = np.argsort(-scores, kind="stable")[: settings.rerank_images]
     most = len(images) // IMAGES_FOR_EACH
     if not len(best) or not most:
         return scores
     refined = _refined(images[best], min(most, DATABASE_NEIGHBOURS))
-    found = shares[best] + weight * _similarity(refined, whole)
+    found = shares[best] + weight * best_similarities(refined, whole)
     for _ in range(QUERY_ROUNDS):
         hits = np.argsort(-found, kind="stable")[: min(most, QUERY_HITS)]
-        weights = np.maximum(_similarity(refined[hits], whole), 0)
+        weights = np.maximum(best_similarities(refined[hits], whole), 0)
         query = whole[0] + weights.astype(np.float32) @ refined[hits]
-        found = shares[best] + weight * _similarity(refined, unit_length(query[None]))
+        found = shares[best] + weight * best_similarities(refined, unit_length(query[None]))
     scores[best] = found
     return scores
 
@@ -67,7 +71,7 @@ def _shares(local: np.ndarray) -> np.ndarray:
     return np.sqrt(np.maximum(local, 0) / reference) if reference > 0 else np.zeros(len(local))
 
 
-def _similarity(images: np.ndarray, whole: np.ndarray) -> np.ndarray:
+def best_similarities(images: np.ndarray, whole: np.ndarray) -> np.ndarray:
     """Return the cosines of images with a query, that of the best of its rotations, float64."""
     return (images @ whole.T).max(axis=1).astype(np.float64)
 

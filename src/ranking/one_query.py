@@ -16,7 +16,7 @@ import numpy as np
 
 from src.feature_io import Features
 from src.index.folder import Index
-from src.ranking.fusion import fused
+from src.ranking.fusion import best_similarities, fused
 from src.ranking.local_scores import local_scores, of_best_turn
 from src.ranking.settings import RetrievalSettings
 from src.ranking.votes import thread_pool
@@ -77,12 +77,13 @@ def rank_images(
     start = time.perf_counter()
     scores = local.scores
     whole = [each.global_descriptor for each in by_turn if each.global_descriptor is not None]
-    similarities = np.zeros(index.image_count, np.float32)
+    similarities = np.zeros(index.image_count)
     if whole and index.globals.size:
         whole = np.stack(whole)
-        similarities = (index.globals @ whole.T).max(axis=1).astype(np.float32)
+        similarities = best_similarities(index.globals, whole)
     if settings.global_weight:
-        scores = fused(scores, whole, index.globals, settings)
+        scores = fused(scores, whole, index.globals, settings, similarities)
+    similarities = similarities.astype(np.float32)
     ranks = np.argsort(-scores, kind="stable").astype(np.int32)
     searched, rest = local.seconds
     seconds = (searched, rest + time.perf_counter() - start)
