@@ -31,15 +31,20 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from benchmarks.quality import Query, parse_set, same_buildings, without_queries
-from model_utils.config import load_config
+from benchmarks.quality import (
+    Query,
+    add_set_arguments,
+    same_buildings,
+    settings_of_sets,
+    without_queries,
+)
 from src.common.errors import UserError, run_command
 from src.common.progress import progress
 from src.evaluation.retrieval import describe_photos, read_questions
@@ -247,6 +252,11 @@ def probabilities(hits: Sequence[Hit], coefficients: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-inputs_of(hits) @ coefficients))
 
 
+def judged_by_halves(hits: Sequence[Hit], by_half: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the probability of each hit by the coefficients for its half."""
+    return np.array([probabilities([hit], by_half[hit.half])[0] for hit in hits])
+
+
 def table(groups: dict[str, list[Hit]], by_half: Sequence[np.ndarray], same: float) -> str:
     """Return what is called the same among first hits, each judged by the other half's fit."""
     lines = [
@@ -256,7 +266,7 @@ def table(groups: dict[str, list[Hit]], by_half: Sequence[np.ndarray], same: flo
     ]
     for name, hits in groups.items():
         first = [hit for hit in hits if hit.first]
-        said = np.array([probabilities([hit], by_half[hit.half])[0] >= same for hit in first])
+        said = judged_by_halves(first, by_half) >= same
         right = np.array([hit.right for hit in first])
         absent = np.array([hit.absent for hit in first])
         cells = [right & ~absent, ~right & ~absent, absent]
@@ -273,7 +283,7 @@ def draw_reliability(path: Path, hits: Sequence[Hit], by_half: Sequence[np.ndarr
     """Draw how often hits of some probability are right, each judged by the other half's fit."""
     from matplotlib.figure import Figure
 
-    probable = np.array([probabilities([hit], by_half[hit.half])[0] for hit in hits])
+    probable = judged_by_halves(hits, by_half)
     right = np.array([hit.right for hit in hits])
     figure = Figure(figsize=(5, 5), layout="constrained")
     axes = figure.add_subplot()
@@ -299,17 +309,14 @@ def main() -> None:
         epilog="All settings of delf_config.yaml may follow as --name=value.",
         allow_abbrev=False,
     )
-    parser.add_argument("--set", action="append", required=True, help="NAME=PHOTOS,GROUND_TRUTH")
-    parser.add_argument("--work", type=Path, default=Path("quality"), help="keeps the features")
+    add_set_arguments(parser)
     parser.add_argument("--output", type=Path, default=Path("calibration.json"))
     parser.add_argument("--diagram", type=Path, help="picture of how far it can be relied on")
     parser.add_argument("--same", type=float, default=0.7, help="the same from here on")
     parser.add_argument("--perhaps", type=float, default=0.3, help="perhaps from here on")
     given, rest = parser.parse_known_args()
     worlds, made_with = [], []
-    for name, photos, truth in map(parse_set, given.set):
-        config = load_config([*rest, f"--images_path={photos}", f"--gt_path={truth}"])
-        settings = replace(EvaluationSettings.from_config(config), work_path=given.work)
+    for name, settings in settings_of_sets(given, rest):
         world, about = describe(name, settings)
         worlds.append(world)
         made_with.append(about)

@@ -283,6 +283,24 @@ def parse_set(text: str) -> tuple[str, str, str]:
     return name, photos, truth
 
 
+def add_set_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options that name sets of photos and where their features are kept."""
+    parser.add_argument("--set", action="append", required=True, help="NAME=PHOTOS,GROUND_TRUTH")
+    parser.add_argument("--work", type=Path, default=Path("quality"), help="keeps the features")
+
+
+def settings_of_sets(
+    given: argparse.Namespace, rest: Sequence[str]
+) -> list[tuple[str, EvaluationSettings]]:
+    """Return name and settings of each set of a command line."""
+    found = []
+    for name, photos, truth in [parse_set(text) for text in given.set]:
+        config = load_config([*rest, f"--images_path={photos}", f"--gt_path={truth}"])
+        settings = replace(EvaluationSettings.from_config(config), work_path=given.work)
+        found.append((name, settings))
+    return found
+
+
 def main() -> None:
     """Judge each set and print its tables."""
     parser = argparse.ArgumentParser(
@@ -290,17 +308,14 @@ def main() -> None:
         epilog="All settings of delf_config.yaml may follow as --name=value.",
         allow_abbrev=False,
     )
-    parser.add_argument("--set", action="append", required=True, help="NAME=PHOTOS,GROUND_TRUTH")
+    add_set_arguments(parser)
     parser.add_argument("--leave_out_queries", action="store_true", help="their photos are junk")
-    parser.add_argument("--work", type=Path, default=Path("quality"), help="keeps the features")
     parser.add_argument(
         "--rankings", default="", help="only these, beside local features, with commas between them"
     )
     given, rest = parser.parse_known_args()
     wanted = [each.strip() for each in given.rankings.split(",") if each.strip()]
-    for name, photos, truth in [parse_set(text) for text in given.set]:
-        config = load_config([*rest, f"--images_path={photos}", f"--gt_path={truth}"])
-        settings = replace(EvaluationSettings.from_config(config), work_path=given.work)
+    for name, settings in settings_of_sets(given, rest):
         print(judge_set(name, settings, given.leave_out_queries, wanted), "\n", flush=True)
 
 

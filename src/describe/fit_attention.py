@@ -35,13 +35,14 @@ from src.common.errors import UserError, run_command
 from src.delf_config import DelfConfig
 from src.describe.attention_head import Head, own_share, train_head
 from src.describe.engines.choice import EngineSettings, add_engine_arguments, choose_engine
-from src.describe.fit_whitening import read_landmarks, read_left_out
+from src.describe.fit_whitening import read_landmarks
 from src.describe.pca import fit_pca
 from src.describe.recipe import Describer
 from src.describe.tasks import PhotoTask
 from src.feature_io import feature_path, read_features, read_manifest
 from src.network.weight_files import read_weights, write_checkpoint
 from src.photos.finding import list_images
+from src.photos.left_out import add_labelled_photos_arguments, read_left_out
 
 LOG = logging.getLogger(__name__)
 
@@ -128,15 +129,7 @@ def main() -> None:
         description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     parser.add_argument("--checkpoint", required=True, help="weights (.ckpt, or ImageNet .h5)")
-    parser.add_argument(
-        "--images_path", required=True, nargs="+", help="folders of photos, each with a train.csv"
-    )
-    parser.add_argument(
-        "--leave_out",
-        nargs="+",
-        default=[],
-        help="text files whose lines begin with the id or the file of a photo to leave out",
-    )
+    add_labelled_photos_arguments(parser)
     parser.add_argument("--output", default="attention.ckpt", help="the checkpoint to write")
     parser.add_argument(
         "--work_path",

@@ -42,7 +42,7 @@ from src.feature_io import feature_path, read_features, read_manifest
 from src.network.conv5_source import find_conv5, read_conv5
 from src.network.weights import fingerprint
 from src.photos.finding import list_images
-from src.photos.left_out import read_left_out
+from src.photos.left_out import add_labelled_photos_arguments, read_left_out
 
 LOG = logging.getLogger(__name__)
 
@@ -216,15 +216,7 @@ def main() -> None:
         description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     parser.add_argument("--checkpoint", required=True, help="weights (.ckpt, or ImageNet .h5)")
-    parser.add_argument(
-        "--images_path", required=True, nargs="+", help="folders of photos, each with a train.csv"
-    )
-    parser.add_argument(
-        "--leave_out",
-        nargs="+",
-        default=[],
-        help="text files whose lines begin with the id or the file of a photo to leave out",
-    )
+    add_labelled_photos_arguments(parser)
     parser.add_argument("--output", default="whitening.npz", help="the file to write")
     parser.add_argument(
         "--work_path",
