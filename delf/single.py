@@ -36,10 +36,10 @@ def describe(photo: PathLike, weights: PathLike | None = None, **settings: Any) 
     Raises:
         UserError: the photo or the weights cannot be read, or a setting is none.
     """
+    describer, pca = _describer(_key(weights, settings))
     path = Path(os.path.abspath(photo))
     if not path.exists():
         raise UserError(f"there is no photo {path}")
-    describer, pca = _describer(_key(weights, settings))
     tasks = [PhotoTask(path.name, path.name)]
     (found,) = described(
         describer.engine,
