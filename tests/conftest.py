@@ -15,6 +15,18 @@ from tests.helpers.weights import random_weights
 tune_cpu_libraries()
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--mutations", type=int, default=1, metavar="TIMES", help="try TIMES as many damaged inputs"
+    )
+
+
+@pytest.fixture(scope="session")
+def mutations(request):
+    """How many times as many damaged inputs as usual are tried."""
+    return request.config.getoption("--mutations")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def user_cache_of_the_tests(tmp_path_factory):
     """Compiled networks are kept apart from those of the person who runs the tests."""

@@ -22,7 +22,7 @@ from src.common.errors import UserError, naming_file
 from src.delf_config import DelfConfig, Layout
 from src.network.conv5_source import find_conv5, read_conv5
 from src.network.feature_weights import has_attention, read_feature_weights
-from src.network.mindir import as_pooling, read_proto, sign
+from src.network.mindir import as_pooling, read_proto, sign, to_bytes
 from src.network.mindir_version1 import OLD_VERSION, to_version1
 from src.network.weights import Weights, layout_of, load_weights
 
@@ -228,7 +228,7 @@ def _sign(path: Path, weights: Weights) -> None:
     model = read_proto(path)
     sign(model, weights)
     with naming_file(path):
-        path.write_bytes(model.SerializeToString())
+        path.write_bytes(to_bytes(model))
 
 
 def _rewrite(path: Path, dims: list[int | None]) -> None:
@@ -239,7 +239,7 @@ def _rewrite(path: Path, dims: list[int | None]) -> None:
     native = ms.nn.GraphCell(ms.load(str(path)))
     to_version1(model)
     with naming_file(path):
-        path.write_bytes(model.SerializeToString())
+        path.write_bytes(to_bytes(model))
     if np.prod([side or 1 for side in dims]) > 3 * CHECKED_PIXELS:
         return  # tried in small, see `export_weights`
     rewritten = ms.nn.GraphCell(ms.load(str(path)))
