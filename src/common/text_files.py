@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from src.common.errors import UserError
+from src.common.errors import UserError, raise_if_of_system
 
 
 def read_lines(path: Path, what: str, if_missing: str) -> list[str]:
@@ -23,4 +23,5 @@ def read_lines(path: Path, what: str, if_missing: str) -> list[str]:
     except FileNotFoundError:
         raise UserError(if_missing) from None
     except (OSError, UnicodeDecodeError) as error:
+        raise_if_of_system(error, path)
         raise UserError(f"cannot read the {what} {path}: {error}") from None

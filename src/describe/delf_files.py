@@ -32,7 +32,7 @@ from pathlib import Path
 import numpy as np
 
 from src.common.atomic_files import PathLike, atomic_path
-from src.common.errors import UserError, one_line, run_command
+from src.common.errors import UserError, one_line, raise_if_of_system, run_command
 from src.common.protobuf import FIXED32, LENGTH_DELIMITED, bytes_of, fields, to_varint
 from src.describe.datum_io import datum_bytes, parse_datum
 from src.feature_io import (
@@ -67,6 +67,7 @@ def read_delf(path: PathLike) -> Features:
     except FileNotFoundError:
         raise DamagedFeaturesError(f"there is no file {path}") from None
     except (ValueError, OSError) as error:
+        raise_if_of_system(error, path)
         raise DamagedFeaturesError(
             f"{path} is not a readable file of DELF features ({one_line(error)}); make it again"
         ) from None

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from model_utils.environment import PROJECT_ROOT
-from src.common.errors import UserError
+from src.common.errors import UserError, raise_if_of_system
 from src.describe.pca import (
     ABOUT_NAME,
     MEAN_NAME,
@@ -93,7 +93,8 @@ def _is_damaged_and_ours(folder: Path) -> bool:
     try:
         for name in ARRAY_NAMES:
             np.load(folder / name, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+    except (OSError, ValueError, EOFError) as error:
+        raise_if_of_system(error, folder)
         return True
     return False
 

@@ -6,7 +6,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from src.common.errors import UserError
+from src.common.errors import UserError, raise_if_of_system
 from src.network.keras_h5 import convert_h5
 from src.network.resnet50 import listed
 from src.network.tf_bundle import bundle_prefix, is_bundle
@@ -72,6 +72,7 @@ def _reader(path: Path) -> Callable[[str | Path], Weights] | None:
             return convert_h5
         return convert_torch if is_torch(path) or is_safetensors(path) else None
     except (OSError, zipfile.BadZipFile) as error:
+        raise_if_of_system(error, path)
         raise UserError(f"cannot read {path}: {getattr(error, 'strerror', error)}") from None
 
 

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from src.common.crc32c import crc32c, unmasked
-from src.common.errors import UserError, one_line
+from src.common.errors import UserError, one_line, raise_if_of_system
 from src.common.protobuf import bytes_of, fields, varint
 from src.common.snappy import unpacked
 
@@ -86,6 +86,7 @@ class Bundle:
         try:
             self._shards, self.entries = _parse_index(index.read_bytes())
         except OSError as error:
+            raise_if_of_system(error, index)
             raise UserError(f"cannot read {index}: {error.strerror}") from None
         except ValueError as error:
             raise UserError(
@@ -140,6 +141,7 @@ class Bundle:
                 f"there is no {path}, which holds the numbers of {self.prefix}.index; put it beside"
             ) from None
         except OSError as error:
+            raise_if_of_system(error, path)
             raise UserError(f"cannot read {path}: {error.strerror}") from None
         if len(content) != entry.size:
             raise UserError(f"{path} is cut short; copy it again")

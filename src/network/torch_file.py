@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from src.common.errors import UserError, one_line
+from src.common.errors import UserError, one_line, raise_if_of_system
 from src.common.restricted_pickle import check_memo
 
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
@@ -65,6 +65,7 @@ def read_torch(path: str | Path) -> Any:
             return _read_zip(path)
         return _read_legacy(path.read_bytes())
     except OSError as error:
+        raise_if_of_system(error, path)
         raise UserError(f"cannot read {path}: {error.strerror or one_line(error)}") from None
     except Exception as error:  # a broken or hostile pickle makes the unpickler raise anything
         reason = one_line(error)[:200]
@@ -105,6 +106,7 @@ def read_safetensors(path: str | Path) -> dict[str, np.ndarray]:
             tensors[name] = _array(content, _SAFE_TYPES[about["dtype"]], tuple(about["shape"]))
         return tensors
     except OSError as error:
+        raise_if_of_system(error, path)
         raise UserError(f"cannot read {path}: {error.strerror}") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         reason = one_line(error)[:200]

@@ -17,7 +17,7 @@ import numpy as np
 
 from src.common.atomic_files import atomic_path
 from src.common.durable import to_disk
-from src.common.errors import UserError, one_line
+from src.common.errors import UserError, one_line, raise_if_of_system
 from src.network.checkpoint_format import names_in, tensors_in
 from src.network.keras_h5 import convert_h5, is_h5
 from src.network.weights import Weights, check_numbers, digest_of
@@ -65,6 +65,7 @@ def _readable(path: str | Path) -> Iterator[None]:
     try:
         yield
     except (ValueError, OSError) as error:
+        raise_if_of_system(error, path)
         raise UserError(
             f"checkpoint {path} cannot be read: it is damaged or no MindSpore checkpoint "
             f"({one_line(error)}); weights of PyTorch or TensorFlow are converted by "

@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from src.common.atomic_files import PathLike
-from src.common.errors import UserError, one_line
+from src.common.errors import UserError, one_line, raise_if_of_system
 from src.shards.manifest import MANIFEST, read_manifest
 
 LOG = logging.getLogger(__name__)
@@ -141,6 +141,7 @@ def _read_header(shard: str) -> dict[str, Any]:
         fields = ("header_size", "page_size", "shard_addresses")
         return {**{field: header[field] for field in fields}, "page": pages}
     except (OSError, ValueError, KeyError, TypeError) as error:
+        raise_if_of_system(error, shard)
         raise _damaged(shard, error) from error
 
 
@@ -164,6 +165,7 @@ def _read_index(shard: str, page_size: int) -> tuple[Counter[int], str, int]:
         finally:
             index.close()
     except (OSError, ValueError, TypeError, StopIteration, sqlite3.Error) as error:
+        raise_if_of_system(error, shard)
         raise _damaged(shard, error) from error
     return counts, os.path.basename(name), last_byte or 0
 
@@ -225,6 +227,7 @@ def _count_new_labels(table: Path) -> int:
             f"no {RELABELING} in {table.parent}; it is written by src/build_image_dataset.py"
         ) from None
     except (ValueError, OSError) as error:
+        raise_if_of_system(error, table)
         raise UserError(f"{table} cannot be read: {one_line(error)}") from error
     if not len(labels) or sorted(labels) != list(range(len(labels))):
         raise UserError(f"the new_label column of {table} does not count 0, 1, …; build it again")
