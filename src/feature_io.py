@@ -35,10 +35,8 @@ _ARRAYS = ("locations", "scales", "descriptors", "attention")
 #: What a feature file may hold beside them, and how it is kept there.
 _MORE = {"size": np.int32, "global_descriptor": np.float16}
 # What reading something else as a feature file may raise; RuntimeError: "it is encrypted".
-_NO_FEATURES = (
-    *(ValueError, KeyError, EOFError, OSError, TypeError, RuntimeError),
-    *(zipfile.BadZipFile, zlib.error),
-)
+_NO_FEATURES = (ValueError, KeyError, EOFError, OSError, TypeError, RuntimeError)
+_NO_FEATURES += (zipfile.BadZipFile, zlib.error)
 
 
 class DamagedFeaturesError(UserError):

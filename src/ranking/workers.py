@@ -116,7 +116,7 @@ def _worker_log(logs: Path, number: int) -> Iterator[None]:
     """Append this process's log records to `process[X]/retrieval[X].log`."""
     path = logs / f"process{number}" / f"retrieval{number}.log"
     path.parent.mkdir(parents=True, exist_ok=True)
-    handler = LogFile(open(path, "a", encoding="utf-8"))
+    handler = LogFile(open(path, "a", encoding="utf-8"))  # noqa: SIM115  closed with it
     level = LOG.level
     LOG.setLevel(logging.INFO)
     LOG.addHandler(handler)
