@@ -116,6 +116,25 @@ def _flush(path: Path) -> None:
         os.close(opened)
 
 
+def check_writable(path: PathLike) -> None:
+    """Look whether a file could be written, before hours are spent on what goes into it.
+
+    Nothing is made.
+
+    Raises:
+        OSError: it could not.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise OSError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    folder = next(folder for folder in path.absolute().parents if os.path.lexists(folder))
+    if not folder.is_dir():
+        raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
+    if not os.access(folder, os.W_OK | os.X_OK):
+        code = errno.EROFS if os.statvfs(folder).f_flag & os.ST_RDONLY else errno.EACCES
+        raise OSError(code, os.strerror(code), str(path))
+
+
 def raise_why_unwritten(path: Path, more: int) -> None:
     """Raise what the operating system says to a file that a library could not write.
 

@@ -6,7 +6,7 @@ import logging
 import sys
 from typing import TextIO
 
-from src.common.errors import LOG_FORMAT, system_line
+from src.common.errors import LOG_FORMAT
 
 
 class LogFile(logging.StreamHandler):
@@ -28,8 +28,8 @@ class LogFile(logging.StreamHandler):
             super().handleError(record)
         elif not self._told:
             self._told = True
-            error.filename = error.filename or self.stream.name
-            print(f"warning: no more is logged: {system_line(error)}", file=sys.stderr)
+            reason = error.strerror or error
+            print(f"warning: {self.stream.name}: {reason}; not all is logged", file=sys.stderr)
 
     def add_line(self, text: str) -> None:
         """Write a line as it is."""

@@ -31,6 +31,7 @@ import pandas as pd
 
 from model_utils.bounds import number
 from model_utils.environment import PROJECT_ROOT
+from src.common.atomic_files import check_writable
 from src.common.errors import UserError, one_line, raise_if_of_system, run_command
 from src.delf_config import CONV5_CHANNELS, DelfConfig
 from src.describe.engines.choice import EngineSettings, add_engine_arguments, choose_engine
@@ -232,6 +233,7 @@ def main() -> None:
     parser.add_argument("--max_level_side", type=side, default=1024, help="of the pyramid")
     add_engine_arguments(parser)
     arguments = parser.parse_args()
+    check_writable(arguments.output)
     whitening = fit(arguments)
     write_whitening(arguments.output, whitening)
     LOG.info(

@@ -59,9 +59,13 @@ def _write_whole(folder: Path, pca: Pca) -> None:
     """Write a PCA so that the folder is one at any moment, or none."""
     temporary = temporary_name(folder)
     temporary.mkdir(parents=True)  # ours alone: where there is something, it is an error
-    write_pca(temporary, pca)
-    if folder.is_dir():
-        shutil.rmtree(folder)
-    else:
-        folder.unlink(missing_ok=True)
-    os.replace(temporary, folder)
+    try:
+        write_pca(temporary, pca)
+        if folder.is_dir():
+            shutil.rmtree(folder)
+        else:
+            folder.unlink(missing_ok=True)
+        os.replace(temporary, folder)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise

@@ -177,7 +177,7 @@ class Collection:
         """Remove what killed searches have left half written; only one at a time is here."""
         for path in self.features.rglob(".*.tmp.*"):
             path.unlink()
-        for folder in self.folder.glob(".pca*.tmp"):
+        for folder in self.folder.glob(".pca*.tmp*"):
             shutil.rmtree(folder)
         if self.pca is not None:
             shutil.rmtree(self.folder / "features-plain", ignore_errors=True)
