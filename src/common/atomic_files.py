@@ -29,7 +29,8 @@ from src.common.file_names import file_name_for
 PathLike = str | os.PathLike
 
 
-_NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+#: Flags by which no link is followed, and no pipe waited for.
+PLAIN_ONLY = sum(getattr(os, flag, 0) for flag in ("O_NOFOLLOW", "O_CLOEXEC", "O_NONBLOCK"))
 # What file systems without such a thing say to a flush of a file or folder.
 _NO_FLUSH = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF)
 
@@ -84,7 +85,7 @@ def make_new(path: PathLike) -> int:
     Raises:
         OSError: that is not possible.
     """
-    return os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | _NO_FOLLOW, 0o666)
+    return os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | PLAIN_ONLY, 0o666)
 
 
 def flush(paths: Iterable[PathLike]) -> None:
@@ -148,7 +149,7 @@ def raise_why_unwritten(path: Path, more: int) -> None:
         OSError: the file cannot be made, or cannot become that long. Else nothing is raised.
     """
     with naming_file(path):
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | _NO_FOLLOW, 0o666)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | PLAIN_ONLY, 0o666)
         try:
             os.posix_fallocate(descriptor, os.fstat(descriptor).st_size, more)
         finally:
