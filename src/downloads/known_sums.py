@@ -33,10 +33,19 @@ def unverified_path(path: Path) -> Path:
 
 
 def take_kept(path: Path, accept: Collection[str]) -> bool:
-    """Give a file that was kept its name, if it is to be taken; tell whether."""
+    """Give a file that was kept its name, if it is to be taken; tell whether there is one.
+
+    Raises:
+        Damaged: there is one, and it is not to be taken.
+    """
     kept = unverified_path(path)
-    if path.name not in accept or not kept.is_file() or kept.is_symlink() or path.exists():
+    if not kept.is_file() or kept.is_symlink():
         return False
+    if path.name not in accept:
+        raise Damaged(
+            f"{kept} is there, which was fetched as {path.name} and was another file than it is to "
+            f"be; --accept_sum={path.name} takes it, or delete it to fetch it again"
+        )
     os.replace(kept, path)
     return True
 
