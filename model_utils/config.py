@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from model_utils.bounds import DEFAULT_CONFIG, YAML_LOADER, Bounds
+from model_utils.environment import IS_INSTALLED, PROJECT_ROOT, kept_root
 from src.common.errors import UserError
 
 
@@ -53,6 +54,8 @@ def load_config(
         if allowed == "path":
             file = path if name in own else DEFAULT_CONFIG
             base = file.resolve().parent if text is None else Path.cwd()
+            if IS_INSTALLED and base.is_relative_to(PROJECT_ROOT):
+                value = _outside(value)
             value = str(base / value) if value else ""
         elif isinstance(allowed, dict):
             value = Bounds(**allowed).check(name, value)
@@ -60,6 +63,18 @@ def load_config(
             raise UserError(f"{name} is {value!r}; choose from {', '.join(map(str, allowed))}")
         settings[name] = value
     return Config(**settings)
+
+
+def _outside(value: str) -> str:
+    """Return where a path of our own files points for an installed package, whose folder is code.
+
+    "../" there is the project's folder, which stands for the user's cache; what is beside the file
+    is where the person is.
+    """
+    if not value:
+        return ""
+    path = Path(value)
+    return str(kept_root() / path.relative_to("..") if path.parts[0] == ".." else Path.cwd() / path)
 
 
 def parse_value(name: str, text: str, default: Any) -> Any:

@@ -9,6 +9,20 @@ from pathlib import Path
 from src.common.leaving import hold_interrupt, leave_on_interrupt
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
+#: Whether this is an installed package, not a clone of the project.
+IS_INSTALLED = not (PROJECT_ROOT / "scripts" / "setup.sh").is_file()
+
+
+def kept_root() -> Path:
+    """Return where weights and results lie by default: the clone, or the cache of the user.
+
+    For an installed package whose user has no home it is the folder that the program runs in.
+    """
+    if not IS_INSTALLED:
+        return PROJECT_ROOT
+    from src.common.user_cache import user_cache
+
+    return user_cache() or Path.cwd()
 
 
 def use_project_environment() -> None:
@@ -26,7 +40,8 @@ def use_project_environment() -> None:
     import importlib.util
 
     os.environ.setdefault("GLOG_v", "3")
-    if importlib.util.find_spec("mindspore") is not None:
+    # An installed package runs by the Python it is installed for, whatever that has.
+    if IS_INSTALLED or importlib.util.find_spec("mindspore") is not None:
         return
     python = PROJECT_ROOT / ".venv" / "bin" / "python"
     if not python.exists() or Path(sys.prefix).resolve() == python.parents[1].resolve():

@@ -30,7 +30,7 @@ from pathlib import Path
 import numpy as np
 
 from model_utils.bounds import number
-from model_utils.environment import PROJECT_ROOT
+from model_utils.environment import kept_root
 from src.common.atomic_files import check_writable
 from src.common.errors import UserError, run_command
 from src.delf_config import DelfConfig
@@ -134,7 +134,7 @@ def main() -> None:
     parser.add_argument("--output", default="attention.ckpt", help="the checkpoint to write")
     parser.add_argument(
         "--work_path",
-        default=str(PROJECT_ROOT / "runs" / "attention"),
+        default=str(kept_root() / "runs" / "attention"),
         help="where features are kept, so that a run can be continued: 4 kB each",
     )
     many, least = number(int, "max_feature_num"), number(int, "max_iters")

@@ -30,7 +30,7 @@ import numpy as np
 import pandas as pd
 
 from model_utils.bounds import number
-from model_utils.environment import PROJECT_ROOT
+from model_utils.environment import kept_root
 from src.common.atomic_files import check_writable
 from src.common.errors import UserError, one_line, raise_if_of_system, run_command
 from src.delf_config import CONV5_CHANNELS, DelfConfig
@@ -222,7 +222,7 @@ def main() -> None:
     parser.add_argument("--output", default="whitening.npz", help="the file to write")
     parser.add_argument(
         "--work_path",
-        default=str(PROJECT_ROOT / "runs" / "whitening"),
+        default=str(kept_root() / "runs" / "whitening"),
         help="where descriptors are kept, so that a run can be continued",
     )
     length = number(int, "dimension", min=1, max=CONV5_CHANNELS)

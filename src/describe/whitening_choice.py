@@ -52,7 +52,7 @@ def with_global_descriptor(
                 "fit one with src/describe/fit_whitening.py and give --whitening_path"
             )
         return engine
-    reason = _obstacle(settings, config, whitening)
+    reason = _obstacle(config, whitening)
     try:
         source = "" if reason else str(find_conv5(settings.source, whitening.conv5))
     except UserError as error:
@@ -62,7 +62,9 @@ def with_global_descriptor(
     if reason:
         LOG.info("no global descriptor is made: %s", reason)
         return engine
-    return GlobalEngine(engine, source, whitening)
+    return GlobalEngine(
+        engine, source, whitening, settings.device, settings.plan, settings.jit_level
+    )
 
 
 def _fitting(engine: Engine, settings: EngineSettings, path: str) -> Whitening | None:
@@ -82,10 +84,8 @@ def _fitting(engine: Engine, settings: EngineSettings, path: str) -> Whitening |
     return whitening
 
 
-def _obstacle(settings: EngineSettings, config: DelfConfig, whitening: Whitening) -> str:
+def _obstacle(config: DelfConfig, whitening: Whitening) -> str:
     """Say why no global descriptor can be made though a whitening fits; "" where it can."""
-    if settings.device != "CPU":
-        return f"that is done on a CPU only, and device_target is {settings.device}"
     if not fits_pyramid(whitening.scales, config):
         scales = ", ".join(f"{scale:g}" for scale in whitening.scales)
         return f"image_scales has none of the scales it is made of ({scales})"

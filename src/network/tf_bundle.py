@@ -20,6 +20,7 @@ import numpy as np
 from src.common.crc32c import crc32c, unmasked
 from src.common.errors import UserError, one_line, raise_if_of_system
 from src.common.protobuf import bytes_of, fields, varint
+from src.common.regular_files import open_regular, read_regular
 from src.common.snappy import unpacked
 
 MAGIC = (0xDB4775248B80FB57).to_bytes(8, "little")
@@ -84,7 +85,7 @@ class Bundle:
         self.prefix = bundle_prefix(path)
         index = Path(f"{self.prefix}.index")
         try:
-            self._shards, self.entries = _parse_index(index.read_bytes())
+            self._shards, self.entries = _parse_index(read_regular(index))
         except OSError as error:
             raise_if_of_system(error, index)
             raise UserError(f"cannot read {index}: {error.strerror}") from None
@@ -133,7 +134,7 @@ class Bundle:
         """Return the data file of a tensor, and the tensor's bytes."""
         path = Path(f"{self.prefix}.data-{entry.shard:05d}-of-{self._shards:05d}")
         try:
-            with open(path, "rb") as file:
+            with open_regular(path) as file:
                 file.seek(entry.offset)
                 content = file.read(entry.size)
         except FileNotFoundError:

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from src.common.errors import UserError, one_line, raise_if_of_system
+from src.common.regular_files import read_regular
 from src.common.restricted_pickle import check_memo
 
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
@@ -63,7 +64,7 @@ def read_torch(path: str | Path) -> Any:
     try:
         if zipfile.is_zipfile(path):
             return _read_zip(path)
-        return _read_legacy(path.read_bytes())
+        return _read_legacy(read_regular(path))
     except OSError as error:
         raise_if_of_system(error, path)
         raise UserError(f"cannot read {path}: {error.strerror or one_line(error)}") from None
@@ -95,7 +96,7 @@ def read_safetensors(path: str | Path) -> dict[str, np.ndarray]:
         UserError: it is missing or damaged.
     """
     try:
-        data = Path(path).read_bytes()
+        data = read_regular(path)
         start = 8 + int.from_bytes(data[:8], "little")
         tensors = {}
         for name, about in json.loads(data[8:start]).items():

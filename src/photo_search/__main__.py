@@ -34,21 +34,18 @@ from pathlib import Path
 from model_utils.bounds import number
 from model_utils.config import load_config
 from model_utils.environment import PROJECT_ROOT
-from model_utils.host_lock import exclusive, make_folder
+from model_utils.host_lock import exclusive
 from src.common.atomic_files import PathLike
 from src.common.digests import sha256_of
 from src.common.errors import UserError, run_command
-from src.describe.recipe import choose_describer
 from src.describe.stopwatch import Stopwatch
 from src.describe.tasks import Box
 from src.pages.box import write_box_page
 from src.pages.query_sheet import Result
 from src.photo_search.asking import Query
-from src.photo_search.collection import Collection
+from src.photo_search.opening import open_collection, photos_of
 from src.photo_search.queries import STAGES, Found, find
 from src.photo_search.settings import SearchSettings
-from src.photo_search.weights import known_weights
-from src.photos.finding import list_photos
 from src.ranking.verdict import NOT_HERE
 
 LOG = logging.getLogger(__name__)
@@ -87,19 +84,11 @@ def search(
     for query in asked:
         if not os.path.isfile(query.photo):
             raise UserError(f"there is no query photo {query.photo}")
-    work = Path(os.path.abspath(settings.work_path))
-    # Where the results lie among the photos, their pictures are none.
-    images = [image for image in list_photos(photos) if work not in (photos / image[1]).parents]
-    if not images:
-        raise UserError(f"no image in {photos} but those of {work}; give a folder of photos")
-    make_folder(work)
+    images = photos_of(settings, photos)
     with stages.part("choose"):
-        known = known_weights(settings.describe.engine, work)
-        describer = choose_describer(settings.describe, known)
-    folder = work / describer.folder_name(photos)
-    with exclusive(folder, "searching these photos"):
+        collection = open_collection(settings, photos)
+    with exclusive(collection.folder, "searching these photos"):
         with stages.part("folder"):
-            collection = Collection(settings, describer, photos, folder)
             collection.update(images)
         if forget:
             collection.forget(images)

@@ -19,6 +19,7 @@ from src.describe import whitening_choice
 from src.describe.engines.choice import EngineSettings, choose_engine
 from src.describe.engines.global_head import GlobalEngine, MindSporeHead, OpenVinoHead
 from src.describe.engines.mindspore_graph import FeatureNetwork
+from src.describe.engines.static_batches import StaticPlan
 from src.describe.folder import extract_folder, feature_settings
 from src.describe.one_photo import described
 from src.describe.recipe import DescribeSettings, choose_describer
@@ -106,16 +107,32 @@ def by(checkpoint, whitening, name="openvino", precision="float32"):
 def test_conv5_is_pooled_as_by_hand(network, checkpoint, cpu):
     conv4 = FeatureNetwork(read_feature_weights(checkpoint), "it", "CPU")
     weights = read_conv5_weights(checkpoint)
-    heads = OpenVinoHead(fingerprint(weights), lambda: weights, "it"), MindSporeHead(weights, "it")
+    heads = (
+        OpenVinoHead(fingerprint(weights), lambda: weights, "it"),
+        MindSporeHead(weights, "it"),
+        MindSporeHead(weights, "it", plan=StaticPlan.of((128,), 704, 1)),
+    )
     for height, width in ((20, 20), (97, 161), (128, 96), (40, 700)):
         pixels = textured(height, width, seed=height)
         wanted = pooled_by_hand(network[0], pixels)
         features, _ = conv4(planes(pixels))
-        ours, theirs = (head(features) for head in heads)
-        for found in (ours, theirs):
+        ours, theirs, padded = (head(features) for head in heads)
+        for found in (ours, theirs, padded):
             np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-4 * wanted.max())
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4 * wanted.max())
+        np.testing.assert_allclose(padded, theirs, rtol=1e-4, atol=1e-5 * wanted.max())
         assert wanted.max() > wanted.min() >= 0
+
+
+def test_an_ascend_makes_it_too_with_the_inputs_of_the_local_part(checkpoint, whitening_path):
+    ascend = EngineSettings(
+        "mindspore", str(checkpoint), device_target="Ascend", static_sides=(128,), jit_level="O1"
+    )
+    made = with_global_descriptor(
+        choose_engine(ascend), ascend, SETTINGS, "True", str(whitening_path)
+    )
+    assert isinstance(made, GlobalEngine) and made.device_target == "Ascend"
+    assert made.plan == made.inner.plan == ascend.plan is not None and made.jit_level == "O1"
 
 
 @pytest.mark.parametrize("name", ["openvino", "mindspore"])
@@ -229,7 +246,7 @@ def test_what_cannot_be_made_is_said(
     # conv1 to conv4 are right, conv5 is another, or not there.
     engine = by(checkpoint, dataclasses.replace(whitening, conv5="0" * 16))
     with pytest.raises(UserError, match=r"conv5 of .* is not the one"):
-        engine._opened()
+        engine._opened(0)
     short = tmp_path / "short.ckpt"
     write_checkpoint(short, {n: v for n, v in network[1].items() if ".stage5." not in n})
     monkeypatch.setattr(conv5_source, "IMAGENET_WEIGHTS", tmp_path / "absent.h5")

@@ -28,9 +28,17 @@ WORDS = (
 )  # fmt: skip
 ENTRY_POINTS = ("train", "eval", "export")
 
-FOLDERS = ("src", "model_utils", "sample_world", "scripts", "tests", "benchmarks")
+FOLDERS = ("delf", "src", "model_utils", "sample_world", "scripts", "tests", "benchmarks")
 # Folders of tests that mirror something else than a room.
-OTHER_TESTS = ("words", "model_utils", "benchmarks", "scripts", "ascend310_infer", "helpers")
+OTHER_TESTS = (
+    "delf",
+    "words",
+    "model_utils",
+    "benchmarks",
+    "scripts",
+    "ascend310_infer",
+    "helpers",
+)
 TESTS_OF_THE_TREE = ("conftest", "test_house")
 
 FILE_LINES = 400

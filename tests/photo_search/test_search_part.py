@@ -88,7 +88,7 @@ def test_a_page_to_draw_the_box_on(photos, tmp_path, capsys):
 def test_a_verdict_is_told_where_there_is_a_calibration(photos, monkeypatch, bias, word, told):
     """By a calibration that finds everything probable, or nothing."""
     sure = Calibration("fake", "none", bias, 0.1, 0.0, same=0.5, perhaps=0.3)
-    monkeypatch.setattr("src.photo_search.queries.calibration_for", lambda _: sure)
+    monkeypatch.setattr("src.photo_search.answers.calibration_for", lambda _: sure)
     found, _, _ = find(photos, photos.parent / "query.png", top=2)
     best, text = found[0].results[0], report(found, 1.0)
     assert best.verdict == word and ("not here, it seems" in text) == told
@@ -100,7 +100,7 @@ def test_a_verdict_is_told_where_there_is_a_calibration(photos, monkeypatch, bia
 def test_what_is_the_same_never_stands_below_what_is_not(photos, monkeypatch):
     """A calibration that knows better than the votes: the fewer inliers the surer."""
     odd = Calibration("fake", "none", 1.0, -1.0, 0.0, same=0.5, perhaps=0.3)
-    monkeypatch.setattr("src.photo_search.queries.calibration_for", lambda _: odd)
+    monkeypatch.setattr("src.photo_search.answers.calibration_for", lambda _: odd)
     found, _, _ = find(photos, photos.parent / "query.png")
     verdicts = [result.verdict for result in found[0].results]
     assert "the same" in verdicts and verdicts[-1] != "the same"

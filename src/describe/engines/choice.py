@@ -108,6 +108,13 @@ class EngineSettings:
         """ "Ascend" or "CPU"."""
         return find_device_target() if self.device_target == "auto" else self.device_target
 
+    @property
+    def plan(self) -> StaticPlan | None:
+        """What MindSpore is asked for on the device: None for photos of any size."""
+        if self.device != "Ascend":
+            return None
+        return StaticPlan.of(self.static_sides, self.max_level_side, self.static_batch)
+
 
 @dataclass(frozen=True)
 class KnownWeights:
@@ -204,15 +211,12 @@ def _openvino(settings: EngineSettings, known: KnownWeights) -> Engine:
 
 
 def _mindspore(settings: EngineSettings, known: KnownWeights) -> Engine:
-    plan = None
-    if settings.device == "Ascend":
-        plan = StaticPlan.of(settings.static_sides, settings.max_level_side, settings.static_batch)
     return MindSporeEngine(
         settings.checkpoint,
         known.fingerprint,
         known.has_attention,
         settings.device_target,
-        plan,
+        settings.plan,
         settings.jit_level,
     )
 

@@ -16,8 +16,9 @@ import numpy as np
 
 from src.common.atomic_files import PathLike
 from src.common.errors import UserError
-from src.delf_config import CONV4_CHANNELS, DelfConfig
+from src.delf_config import CELL_STRIDE, CONV4_CHANNELS, DelfConfig
 from src.describe.engines.interface import Engine
+from src.describe.engines.static_batches import StaticPlan
 from src.describe.stopwatch import Stopwatch
 from src.describe.tasks import PhotoTask
 from src.describe.whitening import Whitening
@@ -58,27 +59,50 @@ class OpenVinoHead:
 
 
 class MindSporeHead:
-    """Conv5 and the generalised mean as a cell of MindSpore, on the CPU."""
+    """Conv5 and the generalised mean as a cell of MindSpore.
 
-    def __init__(self, weights: Weights, checkpoint: str):
+    With a plan, a map lies in the smallest of the plan's inputs that holds it, and what is beside
+    it is not seen; each size is compiled when it first comes.
+    """
+
+    def __init__(
+        self,
+        weights: Weights,
+        checkpoint: str,
+        device_target: str = "CPU",
+        device_id: int = 0,
+        plan: StaticPlan | None = None,
+        jit_level: str | None = None,
+    ):
         from model_utils.device import set_up_device
 
-        set_up_device("CPU", 0)
+        set_up_device(device_target, device_id, jit_level)
         import mindspore as ms
 
         from src.delf_model import GlobalPooling
+        from src.describe.engines.padded_networks import PaddedGlobalPooling
 
         self._tensor = ms.Tensor
-        self._network = GlobalPooling()
+        self._plan = plan
+        self._network = PaddedGlobalPooling() if plan else GlobalPooling()
         own = {name.removeprefix("backbone."): value for name, value in weights.items()}
         load_weights(self._network, own, checkpoint)
         self._network.set_train(False)
-        self._network.set_inputs(ms.Tensor(shape=[1, CONV4_CHANNELS, None, None], dtype=ms.float32))
+        if not plan:
+            any_size = [1, CONV4_CHANNELS, None, None]
+            self._network.set_inputs(ms.Tensor(shape=any_size, dtype=ms.float32))
 
     def __call__(self, features: np.ndarray) -> np.ndarray:
         """See `GlobalHead`."""
         planes = np.ascontiguousarray(features.transpose(2, 0, 1)[None], np.float32)
-        return self._network(self._tensor(planes)).asnumpy()[0]
+        if self._plan is None:
+            return self._network(self._tensor(planes)).asnumpy()[0]
+        rows, columns = planes.shape[2:]
+        size = self._plan.size_for(rows * CELL_STRIDE, columns * CELL_STRIDE)
+        padded = np.zeros((1, CONV4_CHANNELS, *(side // CELL_STRIDE for side in size)), np.float32)
+        padded[:, :, :rows, :columns] = planes
+        sides = np.int32([[rows, columns]])
+        return self._network(self._tensor(padded), self._tensor(sides)).asnumpy()[0]
 
 
 @dataclass(eq=False)
@@ -89,11 +113,18 @@ class GlobalEngine:
         inner: makes the conv4 maps.
         checkpoint: holds the weights of conv5, see `network.conv5_source`.
         whitening: fitted for these weights.
+        device_target: where MindSpore computes conv5, if that is the engine inside; see
+            `model_utils.device`.
+        plan: the inputs there, on a device that wants static shapes.
+        jit_level: how graphs run on an Ascend.
     """
 
     inner: Engine
     checkpoint: str
     whitening: Whitening
+    device_target: str = "CPU"
+    plan: StaticPlan | None = None
+    jit_level: str | None = None
     _head: GlobalHead | None = field(default=None, init=False, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -140,35 +171,47 @@ class GlobalEngine:
             for photo in photos:
                 if photo.levels is not None:
                     with stopwatch.part("network"):
-                        descriptor = self._described(photo, config)
+                        descriptor = self._described(photo, config, device_id)
                     photo = photo._replace(whole=Whole(photo.photo_size, descriptor))
                 yield photo
 
-    def _described(self, photo: PhotoOutputs, config: DelfConfig) -> np.ndarray | None:
+    def _described(
+        self, photo: PhotoOutputs, config: DelfConfig, device_id: int
+    ) -> np.ndarray | None:
         """Return the global descriptor of a photo, None where it has no levels."""
         if not photo.levels:
             return None
         places = self.whitening.levels(*photo.size, config)
-        return self.whitening.apply(
-            np.stack([self._pooled(photo.levels[place]) for place in places])
-        )
+        levels = [photo.levels[place] for place in places]
+        return self.whitening.apply(np.stack([self._pooled(level, device_id) for level in levels]))
 
-    def _pooled(self, level: LevelOutput) -> np.ndarray:
+    def _pooled(self, level: LevelOutput, device_id: int) -> np.ndarray:
         """Return the pooled conv5 of a level, which the engine inside may have made."""
         if level.pooled is not None:
             return level.pooled
         if self._head is None:
-            self._head = self._opened()
+            self._head = self._opened(device_id)
         return self._head(level.features)
 
-    def _opened(self) -> GlobalHead:
+    def _opened(self, device_id: int) -> GlobalHead:
         """Return what computes conv5, by the runtime and in the precision of the engine inside.
+
+        The C++ program's is computed on the CPU, whatever that program runs on.
 
         Raises:
             UserError: the weights cannot be read or are not those that the whitening is for, or the
                 runtime refuses them.
         """
-        if self.name == "mindspore" or importlib.util.find_spec("openvino") is None:
+        if self.name == "mindspore":
+            return MindSporeHead(
+                self._weights(),
+                self.checkpoint,
+                self.device_target,
+                device_id,
+                self.plan,
+                self.jit_level,
+            )
+        if importlib.util.find_spec("openvino") is None:
             return MindSporeHead(self._weights(), self.checkpoint)
         precision = self.inner.settings().get("precision")
         bfloat16 = self.name == "openvino" and precision == "bfloat16"

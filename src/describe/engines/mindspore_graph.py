@@ -51,7 +51,8 @@ class FeatureNetwork:
         set_up_device(device_target, device_id, jit_level)
         import mindspore as ms
 
-        from src.delf_model import FeatureExtractor, PaddedFeatureExtractor
+        from src.delf_model import FeatureExtractor
+        from src.describe.engines.padded_networks import PaddedFeatureExtractor
 
         self._tensor = ms.Tensor
         self.fingerprint = fingerprint(weights)

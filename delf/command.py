@@ -1,0 +1,149 @@
+"""The command `delf`: each of its words runs the program that does it."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import runpy
+import sys
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import delf
+
+#: Words that need more than searching does, and what brings it.
+NEEDS = {"mindspore": "train"}
+EXIT_USER_ERROR = 2
+
+
+class Word(NamedTuple):
+    """What a word of the command does.
+
+    Attributes:
+        usage: what follows it.
+        help: a line about it.
+        program: file of the project that does it, or a function of ours.
+        before: arguments that go in front of the person's.
+        needs: package that has to be installed.
+    """
+
+    usage: str
+    help: str
+    program: str | Callable[[Sequence[str]], None]
+    before: tuple[str, ...] = ()
+    needs: str = ""
+
+
+def _search(arguments: Sequence[str]) -> None:
+    from delf.settings import weights_at_hand
+
+    own = ("--checkpoint_path=", "--mindir_path=", "--config_path=", "-h", "--help")
+    if arguments and not any(argument.startswith(own) for argument in arguments):
+        weights_at_hand()
+    from src.photo_search.__main__ import main
+
+    main(arguments)
+
+
+def _match(arguments: Sequence[str]) -> None:
+    from delf.pair_command import main
+
+    main(arguments)
+
+
+WORDS = {
+    "search": Word(
+        "PHOTOS [QUERY …] [--top=N] [--box=X,Y,WIDTH,HEIGHT] [--forget]",
+        "find the photos of a folder that show what a photo shows, and see why",
+        _search,
+    ),
+    "match": Word("A B [--output=match.jpg]", "match two photos and draw the inliers", _match),
+    "describe": Word(
+        "--images_path=PHOTOS --feature_path=FEATURES --checkpoint=WEIGHTS",
+        "describe the photos of a folder",
+        "src/extract_feature.py",
+    ),
+    "index": Word(
+        "--image_feature_path=FEATURES --index_path=INDEX",
+        "build or update the index of described photos",
+        "src/build_feature_dataset.py",
+    ),
+    "eval": Word(
+        "--images_path=PHOTOS --gt_path=GROUND_TRUTH --checkpoint_path=WEIGHTS",
+        "mAP of a photo collection with ground truth",
+        "eval.py",
+    ),
+    "train": Word(
+        "--train_state=tuning|attn --traindata_path=SHARD",
+        "train one of the two stages",
+        "train.py",
+        needs="mindspore",
+    ),
+    "export": Word(
+        "--checkpoint_path=WEIGHTS", "write a MindIR for Ascend 310", "export.py", needs="mindspore"
+    ),
+    "download": Word(
+        "[--weights_only] …",
+        "get the ImageNet weights",
+        "src/downloads/pretrained.py",
+    ),
+}
+
+
+def usage() -> str:
+    """Return what `delf --help` prints."""
+    width = max(map(len, WORDS))
+    lines = [f"  {name:<{width}}  {word.help}" for name, word in WORDS.items()]
+    return "\n".join(
+        [
+            "usage: delf WORD …",
+            "",
+            "Deep local features for finding photos of the same thing.",
+            "",
+            *lines,
+            "",
+            "delf WORD --help says what follows it; all settings of delf_config.yaml may, as",
+            "--name=value. delf --version prints the version.",
+        ]
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the program of a word; return the exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if not given or given[0] in ("-h", "--help", "help"):
+        print(usage())
+        return 0 if given else EXIT_USER_ERROR
+    if given[0] in ("-V", "--version", "version"):
+        print(f"delf {delf.__version__}")
+        return 0
+    word = WORDS.get(given[0])
+    if word is None:
+        return _refuse(f"delf knows no {given[0]!r}; it knows {', '.join(WORDS)}")
+    if word.needs and importlib.util.find_spec(word.needs) is None:
+        return _refuse(
+            f"delf {given[0]} needs MindSpore, which is not installed for this Python; "
+            f"pip install 'delf-mindspore[{NEEDS[word.needs]}]'"
+        )
+    return _run(given[0], word, [*word.before, *given[1:]])
+
+
+def _run(name: str, word: Word, arguments: Sequence[str]) -> int:
+    """Run a program as if it had been called by itself."""
+    from model_utils.environment import PROJECT_ROOT
+
+    sys.argv = [f"delf {name}", *arguments]
+    if callable(word.program):
+        from src.common.errors import run_command
+
+        run_command(lambda: word.program(arguments))
+    # The programs set the first entry of the path; their folder is what Python itself would set.
+    path = PROJECT_ROOT / word.program
+    sys.path.insert(0, os.fspath(path.parent))
+    runpy.run_path(os.fspath(path), run_name="__main__")
+    return 0
+
+
+def _refuse(reason: str) -> int:
+    print(f"error: {reason}", file=sys.stderr)
+    return EXIT_USER_ERROR

@@ -1,0 +1,34 @@
+"""`delf match A B`: two photos, their inliers and a picture of them."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from delf.single import match
+from src.pages.match_picture import draw_matches
+from src.photos.reading import read_image
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Match two photos from the command line."""
+    parser = argparse.ArgumentParser(
+        prog="delf match",
+        description=__doc__,
+        epilog="All settings of delf_config.yaml may follow as --name=value.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("first", metavar="A", help="a photo")
+    parser.add_argument("second", metavar="B", help="another")
+    parser.add_argument("--output", default="match.jpg", help="the picture (%(default)s)")
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    setting = re.compile(r"--(?!output=)(\w+)=(.*)", re.DOTALL)
+    settings = dict(found.groups() for found in map(setting.fullmatch, given) if found)
+    own = parser.parse_args([text for text in given if not setting.fullmatch(text)])
+    found = match(own.first, own.second, **settings)
+    photos = [read_image(path) for path in (own.first, own.second)]
+    draw_matches(*photos, found, own.output, (Path(own.first).name, Path(own.second).name))
+    print(f"{found.inlier_count} inliers of {len(found.inliers)} matches; see {own.output}")

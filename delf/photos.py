@@ -1,0 +1,184 @@
+"""A folder of photos that can be searched."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from delf.settings import settings_of
+from model_utils.host_lock import exclusive
+from src.common.atomic_files import PathLike
+from src.common.errors import UserError as UserError
+from src.describe.stopwatch import Stopwatch
+from src.describe.tasks import Box
+from src.index.folder import Index, load_index
+from src.pages.match_picture import draw_matches
+from src.pages.query_sheet import Result
+from src.photo_search.answers import Answer, answer
+from src.photo_search.asking import Query
+from src.photo_search.collection import Collection
+from src.photo_search.opening import open_collection, photos_of
+from src.photo_search.queries import STAGES
+from src.photo_search.settings import SearchSettings
+from src.photos.reading import read_image
+from src.ranking.pair import PairMatch
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A photo that a search found.
+
+    Attributes:
+        path: of its file.
+        name: path inside the folder, without the suffix where that is unique.
+        rank: from 1.
+        confidence: probability that it shows the same thing, calibrated for the weights that ship
+            (docs/ranking.md); None for others.
+        verdict: "the same", "perhaps" or "not here"; "unknown" without a confidence.
+        inliers: points that one affine map takes from the query to the photo.
+        votes: of the query's features.
+        query: the query's file.
+    """
+
+    path: Path
+    name: str
+    rank: int
+    confidence: float | None
+    verdict: str
+    inliers: int
+    votes: float
+    query: Path
+    _match: Callable[[], PairMatch] = field(repr=False, compare=False)
+
+    def match(self) -> PairMatch:
+        """Return the matched points of query and photo, which of them are inliers, and the map."""
+        return self._match()
+
+    @property
+    def box(self) -> tuple[float, float, float, float] | None:
+        """(left, top, right, bottom) around the inliers, in pixels of the photo; None without."""
+        match = self.match()
+        points = match.locations_b[match.inliers]
+        if not len(points):
+            return None
+        (top, left), (bottom, right) = points.min(axis=0), points.max(axis=0)
+        return float(left), float(top), float(right), float(bottom)
+
+    def draw(self, output: PathLike) -> Path:
+        """Write a picture of query and photo, side by side, with lines between the inliers.
+
+        Raises:
+            UserError: a photo cannot be read, or the picture cannot be written.
+        """
+        photos = (read_image(self.query), read_image(self.path))
+        draw_matches(*photos, self.match(), output, (self.query.name, self.name))
+        return Path(output)
+
+
+class PhotoSearch:
+    """A folder of photos that can be searched; it is described once, then only what is new.
+
+    The folder is not written to: what is known of it lies under `work_path`, by default in
+    `runs/search` of a clone and in the user's cache for an installed package. May be used by
+    several threads; one of them searches at a time.
+
+    Args:
+        folder: of the photos, searched with its sub-folders.
+        weights: checkpoint (.ckpt, Keras .h5, …); by default the ImageNet weights, which are
+            got the first time.
+        settings: any of delf_config.yaml, by name.
+
+    Raises:
+        UserError: the folder holds no photo, a setting is none, weights cannot be read.
+    """
+
+    def __init__(self, folder: PathLike, weights: PathLike | None = None, **settings: Any):
+        given = {**settings, **({} if weights is None else {"checkpoint_path": weights})}
+        self.folder = Path(os.path.abspath(folder))
+        self._settings = SearchSettings.from_config(settings_of(given))
+        self._lock = threading.Lock()
+        self._collection: Collection | None = None
+        self._index: Index | None = None
+        photos_of(self._settings, self.folder)  # said now, not at the first search
+
+    def update(self) -> int:
+        """Describe what is new or has changed; return how many photos can be searched.
+
+        Called by the first search; call it again when photos have come or gone.
+
+        Raises:
+            UserError: none of the photos can be described.
+        """
+        with self._lock:
+            return self._update()
+
+    @property
+    def failed(self) -> dict[str, str]:
+        """Photos that could not be described, by name, with the reason."""
+        return dict(self._collection.failed) if self._collection is not None else {}
+
+    def find(self, query: PathLike, top: int = 10, box: Box | None = None) -> list[Hit]:
+        """Return the photos that show what a photo shows, best first.
+
+        Args:
+            query: the photo; it may lie in the folder, and is then not among the hits.
+            top: hits to return, at most.
+            box: (left, top, right, bottom) of the part that is looked for, in pixels of the query.
+
+        Raises:
+            UserError: the query cannot be read.
+        """
+        asked = Query(Path(os.path.abspath(query)), box)
+        if not asked.photo.is_file():
+            raise UserError(f"there is no query photo {asked.photo}")
+        with self._lock:
+            found = self._ask(asked, top)
+        return [self._hit(result, found, asked.photo) for result in found.results]
+
+    def _ask(self, asked: Query, top: int) -> Answer:
+        if self._index is None:
+            self._update()
+        stages = Stopwatch(STAGES)
+        try:
+            return answer(
+                self._collection, self._index, self._settings.retrieval, asked, top, stages
+            )
+        except UserError as error:
+            if not asked.photo.is_file():
+                raise
+            with exclusive(self._collection.folder, "searching these photos"):
+                self._collection.repair(error)
+            self._index = load_index(self._collection.index)
+            return answer(
+                self._collection, self._index, self._settings.retrieval, asked, top, stages
+            )
+
+    def _update(self) -> int:
+        images = photos_of(self._settings, self.folder)
+        if self._collection is None:
+            self._collection = open_collection(self._settings, self.folder)
+        with exclusive(self._collection.folder, "searching these photos"):
+            self._collection.update(images)
+        self._index = load_index(self._collection.index)
+        return len(images) - len(self._collection.failed)
+
+    def _hit(self, result: Result, found: Answer, query: Path) -> Hit:
+        def match() -> PairMatch:
+            with self._lock:
+                return found.matches(result.image)
+
+        return Hit(
+            result.photo,
+            result.name,
+            result.rank,
+            result.probability,
+            result.verdict,
+            int(result.inliers),
+            float(result.votes),
+            query,
+            match,
+        )
