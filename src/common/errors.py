@@ -108,6 +108,8 @@ def system_line(error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         where = f" while writing {_shown(path)}" if path else ""
         return f"the disk is full{where}; {_FULL}"
+    if path is None and error.errno == errno.ENOENT:  # of all calls that one names no file
+        return "the current folder is gone; go to another one and run the same command again"
     # A library's own text of an error says all again at length: EINVAL is what only it can explain.
     own = error.errno in (None, errno.EINVAL)
     reason = one_line(Exception(error.strerror or error)) if own else os.strerror(error.errno)

@@ -16,6 +16,7 @@ import pandas as pd
 
 from src.common.atomic_files import PathLike
 from src.common.errors import UserError, one_line, raise_if_of_system
+from src.common.regular_files import open_regular
 from src.shards.manifest import MANIFEST, read_manifest
 
 LOG = logging.getLogger(__name__)
@@ -149,6 +150,7 @@ def _read_index(shard: str, page_size: int) -> tuple[Counter[int], str, int]:
     """Return what is in the `.db` of a shard: photos of each label, its name, the last byte."""
     uri = f"{Path(shard + '.db').absolute().as_uri()}?mode=ro"
     try:
+        open_regular(f"{shard}.db").close()  # of one that may not be read SQLite does not say why
         index = sqlite3.connect(uri, uri=True)
         try:
             columns = [row[1] for row in index.execute("PRAGMA table_info(INDEXES)")]
@@ -165,7 +167,7 @@ def _read_index(shard: str, page_size: int) -> tuple[Counter[int], str, int]:
         finally:
             index.close()
     except (OSError, ValueError, TypeError, StopIteration, sqlite3.Error) as error:
-        raise_if_of_system(error, shard)
+        raise_if_of_system(error, f"{shard}.db")
         raise _damaged(shard, error) from error
     return counts, os.path.basename(name), last_byte or 0
 
