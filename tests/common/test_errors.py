@@ -41,14 +41,14 @@ def test_one_that_a_library_describes_at_length_is_told_in_short():
     assert line.startswith("w.h5: Permission denied; ") and "o_flags" not in line
 
 
-def test_a_current_folder_that_is_gone_is_told(tmp_path):
+def test_a_current_folder_that_is_gone_is_told(tmp_path, monkeypatch):
     (tmp_path / "gone").mkdir()
-    program = (
-        f"cd '{tmp_path}/gone' && rmdir ../gone && exec '{sys.executable}' '{PROJECT_ROOT}/eval.py'"
-    )
-    done = subprocess.run(["bash", "-c", program], capture_output=True, text=True)
-    *_, line = done.stderr.splitlines()
-    assert done.returncode == 2 and line.startswith("error: the current folder is gone; ")
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(FileNotFoundError) as caught:
+        os.getcwd()
+    monkeypatch.chdir(tmp_path)
+    assert system_line(caught.value).startswith("the current folder is gone; ")
 
 
 def test_a_name_of_several_lines_is_told_in_one():
