@@ -85,7 +85,9 @@ fi
 # Built from these very files and this runtime: nothing to do, and no cmake to start.
 stamp="$(cat "$here"/CMakeLists.txt "$here"/inc/* "$here"/src/* | cksum) $library $sanitize"
 if [ -x "$out/delf_infer" ] && [ "$(cat "$out/.built" 2>/dev/null)" = "$stamp" ]; then exit 0; fi
-mkdir -p "$build" "$out"
+make_folder "$build"
+make_folder "$out"
+expect_writable "$build/build.log"
 say "Building ascend310_infer ..." >&2
 {
     cmake -S "$here" -B "$build" -DRUNTIME_INCLUDE="$include" -DRUNTIME_LIBRARY="$library" -DSANITIZE="$sanitize" &&
@@ -94,6 +96,6 @@ say "Building ascend310_infer ..." >&2
     tail -n 20 "$build/build.log" >&2
     die "the program could not be built (above); the whole log is $build/build.log"
 }
-cp "$build/delf_infer" "$out/.delf_infer.$$"
-mv "$out/.delf_infer.$$" "$out/delf_infer"
-printf '%s\n' "$stamp" >"$out/.built"
+new="$(mktemp "$out/.delf_infer.XXXXXX" 2>/dev/null)" && cp "$build/delf_infer" "$new" 2>/dev/null && chmod 755 "$new" &&
+    mv -T "$new" "$out/delf_infer" 2>/dev/null && printf '%s\n' "$stamp" 2>/dev/null >"$out/.built" ||
+    die "$out/delf_infer cannot be written; is the disk full, or $out read-only?"
