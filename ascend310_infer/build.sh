@@ -96,6 +96,6 @@ say "Building ascend310_infer ..." >&2
     tail -n 20 "$build/build.log" >&2
     die "the program could not be built (above); the whole log is $build/build.log"
 }
-new="$(mktemp "$out/.delf_infer.XXXXXX" 2>/dev/null)" && cp "$build/delf_infer" "$new" 2>/dev/null && chmod 755 "$new" &&
-    mv -T "$new" "$out/delf_infer" 2>/dev/null && printf '%s\n' "$stamp" 2>/dev/null >"$out/.built" ||
-    die "$out/delf_infer cannot be written; is the disk full, or $out read-only?"
+put_in_place "$build/delf_infer" "$out/delf_infer"
+expect_writable "$out/.built"
+printf '%s\n' "$stamp" >"$out/.built"

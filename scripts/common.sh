@@ -32,6 +32,14 @@ expect_writable() {
     said="$( (: >>"$1") 2>&1)" || die "$1 cannot be written (${said##*: }); name another place, or get the right to it"
 }
 
+# put_in_place PROGRAM PLACE: copy it there, so that the place has a whole one at any moment.
+put_in_place() {
+    local new
+    new="$(mktemp "${2%/*}/.${2##*/}.XXXXXX" 2>/dev/null)" && cp -- "$1" "$new" 2>/dev/null &&
+        chmod 755 -- "$new" && mv -T -- "$new" "$2" 2>/dev/null ||
+        die "$2 cannot be written; is the disk full, or a folder in its place?"
+}
+
 # expect_own FILE: end with one line where a link was laid: what is written would go elsewhere.
 expect_own() {
     [ ! -L "$1" ] || die "$1 is a symbolic link, which nobody of ours lays; remove it"
