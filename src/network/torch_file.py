@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from src.common.errors import UserError, one_line, raise_if_of_system
-from src.common.regular_files import read_regular
+from src.common.regular_files import open_regular, read_regular
 from src.common.restricted_pickle import check_memo
 
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
@@ -62,7 +62,9 @@ def read_torch(path: str | Path) -> Any:
     """
     path = Path(path)
     try:
-        if zipfile.is_zipfile(path):
+        with open_regular(path) as file:
+            is_zip = zipfile.is_zipfile(file)
+        if is_zip:
             return _read_zip(path)
         return _read_legacy(read_regular(path))
     except OSError as error:

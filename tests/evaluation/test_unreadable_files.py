@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import threading
 
 import numpy as np
 import pytest
 
 from src.common.errors import UserError, system_line
+from src.common.restricted_pickle import load_plain_pickle
+from src.common.text_files import read_lines
 from src.describe.claim import claimed_settings
 from src.describe.datum_io import read_datum
 from src.describe.delf_files import read_delf
@@ -60,6 +64,33 @@ def test_a_file_that_may_not_be_read_is_not_called_damaged(tmp_path, kind):
     told = system_line(caught.value) if isinstance(caught.value, OSError) else str(caught.value)
     assert str(path) in told and "damaged" not in told and "again" not in told, told
     assert path.is_dir()
+
+
+NAMED = {  # by a person
+    **{kind: FILES[kind] for kind in ("a datum", "features of DELF", "a model", "results")},
+    **{kind: FILES[kind] for kind in ("weights of PyTorch", "weights of any kind", "metrics")},
+    "a list": (lambda path: read_lines(path, "list", "gone"), "list_images.txt"),
+    "ground truth": (load_plain_pickle, "gnd_roxford5k.pkl"),
+}
+
+
+@pytest.mark.parametrize("kind", NAMED)
+def test_a_pipe_is_refused_at_once(tmp_path, kind):
+    read, name = NAMED[kind]
+    os.mkfifo(tmp_path / name)
+    errors = []
+
+    def reading():
+        try:
+            read(tmp_path / name)
+        except (OSError, UserError) as error:
+            errors.append(str(error))
+
+    thread = threading.Thread(target=reading, daemon=True)
+    thread.start()
+    thread.join(60)
+    assert len(errors) == 1, "it waits for somebody to write"
+    assert name in errors[0] and "no regular file" in errors[0]
 
 
 @pytest.mark.parametrize("name", ["descriptors-1.bin", "images-1.npz"])
