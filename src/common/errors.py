@@ -139,6 +139,11 @@ def naming_file(path: object) -> Iterator[None]:
         raise
 
 
+def _say(line: str) -> None:
+    with contextlib.suppress(OSError):  # standard error may be a full disk too: the code is left
+        print(line, file=sys.stderr, flush=True)
+
+
 def run_command(main: Callable[[], int | None]) -> NoReturn:
     """Run a command-line program and exit with its code.
 
@@ -152,15 +157,15 @@ def run_command(main: Callable[[], int | None]) -> NoReturn:
             code = main() or 0
         sys.stdout.flush()
     except UserError as error:
-        print(f"error: {one_line(error)}", file=sys.stderr)
+        _say(f"error: {one_line(error)}")
         code = EXIT_USER_ERROR
     except KeyboardInterrupt:
-        print(INTERRUPTED, file=sys.stderr)
+        _say(INTERRUPTED)
         code = EXIT_INTERRUPTED
     except BrokenPipeError:
         code = 1
     except OSError as error:
-        print(f"error: {system_line(error)}", file=sys.stderr)
+        _say(f"error: {system_line(error)}")
         code = EXIT_USER_ERROR
     if signal.getsignal(signal.SIGINT) is leave:  # all is said; Python may take a while to end
         signal.signal(signal.SIGINT, lambda *_: os._exit(code))

@@ -35,6 +35,18 @@ def test_what_the_system_refuses_ends_with_the_path_and_the_reason(kind):
     assert line.startswith("error: ") and "/data/a b.npz" in line and reason in line
 
 
+def test_the_code_is_told_where_standard_error_is_full():
+    program = (
+        "from src.common.errors import UserError, run_command\n"
+        "def main():\n"
+        "    raise UserError('x')\n"
+        "run_command(main)\n"
+    )
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([sys.executable, "-c", program], cwd=PROJECT_ROOT, stderr=full)
+    assert done.returncode == 2
+
+
 def test_one_that_a_library_describes_at_length_is_told_in_short():
     long = "Unable to open file (name = 'w.h5', errno = 13, o_flags = 0)"
     line = system_line(PermissionError(errno.EACCES, long, "w.h5"))
