@@ -85,7 +85,9 @@ fi
 # Built from these very files and this runtime: nothing to do, and no cmake to start.
 stamp="$(cat "$here"/CMakeLists.txt "$here"/inc/* "$here"/src/* "$here"/checks/* | cksum) $library $sanitize"
 if [ -x "$out/delf_infer" ] && [ -x "$out/delf_network" ] && [ "$(cat "$out/.built" 2>/dev/null)" = "$stamp" ]; then exit 0; fi
-mkdir -p "$build" "$out"
+make_folder "$build"
+make_folder "$out"
+expect_writable "$build/build.log"
 say "Building ascend310_infer ..." >&2
 {
     cmake -S "$here" -B "$build" -DRUNTIME_INCLUDE="$include" -DRUNTIME_LIBRARY="$library" -DSANITIZE="$sanitize" &&
@@ -97,7 +99,7 @@ say "Building ascend310_infer ..." >&2
 programs=(delf_network delf_infer)
 [ "$sanitize" = OFF ] || programs+=(pass_on)
 for program in "${programs[@]}"; do
-    cp "$build/$program" "$out/.$program.$$"
-    mv "$out/.$program.$$" "$out/$program"
+    put_in_place "$build/$program" "$out/$program"
 done
+expect_writable "$out/.built"
 printf '%s\n' "$stamp" >"$out/.built"

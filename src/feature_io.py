@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from src.common.atomic_files import PathLike, read_npz, write_json, write_npz
-from src.common.errors import UserError
+from src.common.errors import UserError, raise_if_of_system
 from src.common.file_names import file_name_for
 
 FORMAT = 1
@@ -35,10 +35,8 @@ _ARRAYS = ("locations", "scales", "descriptors", "attention")
 #: What a feature file may hold beside them, and how it is kept there.
 _MORE = {"size": np.int32, "global_descriptor": np.float16}
 # What reading something else as a feature file may raise; RuntimeError: "it is encrypted".
-_NO_FEATURES = (
-    *(ValueError, KeyError, EOFError, OSError, TypeError, RuntimeError),
-    *(zipfile.BadZipFile, zlib.error),
-)
+_NO_FEATURES = (ValueError, KeyError, EOFError, OSError, TypeError, RuntimeError)
+_NO_FEATURES += (zipfile.BadZipFile, zlib.error)
 
 
 class DamagedFeaturesError(UserError):
@@ -302,6 +300,7 @@ def look_at_features(path: PathLike, thoroughly: bool = False) -> FeatureFile:
 
 
 def _damaged(path: PathLike, error: Exception) -> DamagedFeaturesError:
+    raise_if_of_system(error, path)
     if isinstance(error, FileNotFoundError):
         return DamagedFeaturesError(f"there is no feature file {path}; extract the features first")
     return DamagedFeaturesError(
@@ -344,6 +343,7 @@ def read_manifest(folder: PathLike) -> Manifest:
             "run the feature extraction to its end first"
         ) from None
     except (OSError, ValueError) as error:
+        raise_if_of_system(error, path)
         raise UserError(f"cannot read {path} ({error}); extract the features again") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise UserError(f"{path} is not a feature manifest of format {FORMAT}; extract again")

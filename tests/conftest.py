@@ -7,6 +7,8 @@ import os
 import pytest
 
 from model_utils.device import set_up_device, tune_cpu_libraries
+from src.common.user_cache import user_cache
+from src.downloads.known_sums import KNOWN_NAME
 from tests.helpers.checkout import ODD_NAME, Checkout
 from tests.helpers.loopback_server import LoopbackServer
 from tests.helpers.weights import random_weights
@@ -64,6 +66,8 @@ def server(monkeypatch):
     """A web server on the loopback address, reached without a proxy."""
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
+    # What another test's server had under this address is not remembered.
+    (user_cache() / KNOWN_NAME).unlink(missing_ok=True)
     with LoopbackServer() as running:
         yield running
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from src.common.atomic_files import PathLike, write_json
-from src.common.errors import UserError
+from src.common.errors import UserError, raise_if_of_system
 from src.describe.record import Record
 from src.feature_io import (
     MANIFEST_NAME,
@@ -93,7 +93,8 @@ def _claims(feature_folder: Path) -> Iterator[tuple[Path, dict[str, Any] | None]
     if os.path.exists(path):
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError) as error:
+            raise_if_of_system(error, path)
             found = None
         yield path, found if isinstance(found, dict) else None
 

@@ -31,7 +31,8 @@ import pandas as pd
 
 from model_utils.bounds import number
 from model_utils.environment import kept_root
-from src.common.errors import UserError, one_line, run_command
+from src.common.atomic_files import check_writable
+from src.common.errors import UserError, one_line, raise_if_of_system, run_command
 from src.delf_config import CONV5_CHANNELS, DelfConfig
 from src.describe.engines.choice import EngineSettings, add_engine_arguments, choose_engine
 from src.describe.engines.global_head import GlobalEngine
@@ -111,6 +112,7 @@ def read_landmarks(folder: Path) -> dict[str, str]:
             "v2: photos, and a train.csv with id and landmark_id"
         ) from None
     except (OSError, ValueError) as error:
+        raise_if_of_system(error, path)
         raise UserError(
             f"{path} is no csv table with id and landmark_id: {one_line(error)}"
         ) from None
@@ -231,6 +233,7 @@ def main() -> None:
     parser.add_argument("--max_level_side", type=side, default=1024, help="of the pyramid")
     add_engine_arguments(parser)
     arguments = parser.parse_args()
+    check_writable(arguments.output)
     whitening = fit(arguments)
     write_whitening(arguments.output, whitening)
     LOG.info(

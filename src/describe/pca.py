@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from src.common.atomic_files import PathLike, write_json, write_npy
-from src.common.errors import UserError
+from src.common.errors import UserError, raise_if_of_system
 from src.extract_utils_np import unit_length
 
 MEAN_NAME = "mean.npy"
@@ -154,6 +154,7 @@ def read_pca(folder: PathLike) -> Pca:
     try:
         about = json.loads(about_path.read_text("utf-8")) if about_path.exists() else {}
     except (OSError, ValueError) as error:
+        raise_if_of_system(error, about_path)
         raise UserError(f"cannot read {about_path} ({error}); fit the PCA again") from None
     pca = Pca(mean, projection, variances[: len(projection)], about)
     if about.get("fingerprint", pca.fingerprint) != pca.fingerprint:
@@ -173,6 +174,7 @@ def _read_array(path: Path) -> np.ndarray:
             "scripts/download_pretrained.sh"
         ) from None
     except (OSError, ValueError, EOFError) as error:
+        raise_if_of_system(error, path)
         raise UserError(f"cannot read {path} ({error}); fit the PCA again") from None
     if not np.issubdtype(array.dtype, np.number) or not np.isfinite(array).all():
         raise UserError(f"{path} holds values that are not finite numbers; fit the PCA again")

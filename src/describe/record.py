@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from src.common.atomic_files import PathLike, flush, write_json
 from src.common.digests import sha256_of
+from src.common.errors import raise_if_of_system
 from src.feature_io import feature_path
 
 LOG = logging.getLogger(__name__)
@@ -90,6 +91,7 @@ class Record:
         except FileNotFoundError:
             return cls()
         except (OSError, ValueError, TypeError, AttributeError) as error:
+            raise_if_of_system(error, path)
             LOG.warning("%s is damaged (%s) and is made again from the photos", path, error)
             return cls()
         # One from the future was written by another clock: nothing is older than it.

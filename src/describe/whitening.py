@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from src.common.atomic_files import PathLike, read_npz, write_npz
-from src.common.errors import UserError, one_line
+from src.common.errors import UserError, one_line, raise_if_of_system
 from src.delf_config import CONV5_CHANNELS, DelfConfig
 from src.extract_utils_np import pyramid_level_sizes, unit_length
 
@@ -149,6 +149,7 @@ def read_whitening(path: PathLike) -> Whitening:
     except KeyError as error:
         raise _unreadable(path, f"it lacks {error}") from None
     except (OSError, ValueError, TypeError, RuntimeError) as error:
+        raise_if_of_system(error, path)
         raise _unreadable(path, one_line(error)) from None
     return whitening
 

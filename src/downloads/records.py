@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from src.common.atomic_files import write_json
+from src.common.atomic_files import write_json, write_text
 from src.common.locks import wait_for
 
 RECORDS = ".download"
@@ -30,7 +30,7 @@ def _records_folder(path: Path) -> Path:
     folder = record_path(path).parent
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / ".gitignore").exists():
-        (folder / ".gitignore").write_text("*\n", encoding="ascii")
+        write_text(folder / ".gitignore", "*\n")
     return folder
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from src.common.atomic_files import PathLike, write_json
-from src.common.errors import UserError
+from src.common.errors import UserError, raise_if_of_system
 from src.common.locks import claim
 from src.index.summed_files import BLOCK_BYTES, SummedFiles, damaged
 
@@ -31,7 +31,7 @@ DESCRIPTION = "index.json"
 _LOCK = "index.lock"
 _OURS = re.compile(
     r"(descriptors|locations)-\d+\.bin|images-\d+\.npz|trained-\d+\.faiss|lists-\d+-\d+\.bin"
-    r"|\.(index\.\d+\.tmp\.json|images-\d+\.\d+\.tmp\.npz)|" + re.escape(_LOCK)
+    r"|\.(index\.[0-9a-f]+\.tmp\.json|images-\d+\.[0-9a-f]+\.tmp\.npz)|" + re.escape(_LOCK)
 )
 _SAMPLES = 16
 _SAMPLE_BYTES = 4096
@@ -49,6 +49,7 @@ def read_description(index_folder: PathLike) -> dict[str, Any]:
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(f"there is no index in {index_folder}; build it first") from None
     except (OSError, ValueError) as error:
+        raise_if_of_system(error, path)
         raise UserError(f"cannot read {path} ({error}); delete {index_folder} and build") from None
     found = content.get("format") if isinstance(content, dict) else None
     if found not in (FORMAT, FORMAT_OF_SAMPLES):

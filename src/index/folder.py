@@ -16,7 +16,7 @@ import faiss
 import numpy as np
 
 from src.common.atomic_files import PathLike
-from src.common.errors import UserError
+from src.common.errors import UserError, raise_if_of_system
 from src.index.files import check_files, read_description
 from src.index.image_table import ImageTable
 from src.index.lists import SearchedLists
@@ -183,6 +183,7 @@ def load_index(index_folder: PathLike) -> Index:
             replaced = read_description(folder)["generation"] != description["generation"]
             if replaced and attempt + 1 < _OPENINGS:
                 continue
+            raise_if_of_system(error, folder)
             raise error if isinstance(error, DamagedError) else damaged(folder, error) from None
     raise AssertionError("unreachable")
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from src.common.errors import UserError, one_line
+from src.common.errors import UserError, one_line, raise_if_of_system
 from src.network.resnet50 import CAFFE_PIXELS, Family, Place, convert, listed, places
 from src.network.weights import Weights, check_numbers
 
@@ -132,6 +132,7 @@ def read_h5(path: str | Path) -> dict[str, np.ndarray]:
         with h5py.File(path, "r") as file:
             tensors, unknown = _tensors(file)
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+        raise_if_of_system(error, path)
         reason = one_line(error)[:200]
         raise UserError(f"{path} cannot be read as an h5 file of weights: {reason}") from error
     if unknown:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from src.common.atomic_files import PathLike
-from src.common.errors import UserError, one_line
+from src.common.errors import UserError, one_line, raise_if_of_system
+from src.common.regular_files import read_regular
 from src.network.weights import LAYOUT, Weights, check_numbers, fingerprint
 
 if TYPE_CHECKING:
@@ -54,11 +54,12 @@ def read_proto(path: PathLike) -> ModelProto:
 
     model = ModelProto()
     try:
-        content = Path(path).read_bytes()
+        content = read_regular(path)
         model.ParseFromString(content)
     except FileNotFoundError:
         raise UserError(f"there is no model {path}; export one with export.py") from None
     except (DecodeError, OSError) as error:
+        raise_if_of_system(error, path)
         raise UserError(f"model {path} cannot be read ({error}); export it again") from None
     if not model.graph.node:
         raise UserError(f"model {path} is no MindIR; export it with export.py")

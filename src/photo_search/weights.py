@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from src.common.atomic_files import write_json
+from src.common.errors import raise_if_of_system
 from src.describe.engines.choice import EngineSettings, KnownWeights, read_known_weights
 
 LOG = logging.getLogger(__name__)
@@ -52,6 +53,7 @@ def _read_note(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
+        raise_if_of_system(error, path)
         LOG.warning("%s is damaged (%s) and is made again from the weights", path, error)
         return {}
     return noted

@@ -15,7 +15,7 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import pillow_heif
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from src.common.atomic_files import PathLike
 from src.common.errors import UserError, one_line
@@ -29,6 +29,9 @@ LOG = logging.getLogger(__name__)
 
 # Pillow's own line between a large photo and a decompression bomb (2 × 256 MB of 24-bit pixels).
 MAX_PIXELS = 178_956_970
+# Bytes of a PNG's text, profile or XMP, unpacked; editors write some megabytes, Pillow takes one.
+_MOST_TEXT = 16 << 20
+_TOO_MUCH_TEXT = ("Decompressed data too large", "Too much memory used in text chunks")
 _EXIF_ORIENTATION = 0x0112
 _ON_ITS_SIDE = (5, 6, 7, 8)  # orientations whose rows are columns of the file
 # How many right angles rows are turned by, against the clock: of the photo, of its mirror image.
@@ -120,12 +123,17 @@ def decode(file: BinaryIO, least_side: int | None = None) -> Decoded:
         _refuse_too_large(*size)
         pixels, note = deep_samples.read_deep(data)
         return _displayed(pixels, 1, size, least_side, note)
-    except ValueError:
-        file.seek(0)
-        shorter = without_text(file.read())
-        if shorter is None:
+    except ValueError as error:
+        if not str(error).startswith(_TOO_MUCH_TEXT):
             raise
-        return _decode_by_pillow(io.BytesIO(shorter), least_side)
+        file.seek(0)
+        data = file.read()
+    try:
+        return _decode_by_pillow(io.BytesIO(without_text(data)), least_side)
+    except ValueError as error:
+        if not str(error).startswith(_TOO_MUCH_TEXT):
+            raise
+        return _decode_by_pillow(io.BytesIO(without_text(data, all_of_it=True)), least_side)
 
 
 def reason(error: BaseException) -> str:
@@ -179,8 +187,7 @@ def _decode_tiff(file: BinaryIO, least_side: int | None) -> Decoded | None:
 
 
 def _decode_by_pillow(file: BinaryIO, least_side: int | None) -> Decoded:
-    _set_up_pillow()
-    with Image.open(file) as image:
+    with open_image(file) as image:
         _refuse_too_large(*image.size)
         size = image.size
         if deep_samples.is_deep(image, file):
@@ -194,11 +201,21 @@ def _decode_by_pillow(file: BinaryIO, least_side: int | None) -> Decoded:
         return _displayed(_to_rgb(image, least_side), _orientation(image), size, least_side)
 
 
+def open_image(file: BinaryIO, formats: tuple[str, ...] | None = None) -> Image.Image:
+    """Open an image by Pillow, as all do that read what somebody else put there."""
+    _set_up_pillow()
+    return Image.open(file, formats=formats)
+
+
 @functools.lru_cache(maxsize=1)
 def _set_up_pillow() -> None:
-    """Let Pillow open HEIC as well, and photos of half of `MAX_PIXELS` without a warning."""
+    """Let Pillow open HEIC as well, photos up to `MAX_PIXELS` and texts up to `_MOST_TEXT`."""
     pillow_heif.register_heif_opener(thumbnails=False)
-    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+    Image.MAX_IMAGE_PIXELS = MAX_PIXELS
+    # What is too large is refused in our words, and broken EXIF does not cost the photo.
+    warnings.filterwarnings("ignore", module="PIL")
+    PngImagePlugin.MAX_TEXT_CHUNK = _MOST_TEXT
+    PngImagePlugin.MAX_TEXT_MEMORY = 4 * _MOST_TEXT
 
 
 def _refuse_too_large(width: int, height: int) -> None:

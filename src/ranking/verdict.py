@@ -19,7 +19,7 @@ import numpy as np
 
 from model_utils.environment import PROJECT_ROOT
 from src.common.atomic_files import PathLike, write_json
-from src.common.errors import UserError
+from src.common.errors import UserError, raise_if_of_system
 
 #: What ships: for the weights and the whitening that ship.
 SHIPPED_CALIBRATION = PROJECT_ROOT / "weights" / "calibration.json"
@@ -88,6 +88,7 @@ def read_calibration(path: PathLike) -> Calibration:
             **{name: names.get(name, float)(value) for name, value in content.items()}
         )
     except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise_if_of_system(error, path)
         raise UserError(f"{path} is no calibration of verdicts ({error})") from None
     numbers = (found.bias, found.inliers, found.similarity, found.same, found.perhaps)
     if not np.isfinite(numbers).all():

@@ -15,7 +15,8 @@ from typing import Any
 import pandas as pd
 
 from src.common.atomic_files import PathLike
-from src.common.errors import UserError, one_line
+from src.common.errors import UserError, one_line, raise_if_of_system
+from src.common.regular_files import open_regular
 from src.shards.manifest import MANIFEST, read_manifest
 
 LOG = logging.getLogger(__name__)
@@ -141,6 +142,7 @@ def _read_header(shard: str) -> dict[str, Any]:
         fields = ("header_size", "page_size", "shard_addresses")
         return {**{field: header[field] for field in fields}, "page": pages}
     except (OSError, ValueError, KeyError, TypeError) as error:
+        raise_if_of_system(error, shard)
         raise _damaged(shard, error) from error
 
 
@@ -148,6 +150,7 @@ def _read_index(shard: str, page_size: int) -> tuple[Counter[int], str, int]:
     """Return what is in the `.db` of a shard: photos of each label, its name, the last byte."""
     uri = f"{Path(shard + '.db').absolute().as_uri()}?mode=ro"
     try:
+        open_regular(f"{shard}.db").close()  # of one that may not be read SQLite does not say why
         index = sqlite3.connect(uri, uri=True)
         try:
             columns = [row[1] for row in index.execute("PRAGMA table_info(INDEXES)")]
@@ -164,6 +167,7 @@ def _read_index(shard: str, page_size: int) -> tuple[Counter[int], str, int]:
         finally:
             index.close()
     except (OSError, ValueError, TypeError, StopIteration, sqlite3.Error) as error:
+        raise_if_of_system(error, f"{shard}.db")
         raise _damaged(shard, error) from error
     return counts, os.path.basename(name), last_byte or 0
 
@@ -225,6 +229,7 @@ def _count_new_labels(table: Path) -> int:
             f"no {RELABELING} in {table.parent}; it is written by src/build_image_dataset.py"
         ) from None
     except (ValueError, OSError) as error:
+        raise_if_of_system(error, table)
         raise UserError(f"{table} cannot be read: {one_line(error)}") from error
     if not len(labels) or sorted(labels) != list(range(len(labels))):
         raise UserError(f"the new_label column of {table} does not count 0, 1, …; build it again")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from src.common.digests import sha256_of
-from src.common.errors import UserError, one_line
+from src.common.errors import UserError, one_line, raise_if_of_system
 
 MANIFEST = "dataset.json"
 FORMAT = 1
@@ -119,6 +119,7 @@ def read_manifest(folder: Path) -> Manifest | None:
             ) from None
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
+        raise_if_of_system(error, path)
         raise UserError(
             f"{path} is damaged or was not written by src/build_image_dataset.py "
             f"({one_line(error)}); copy it again, or move it away if the shards are of another "

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from src.common.atomic_files import write_json
+from src.common.atomic_files import write_json, write_text
 from src.common.digests import sha256_of
 from src.common.durable import to_disk
 from src.common.errors import UserError
@@ -71,7 +71,7 @@ def clear_remains(work: Path, plan: dict[str, Any]) -> None:
             LOG.info("removing %s: an interrupted build with other settings left it", old)
             old.unlink()
     if not same:
-        path.write_text(json.dumps(plan), encoding="utf-8")
+        write_text(path, json.dumps(plan))
 
 
 def write_manifest(

@@ -8,10 +8,10 @@ import h5py
 import mindspore as ms
 import numpy as np
 import pytest
-from mindspore.train import serialization
 
 from model_utils.environment import PROJECT_ROOT
 from src.common.errors import UserError
+from src.network import checkpoint_format, weight_files
 from src.network.export import ExportSettings, export_model
 from src.network.feature_weights import read_feature_weights
 from src.network.keras_h5 import convert_h5
@@ -151,12 +151,12 @@ def test_a_disk_that_keeps_something_else_is_noticed(cpu, tmp_path, monkeypatch)
     before = tmp_path / "some.ckpt"
     write_checkpoint(before, TENSORS)
     content = before.read_bytes()
-    real = ms.save_checkpoint
+    real = weight_files.write_tensors
 
-    def spoil(data, path):
-        real([{**item, "data": item["data"] * 0 + 1} for item in data], path)
+    def spoil(file, tensors):
+        real(file, [(name, value * 0 + 1) for name, value in tensors])
 
-    monkeypatch.setattr(ms, "save_checkpoint", spoil)
+    monkeypatch.setattr(weight_files, "write_tensors", spoil)
     with pytest.raises(UserError, match=r"some\.ckpt was not kept"):
         write_checkpoint(before, {**TENSORS, "step": np.array(4, np.int32)})
     assert before.read_bytes() == content
@@ -229,7 +229,7 @@ def test_a_shape_that_lies_is_refused(cpu, tmp_path):
 
 
 def test_large_tensors_are_written_in_parts(cpu, tmp_path, monkeypatch):
-    monkeypatch.setattr(serialization, "SLICE_SIZE", 1)  # KB
+    monkeypatch.setattr(checkpoint_format, "_PART_BYTES", 1024)
     large = {"large": np.arange(3000, dtype=np.float32).reshape(30, 100), "small": np.ones(2)}
     path = tmp_path / "parts.ckpt"
     write_checkpoint(path, large)
