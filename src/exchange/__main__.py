@@ -1,0 +1,166 @@
+"""Write the features of a folder, and verified matches, as the files of another program.
+
+    python3 -m src.exchange --features FEATURES --photos PHOTOS --to hloc --output OUT
+    python3 -m src.exchange --from hloc --input features.h5 --features FEATURES
+
+Formats: hloc, colmap, kapture, delf and numpy; read: hloc, colmap, delf and numpy.
+"""
+
+from __future__ import annotations
+
+if __name__ == "__main__":  # run as a module or as a script, from any folder, by any Python
+    import os
+    import sys
+
+    sys.path[0] = os.path.realpath(f"{__file__}/../../..")
+    from src.common.leaving import leave_on_interrupt
+
+    leave_on_interrupt()
+    from model_utils.environment import use_project_environment
+
+    use_project_environment()
+
+import argparse
+import logging
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from model_utils.bounds import number
+from src.common.errors import UserError, run_command
+from src.common.progress import progress
+from src.describe.delf_files import export_delf, import_delf
+from src.exchange import colmap_text
+from src.exchange.colmap_database import DATABASE, read_database, write_database
+from src.exchange.feature_folder import import_features
+from src.exchange.hloc_files import check_hloc_names, read_hloc_features, write_hloc
+from src.exchange.kapture_folder import write_kapture
+from src.exchange.numpy_file import FEATURES, read_numpy, write_numpy
+from src.exchange.pairs import MatchedPair, all_pairs, match_pairs, read_pairs, retrieved_pairs
+from src.exchange.photo_set import PhotoSet
+
+LOG = logging.getLogger(__name__)
+ALL, RETRIEVAL = "all", "retrieval"
+
+Writer = Callable[[Path, PhotoSet, Sequence[MatchedPair]], None]
+
+
+def _colmap(folder: Path, photos: PhotoSet, matched: Sequence[MatchedPair]) -> None:
+    write_database(folder / DATABASE, photos, matched)
+    if any(" " in name for name in photos.names):
+        LOG.warning(
+            "a photo's name has a space, which COLMAP's text files cannot: none are written"
+        )
+        return
+    colmap_text.write_keypoint_texts(folder / colmap_text.KEYPOINTS, photos)
+    if matched:
+        colmap_text.write_match_list(folder / colmap_text.MATCHES, matched)
+
+
+WRITERS: dict[str, Writer] = {
+    "hloc": write_hloc,
+    "colmap": _colmap,
+    "kapture": write_kapture,
+    "delf": lambda folder, photos, _: export_delf(photos.folder, folder),
+    "numpy": lambda folder, photos, matched: write_numpy(folder / FEATURES, photos, matched),
+}
+READERS = {"hloc": read_hloc_features, "colmap": read_database, "numpy": read_numpy}
+
+
+def export(
+    photos: PhotoSet, form: str, output: Path, pairs: str | None = None, top: int = 20
+) -> int:
+    """Write a folder of files of another program, all or none of them; return how many pairs.
+
+    Args:
+        photos: what is written.
+        form: one of `WRITERS`.
+        output: folder to be made; it may be there and empty.
+        pairs: which photos are matched: "all", "retrieval" or a file; None: none.
+        top: for retrieval, how many others a photo is matched with.
+
+    Raises:
+        UserError: there is something in `output`, a list of pairs is wrong, or the names of photos
+            cannot stand in the files.
+    """
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise UserError(f"{output} is there already and not empty; give another --output")
+    if form == "hloc":  # before hours of matching
+        check_hloc_names(photos.names)
+    matched = list(_matched(photos, pairs, top))
+    output.parent.mkdir(parents=True, exist_ok=True)
+    temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
+    temporary.mkdir()
+    try:
+        WRITERS[form](temporary, photos, matched)
+        if output.exists():
+            output.rmdir()
+        os.replace(temporary, output)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    return len(matched)
+
+
+def _matched(photos: PhotoSet, pairs: str | None, top: int) -> Sequence[MatchedPair]:
+    if pairs is None:
+        return []
+    if pairs == ALL:
+        chosen = all_pairs(photos)
+    elif pairs == RETRIEVAL:
+        chosen = retrieved_pairs(photos, top)
+    else:
+        chosen = read_pairs(Path(pairs), photos)
+    return list(progress(match_pairs(photos, chosen), "matching", "pair", len(chosen)))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python3 -m src.exchange", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument("--features", type=Path, required=True, help="feature folder")
+    parser.add_argument("--photos", type=Path, help="folder of its photos")
+    direction = parser.add_mutually_exclusive_group(required=True)
+    direction.add_argument("--to", choices=sorted(WRITERS), help="write files of this program")
+    direction.add_argument(
+        "--from",
+        dest="source",
+        choices=sorted((*READERS, "delf")),
+        help="make the feature folder of files of this program",
+    )
+    parser.add_argument("--output", type=Path, help="with --to: folder to be made")
+    parser.add_argument("--input", type=Path, help="with --from: the file; delf: the folder")
+    parser.add_argument(
+        "--pairs",
+        metavar="all|retrieval|FILE",
+        help="with --to: photos to match; all: every two; retrieval: each with the --top that a "
+        "search finds; FILE: two names a line (default: none)",
+    )
+    top = number(int, "top", min=1)
+    parser.add_argument("--top", type=top, default=20, help="with retrieval (%(default)s)")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Write or read files of another program from the command line."""
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    needed = "output" if given.to else "input"
+    if getattr(given, needed) is None:
+        parser.error(f"--{needed} is missing")
+    if given.to:
+        photos = PhotoSet(given.features, given.photos)
+        count = export(photos, given.to, given.output, given.pairs, given.top)
+        LOG.info("%d photos and %d pairs in %s", len(photos), count, given.output)
+    elif given.source == "delf":
+        made = import_delf(given.input, given.features, given.photos)
+        LOG.info("features of %d photos in %s", len(made.images), given.features)
+    else:
+        found = READERS[given.source](given.input)
+        import_features(found, given.features, f"{given.source} file {given.input.name}")
+        LOG.info("features of %d photos in %s", len(found), given.features)
+
+
+if __name__ == "__main__":
+    run_command(main)
