@@ -29,7 +29,10 @@ PAIRS, MATCHES = "pairs.txt", "matches.h5"
 #: Cells of conv4 lie 16 pixels apart at scale 1: a location is known to a standard deviation of
 #: 16 / √12 pixels in each direction, that of an even distribution.
 CELL_DEVIATION = 16 / 12**0.5
-_NO_HDF5 = (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError)
+_NO_HDF5 = (
+    *(OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError),
+    *(ArithmeticError, MemoryError),
+)
 
 
 def write_hloc(folder: PathLike, photos: PhotoSet, matched: Sequence[MatchedPair]) -> None:
@@ -139,7 +142,9 @@ def _features(group: h5py.Group) -> Features:
     points = np.asarray(group["keypoints"], np.float32).reshape(-1, 2)
     ones = np.ones(len(points), np.float32)
     descriptors = np.asarray(group["descriptors"], np.float32).T
-    lengths = np.linalg.norm(descriptors, axis=1, keepdims=True)
+    if not np.isfinite(descriptors).all():
+        raise ValueError("descriptors hold values that are not finite")
+    lengths = np.linalg.norm(descriptors.astype(np.float64), axis=1, keepdims=True)
     return Features(
         from_centres(points),
         1 / np.asarray(group["scales"], np.float32) if "scales" in group else ones,

@@ -71,6 +71,40 @@ def test_matched_points_show_the_same_point_of_the_scene(written, scene):
     assert (one - other)[:, 0].mean() == pytest.approx(700 * moved[0] / 10.5, rel=0.15)
 
 
+def test_what_hloc_hands_colmap_is_reconstructed(written, tmp_path):
+    pycolmap = pytest.importorskip("pycolmap")
+    path = tmp_path / "database.db"
+    database = pycolmap.Database.open(str(path))
+    pairs = [line.split() for line in (written / "pairs.txt").read_text().splitlines()]
+    numbers = {}
+    with h5py.File(written / "features.h5") as file:
+        for name in sorted({name for pair in pairs for name in pair}):
+            width, height = map(int, file[name]["image_size"])
+            camera = pycolmap.Camera.create_from_model_name(
+                len(numbers) + 1, "SIMPLE_RADIAL", 1.2 * width, width, height
+            )
+            number = database.write_camera(camera)
+            numbers[name] = database.write_image(pycolmap.Image(name=name, camera_id=number))
+            # As hloc does: half a pixel, for COLMAP's origin.
+            database.write_keypoints(numbers[name], np.asarray(file[name]["keypoints"]) + 0.5)
+    with h5py.File(written / "matches.h5") as file:
+        for one, other in pairs:
+            group = file["/".join(name.replace("/", "-") for name in (one, other))]
+            rows = np.asarray(group["matches0"])
+            at = np.flatnonzero(rows != -1)
+            found = np.stack([at, rows[at]], axis=1).astype(np.uint32)
+            database.write_matches(numbers[one], numbers[other], found)
+    database.close()
+    pycolmap.verify_matches(str(path), str(written / "pairs.txt"))
+    options = pycolmap.IncrementalPipelineOptions()
+    options.num_threads = 1
+    options.extract_colors = False
+    made = pycolmap.incremental_mapping(str(path), str(tmp_path), str(tmp_path), options=options)
+    assert made[0].num_reg_images() == 5
+    assert made[0].num_points3D() > 100
+    assert made[0].compute_mean_reprojection_error() < 0.5
+
+
 def test_features_come_back(written, photos):
     found = read_hloc_features(written / "features.h5")
     assert sorted(found) == sorted(photos.names)
