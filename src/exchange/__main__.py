@@ -29,15 +29,15 @@ from pathlib import Path
 
 from model_utils.bounds import number
 from src.common.errors import UserError, run_command
-from src.common.progress import progress
 from src.describe.delf_files import export_delf, import_delf
 from src.exchange import colmap_text
 from src.exchange.colmap_database import DATABASE, read_database, write_database
 from src.exchange.feature_folder import import_features
 from src.exchange.hloc_files import check_hloc_names, read_hloc_features, write_hloc
 from src.exchange.kapture_folder import write_kapture
+from src.exchange.kept_matches import KeptMatches
 from src.exchange.numpy_file import FEATURES, read_numpy, write_numpy
-from src.exchange.pairs import MatchedPair, all_pairs, match_pairs, read_pairs, retrieved_pairs
+from src.exchange.pairs import MatchedPair, Pair, all_pairs, read_pairs, retrieved_pairs
 from src.exchange.photo_set import PhotoSet
 
 LOG = logging.getLogger(__name__)
@@ -73,6 +73,8 @@ def export(
 ) -> int:
     """Write a folder of files of another program, all or none of them; return how many pairs.
 
+    Matches are kept beside `output` until it is complete: a run that was stopped goes on.
+
     Args:
         photos: what is written.
         form: one of `WRITERS`.
@@ -88,7 +90,8 @@ def export(
         raise UserError(f"{output} is there already and not empty; give another --output")
     if form == "hloc":  # before hours of matching
         check_hloc_names(photos.names)
-    matched = list(_matched(photos, pairs, top))
+    kept = KeptMatches(output, photos, _chosen(photos, pairs, top))
+    matched = kept.all()
     output.parent.mkdir(parents=True, exist_ok=True)
     temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
     temporary.mkdir()
@@ -100,19 +103,16 @@ def export(
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+    kept.forget()
     return len(matched)
 
 
-def _matched(photos: PhotoSet, pairs: str | None, top: int) -> Sequence[MatchedPair]:
+def _chosen(photos: PhotoSet, pairs: str | None, top: int) -> Sequence[Pair]:
     if pairs is None:
         return []
     if pairs == ALL:
-        chosen = all_pairs(photos)
-    elif pairs == RETRIEVAL:
-        chosen = retrieved_pairs(photos, top)
-    else:
-        chosen = read_pairs(Path(pairs), photos)
-    return list(progress(match_pairs(photos, chosen), "matching", "pair", len(chosen)))
+        return all_pairs(photos)
+    return retrieved_pairs(photos, top) if pairs == RETRIEVAL else read_pairs(Path(pairs), photos)
 
 
 def _parser() -> argparse.ArgumentParser:

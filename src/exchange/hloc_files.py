@@ -73,7 +73,7 @@ def check_hloc_names(names: Sequence[str]) -> None:
 
 def write_hloc_features(path: PathLike, photos: PhotoSet) -> None:
     """Write `features.h5`, in full precision."""
-    with atomic_path(path) as temporary, h5py.File(temporary, "w", libver="latest") as file:
+    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
         for name in progress(photos.names, "writing features", "photo", len(photos)):
             features = photos.features(name)
             group = file.create_group(name)
@@ -88,7 +88,7 @@ def write_hloc_features(path: PathLike, photos: PhotoSet) -> None:
 
 def write_hloc_globals(path: PathLike, photos: PhotoSet) -> None:
     """Write the descriptors of whole photos, as hloc's retrieval (`pairs_from_retrieval`) reads."""
-    with atomic_path(path) as temporary, h5py.File(temporary, "w", libver="latest") as file:
+    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
         for name in photos.names:
             group = file.create_group(name)
             group["global_descriptor"] = photos.features(name).global_descriptor
@@ -96,7 +96,7 @@ def write_hloc_globals(path: PathLike, photos: PhotoSet) -> None:
 
 def write_hloc_matches(path: PathLike, photos: PhotoSet, matched: Iterable[MatchedPair]) -> None:
     """Write `matches.h5`: the verified matches; a pair without any is there with none."""
-    with atomic_path(path) as temporary, h5py.File(temporary, "w", libver="latest") as file:
+    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
         for pair in matched:
             count = len(photos.features(pair.first))
             matches = np.full(count, -1, np.int32)

@@ -11,8 +11,10 @@ import pytest
 
 from src.common.errors import UserError
 from src.describe.delf_files import read_delf
+from src.exchange import kept_matches
 from src.exchange.__main__ import main
 from src.exchange.numpy_file import read_numpy
+from src.exchange.pairs import match_pairs
 from src.feature_io import Features, feature_path, read_features, read_manifest
 from tests.helpers.features import write_features_folder
 from tests.helpers.landmarks import picture
@@ -95,7 +97,36 @@ def test_what_is_there_is_not_written_over(scene, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["database.db"]
 
 
-def test_a_run_that_fails_leaves_nothing(scene, tmp_path, monkeypatch):
+def test_a_run_that_was_stopped_goes_on(scene, tmp_path, monkeypatch):
+    monkeypatch.setattr(kept_matches, "BLOCK", 2)
+    asked = []
+
+    def matched(photos, pairs, settings):
+        if len(asked) > 5:
+            raise KeyboardInterrupt
+        asked.extend(pairs)
+        return match_pairs(photos, pairs, settings)
+
+    monkeypatch.setattr(kept_matches, "match_pairs", matched)
+    command = ("--features", scene.folder, "--to", "hloc", "--pairs", "all", "--output")
+    with pytest.raises(KeyboardInterrupt):
+        run(*command, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    (first, *_) = sorted(tmp_path.glob(".out.matches-*/*.npz"))
+    first.write_bytes(first.read_bytes()[:100])  # as after a power cut: made again
+    before = list(asked)
+    asked.clear()
+    run(*command, tmp_path / "out")
+    assert len(before) == 6
+    assert len(asked) == 6  # the damaged two, and the four that were missing
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    monkeypatch.setattr(kept_matches, "match_pairs", match_pairs)
+    run(*command, tmp_path / "at once")
+    for name in ("features.h5", "matches.h5", "pairs.txt"):
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "at once" / name).read_bytes()
+
+
+def test_a_run_that_fails_leaves_nothing_but_its_matches(scene, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
@@ -104,7 +135,7 @@ def test_a_run_that_fails_leaves_nothing(scene, tmp_path, monkeypatch):
         run(
             "--features", scene.folder, "--to", "hloc", "--output", tmp_path / "o", "--pairs", "all"
         )
-    assert list(tmp_path.iterdir()) == []
+    assert all(path.name.startswith(".o.matches-") for path in tmp_path.iterdir())
 
 
 def test_a_foreign_name_does_not_lead_out_of_the_folder(tmp_path):
