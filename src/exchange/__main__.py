@@ -21,6 +21,7 @@ if __name__ == "__main__":  # run as a module or as a script, from any folder, b
     use_project_environment()
 
 import argparse
+import errno
 import logging
 import os
 import shutil
@@ -86,25 +87,50 @@ def export(
         UserError: there is something in `output`, a list of pairs is wrong, or the names of photos
             cannot stand in the files.
     """
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise UserError(f"{output} is there already and not empty; give another --output")
-    if form == "hloc":  # before hours of matching
+    output = Path(os.path.abspath(output))
+    if form == "hloc":
         check_hloc_names(photos.names)
-    kept = KeptMatches(output, photos, _chosen(photos, pairs, top))
-    matched = kept.all()
-    output.parent.mkdir(parents=True, exist_ok=True)
-    temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
-    temporary.mkdir()
+    temporary = _begin(output)  # before hours of matching
     try:
+        kept = KeptMatches(output, photos, _chosen(photos, pairs, top))
+        matched = kept.all()
         WRITERS[form](temporary, photos, matched)
-        if output.exists():
-            output.rmdir()
-        os.replace(temporary, output)
+        _put(temporary, output)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     kept.forget()
     return len(matched)
+
+
+def _put(made: Path, output: Path) -> None:
+    """Move what was made to its place; an empty folder that is there stays the same folder."""
+    if not output.exists():
+        os.replace(made, output)
+        return
+    for each in sorted(made.iterdir()):
+        os.replace(each, output / each.name)
+    made.rmdir()
+
+
+def _begin(output: Path) -> Path:
+    """Make the folder that becomes the output when all is written.
+
+    Raises:
+        UserError: there is something already, or nothing can be written there.
+    """
+    temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
+    try:
+        if output.exists() and (not output.is_dir() or any(output.iterdir())):
+            raise UserError(f"{output} is there already and not empty; give another --output")
+        temporary.mkdir(parents=True)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise UserError(
+            f"cannot write to {output} ({error.strerror}); give another --output"
+        ) from None
+    return temporary
 
 
 def _chosen(photos: PhotoSet, pairs: str | None, top: int) -> Sequence[Pair]:

@@ -18,8 +18,8 @@ from src.exchange.photo_set import PhotoSet
 from src.feature_io import feature_path, features_checksum
 from src.ranking.pair import MatchSettings
 
-#: Pairs in a file: half a minute of matching.
-BLOCK = 100
+#: Pairs in a file: some seconds of matching.
+BLOCK = 25
 
 
 class KeptMatches:

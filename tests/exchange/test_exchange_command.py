@@ -90,11 +90,26 @@ def test_a_size_that_features_do_not_know_is_the_photos(tmp_path):
     assert read_numpy(tmp_path / "out" / "features.npz")["a.jpg"].size == (48, 64)
 
 
+def test_the_current_folder_can_be_the_output(scene, tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    run("--features", scene.folder, "--to", "numpy", "--output", ".")
+    assert [path.name for path in Path.cwd().iterdir()] == ["features.npz"]
+    assert [path.name for path in tmp_path.iterdir()] == ["here"]
+
+
 def test_what_is_there_is_not_written_over(scene, tmp_path):
     (tmp_path / "database.db").write_text("a reconstruction of days")
     with pytest.raises(UserError, match="not empty"):
         run("--features", scene.folder, "--to", "colmap", "--output", tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["database.db"]
+
+
+def test_an_output_that_cannot_be_made_is_said_before_the_matching(scene, tmp_path, monkeypatch):
+    monkeypatch.setattr(kept_matches, "match_pairs", None)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot write to"):
+        run("--features", scene.folder, "--to", "numpy", "--output", tmp_path / "file" / "out")
 
 
 def test_a_run_that_was_stopped_goes_on(scene, tmp_path, monkeypatch):
