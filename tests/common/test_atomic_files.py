@@ -14,13 +14,13 @@ import pytest
 from src.common.atomic_files import (
     atomic_path,
     flush,
-    read_npz,
     write_csv,
     write_json,
     write_npy,
     write_npz,
     write_text,
 )
+from src.common.npy_format import read_npz
 
 ARRAYS = {"names": np.array(["a", "b"]), "values": np.arange(6.0).reshape(2, 3)}
 WRITERS = {
