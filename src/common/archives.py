@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import gzip
 import logging
 import os
@@ -16,7 +17,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, BinaryIO, NamedTuple
 
-from src.common.errors import UserError, naming_file
+from src.common.errors import UserError, naming_file, one_line
 from src.common.progress import progress, progress_bar
 
 LOG = logging.getLogger(__name__)
@@ -74,7 +75,7 @@ def unpack_tar(
             while stream.read(CHUNK):  # gzip checks its sum at the very end
                 pass
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise Damaged(f"{archive} is damaged: {error}") from error
+        raise Damaged(f"{archive} is damaged: {one_line(error)[:200]}") from error
     _warn_of_kept(kept, folder, archive)
     return names
 
@@ -99,8 +100,12 @@ def unpack_zip(archive: Path, folder: Path) -> list[str]:
                 source = partial(opened.open, member)  # which checks the sum at its end
                 file = _Member(member.filename, member.file_size, source)
                 kept += _unpack_one(file, folder / name, archive)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
-        raise Damaged(f"{archive} is damaged: {error}") from error
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError) as error:
+        raise Damaged(f"{archive} is damaged: {one_line(error)[:200]}") from error
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        raise Damaged(f"{archive} is damaged: it names places outside of itself") from error
     _warn_of_kept(kept, folder, archive)
     return list(members)
 

@@ -89,7 +89,7 @@ class Record:
             photos = {name: _noted(*values) for name, values in content.items()}
         except FileNotFoundError:
             return cls()
-        except (OSError, ValueError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, TypeError, OverflowError) as error:
             LOG.warning("%s is damaged (%s) and is made again from the photos", path, error)
             return cls()
         # One from the future was written by another clock: nothing is older than it.

@@ -54,8 +54,9 @@ def read_proto(path: PathLike) -> ModelProto:
         model.ParseFromString(Path(path).read_bytes())
     except FileNotFoundError:
         raise UserError(f"there is no model {path}; export one with export.py") from None
-    except (DecodeError, OSError) as error:
-        raise UserError(f"model {path} cannot be read ({error}); export it again") from None
+    except (DecodeError, OSError, ValueError, RecursionError) as error:
+        reason = one_line(error)[:200]
+        raise UserError(f"model {path} cannot be read ({reason}); export it again") from None
     if not model.graph.node:
         raise UserError(f"model {path} is no MindIR; export it with export.py")
     return model
