@@ -17,7 +17,8 @@ import logging
 import math
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import cv2
@@ -147,7 +148,7 @@ class PhotoBatches:
         return rows.batch(
             self.batch_size,
             num_parallel_workers=self.workers,
-            per_batch_map=_BatchMaker(self.image_size, self.training, self.seed, epoch),
+            per_batch_map=_BatchMaker(self.image_size, self.training, self.seed, epoch, self.files),
             input_columns=["data", "label", "file_id"],
             output_columns=["image", "label"],
         ).project(["image", "label"])
@@ -210,7 +211,10 @@ def _allowed_workers(wanted: int | None) -> int:
 class _BatchMaker:
     """Turns the rows of a batch into arrays; called by several threads at once."""
 
-    def __init__(self, image_size: int, training: bool, seed: int, epoch: int):
+    def __init__(
+        self, image_size: int, training: bool, seed: int, epoch: int, files: Sequence[str] = ()
+    ):
+        self.files = files
         self.image_size = image_size
         self.training = training
         self.seed = seed
@@ -243,11 +247,20 @@ class _BatchMaker:
             self.buffers.images = buffer
         return buffer[:count]
 
+    def _broken(self, photo_id: str, what: str) -> UserError:
+        """Say that a photo is not what it should be, and in which shard: its name stands there."""
+        places = [file for file in self.files if photo_id.encode() in Path(file).read_bytes()]
+        where = " or ".join(places) or "the shards"
+        return UserError(
+            f"photo {photo_id} in {where} is {what}; copy the shard again, or build the data set "
+            "again"
+        )
+
     def _square(self, data: bytes, photo_id: str, generator: random.Random | None) -> np.ndarray:
         """Decode a photo and cut out its square, uint8 [S, S, 3], BGR."""
         frame = read_frame(data)
         if frame is None:
-            raise UserError(f"photo {photo_id} in the shards is no JPEG; build the data set again")
+            raise self._broken(photo_id, "no JPEG")
         height, width = frame.height, frame.width
         box = (
             Box(0, 0, height, width) if generator is None else random_crop(height, width, generator)
@@ -257,7 +270,7 @@ class _BatchMaker:
             reduction *= 2
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), _REDUCED[reduction])
         if pixels is None:
-            raise UserError(f"photo {photo_id} in the shards is broken; build the data set again")
+            raise self._broken(photo_id, "broken")
         if (pixels.shape[0] > pixels.shape[1]) != (height > width) and height != width:
             # OpenCV has turned the photo upright by its EXIF orientation.
             height, width = width, height

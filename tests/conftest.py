@@ -15,6 +15,11 @@ from tests.helpers.weights import random_weights
 tune_cpu_libraries()
 
 
+def pytest_addoption(parser):
+    """How many damaged files of each kind are tried."""
+    parser.addoption("--fuzz", type=int, default=300, help="damaged files of each kind to try")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def user_cache_of_the_tests(tmp_path_factory):
     """Compiled networks are kept apart from those of the person who runs the tests."""

@@ -14,6 +14,7 @@ from typing import NoReturn
 
 from src.common.leaving import EXIT_INTERRUPTED, INTERRUPTED, leave
 from src.common.signals import interruptible
+from src.common.utf8_names import speak_utf8
 
 EXIT_USER_ERROR = 2
 #: More than anybody reads; the longest of ours, with long paths, stay below.
@@ -70,6 +71,7 @@ def run_command(main: Callable[[], int | None]) -> NoReturn:
     A `UserError` or a full disk ends with one line on standard error and exit code 2, Ctrl-C with
     130. Any other exception is a defect of ours and keeps its traceback (exit code 1).
     """
+    speak_utf8()
     set_up_logging()
     try:
         with interruptible():

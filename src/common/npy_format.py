@@ -19,12 +19,11 @@ import numpy as np
 
 from src.common.atomic_files import PathLike
 from src.common.regular_files import open_regular
+from src.common.unpacked_size import check_unpacked
 
 #: Truth values, whole and floating-point numbers, texts.
 _KINDS = "biufUS"
 _LONGEST_HEADER = 10_000
-#: An archive of so much is unpacked whatever its size; a larger one by this factor at most.
-_ALWAYS, _FACTOR = 256 * 2**20, 32
 #: What NumPy, zipfile and zlib raise at content that is damaged or hostile.
 _DAMAGED = (
     *(ArithmeticError, AssertionError, EOFError, LookupError, MemoryError, RecursionError),
@@ -72,8 +71,7 @@ def read_npz(file: PathLike | BinaryIO) -> dict[str, np.ndarray]:
     try:
         with zipfile.ZipFile(file) as archive:
             total = sum(max(0, item.file_size) for item in archive.infolist())
-            if total > max(_ALWAYS, _FACTOR * length):
-                raise ValueError(f"{length} bytes that would unpack to {total}")
+            check_unpacked(length, total)
             content = {name: archive.read(name) for name in archive.namelist()}
         return {name.removesuffix(".npy"): _parse(array) for name, array in content.items()}
     except _DAMAGED as error:
