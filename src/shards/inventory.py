@@ -180,7 +180,7 @@ def _read_index(shard: str, page_size: int) -> tuple[Counter[int], str, int]:
             (name,) = index.execute("SELECT NAME FROM SHARD_NAME").fetchone()
             # SQLite keeps whatever it is given in any column.
             numbers = (last_byte or 0, *counts)
-            if type(name) is not str or not all(type(n) is int and n >= 0 for n in numbers):
+            if type(name) is not str or not all(type(n) is int for n in numbers):
                 raise ValueError("it holds texts where numbers belong")
         finally:
             index.close()

@@ -98,15 +98,19 @@ def _index(folder: Path) -> Kind:
         return damaged
 
     (folder / "signed").mkdir()
-    damages: dict[Path, Damage] = {path: damaged_bytes for path in sorted(index.iterdir())}
-    damages[index / "index.json"] = signed
     queries = np.eye(3, 8, dtype=np.float32)
 
     def read() -> None:
         read_description(index)
         load_index(index).nearest(queries, 3)
 
-    return Kind(damages, read)
+    return Kind({index / "index.json": signed}, read)
+
+
+def _index_files(folder: Path) -> Kind:
+    kind = _index(folder)
+    paths = sorted((folder / "index").iterdir())
+    return Kind({path: damaged_bytes for path in paths if path.suffix != ".json"}, kind.read)
 
 
 def _packed(folder: Path) -> Kind:
