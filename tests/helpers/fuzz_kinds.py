@@ -387,6 +387,7 @@ KINDS: dict[str, Callable[[Path], Kind]] = {
     "tar": _tar,
     "jpeg": _jpeg,
     "notes": _notes,
+    "index_files": _index_files,
 }
 
 
