@@ -10,6 +10,9 @@ MULTIPLYING = "a0: &a0 [1, 1]\n" + "".join(
 )
 
 
+NESTED = "a: " + "[" * 50_000 + "]" * 50_000
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -24,5 +27,5 @@ MULTIPLYING = "a0: &a0 [1, 1]\n" + "".join(
 def test_it_ends_in_a_line(tmp_path, text):
     path = tmp_path / "own.yaml"
     path.write_text(text)
-    with pytest.raises(UserError, match="own.yaml is not valid YAML"):
+    with pytest.raises(UserError, match=r"own\.yaml is not valid YAML"):
         load_config(["--config_path", str(path)])
