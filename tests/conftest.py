@@ -21,6 +21,7 @@ def pytest_addoption(parser):
     parser.addoption(
         "--mutations", type=int, default=1, metavar="TIMES", help="try TIMES as many damaged inputs"
     )
+    parser.addoption("--fuzz", type=int, default=300, help="damaged files of each kind to try")
 
 
 @pytest.fixture(scope="session")

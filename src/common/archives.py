@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, BinaryIO, NamedTuple
 
 from src.common.atomic_files import make_new
-from src.common.errors import UserError, naming_file
+from src.common.errors import UserError, naming_file, one_line
 from src.common.file_names import file_name_for
 from src.common.progress import progress, progress_bar
 
@@ -82,7 +82,7 @@ def unpack_tar(
             while stream.read(CHUNK):  # gzip checks its sum at the very end
                 pass
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise Damaged(f"{archive} is damaged: {error}") from error
+        raise Damaged(f"{archive} is damaged: {one_line(error)[:200]}") from error
     unpacking.finish()
     return names
 
@@ -107,8 +107,12 @@ def unpack_zip(archive: Path, folder: Path) -> list[str]:
                 source = partial(opened.open, member)  # which checks the sum at its end
                 file = _Member(member.filename, member.file_size, source)
                 unpacking.write(file, name)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
-        raise Damaged(f"{archive} is damaged: {error}") from error
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError) as error:
+        raise Damaged(f"{archive} is damaged: {one_line(error)[:200]}") from error
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        raise Damaged(f"{archive} is damaged: it names places outside of itself") from error
     unpacking.finish()
     return list(members)
 

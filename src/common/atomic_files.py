@@ -14,9 +14,7 @@ import io
 import json
 import os
 import secrets
-import struct
 import zipfile
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -199,30 +197,6 @@ def write_npz(
         with zipfile.ZipFile(content, "a") as archive:
             archive.comment = comment
     write_bytes(path, content.getbuffer(), durable)
-
-
-def read_npz(file: PathLike | io.BytesIO) -> dict[str, np.ndarray]:
-    """Return the arrays of a file by `write_npz`, each compared with its sum in the archive.
-
-    `np.load` compares it only when it has read an array to the end. It does not where one flipped
-    bit in front of the numbers makes the array shorter, or its numbers other ones.
-
-    Raises:
-        OSError: the file cannot be read.
-        ValueError: it is damaged, or something else.
-    """
-    try:
-        with zipfile.ZipFile(file) as archive:
-            content = {name: archive.read(name) for name in archive.namelist()}
-        return {
-            name.removesuffix(".npy"): np.lib.format.read_array(io.BytesIO(array))
-            for name, array in content.items()
-        }
-    except (
-        *(ArithmeticError, EOFError, LookupError, MemoryError, RuntimeError, TypeError),
-        *(zipfile.BadZipFile, zlib.error, struct.error),
-    ) as error:
-        raise ValueError(str(error) or type(error).__name__) from error
 
 
 def write_npy(path: PathLike, array: np.ndarray) -> None:

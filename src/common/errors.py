@@ -13,8 +13,11 @@ from typing import NoReturn
 
 from src.common.leaving import EXIT_INTERRUPTED, INTERRUPTED, leave
 from src.common.signals import interruptible
+from src.common.utf8_names import speak_utf8
 
 EXIT_USER_ERROR = 2
+#: More than anybody reads; the longest of ours, with long paths, stay below.
+_LONGEST_LINE = 2000
 LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
 
 
@@ -30,8 +33,13 @@ def set_up_logging() -> None:
 
 
 def one_line(error: BaseException) -> str:
-    """Return the message of an error on a single line, or its type where it has none."""
-    return " ".join(str(error).split()) or type(error).__name__
+    """Return the message of an error on a single line, or its type where it has none.
+
+    What a damaged file holds may stand in it: of a line nobody can read the middle is left out.
+    """
+    line = " ".join(str(error).split()) or type(error).__name__
+    half = _LONGEST_LINE // 2
+    return line if len(line) <= _LONGEST_LINE else f"{line[:half]} […] {line[-half:]}"
 
 
 def first_clause(error: UserError) -> str:
@@ -151,6 +159,7 @@ def run_command(main: Callable[[], int | None]) -> NoReturn:
     and exit code 2, Ctrl-C with 130. Any other exception is a defect of ours and keeps its
     traceback (exit code 1).
     """
+    speak_utf8()
     set_up_logging()
     try:
         with interruptible():

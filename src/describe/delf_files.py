@@ -91,7 +91,10 @@ def parse_delf(data: bytes) -> Features:
             if part == _DESCRIPTOR:
                 descriptor = parse_datum(bytes(bytes_of(value))).reshape(-1)
             elif part in found:
-                (found[part],) = struct.unpack("<f", bytes_of(value))
+                number = bytes_of(value)
+                if len(number) != 4:
+                    raise ValueError(f"a number of a feature has {len(number)} bytes, not 4")
+                (found[part],) = struct.unpack("<f", number)
         if descriptor is None or not found[_SCALE] > 0:
             raise ValueError("it has a feature without a descriptor or a scale")
         if descriptors and len(descriptor) != len(descriptors[0]):

@@ -58,9 +58,10 @@ def read_proto(path: PathLike) -> ModelProto:
         model.ParseFromString(content)
     except FileNotFoundError:
         raise UserError(f"there is no model {path}; export one with export.py") from None
-    except (DecodeError, OSError) as error:
+    except (DecodeError, OSError, ValueError, RecursionError) as error:
         raise_if_of_system(error, path)
-        raise UserError(f"model {path} cannot be read ({error}); export it again") from None
+        reason = one_line(error)[:200]
+        raise UserError(f"model {path} cannot be read ({reason}); export it again") from None
     if not model.graph.node:
         raise UserError(f"model {path} is no MindIR; export it with export.py")
     if _SEAL in model.user_info and not _is_sealed(content):

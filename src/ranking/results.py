@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from src.common.atomic_files import read_npz, write_json, write_npy, write_npz
+from src.common.atomic_files import write_json, write_npy, write_npz
 from src.common.errors import UserError, raise_if_of_system
 from src.common.file_names import file_name_for
+from src.common.json_files import read_json, shaped
+from src.common.npy_format import read_npz
 from src.feature_io import check_settings, features_checksum
 from src.ranking.one_query import RankedQuery
 
@@ -35,7 +37,7 @@ def begin_results(output: Path, settings: Mapping[str, Any]) -> None:
         write_json(path, settings)
         return
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = shaped(read_json(path), dict[str, Any])
     except (OSError, ValueError) as error:
         raise_if_of_system(error, path)
         raise UserError(f"cannot read {path} ({error}); delete {output} and run again") from None

@@ -13,13 +13,13 @@ from src.common.atomic_files import (
     atomic_path,
     flush,
     raise_why_unwritten,
-    read_npz,
     write_csv,
     write_json,
     write_npy,
     write_npz,
     write_text,
 )
+from src.common.npy_format import read_npz
 from tests.helpers.faults import files_up_to
 
 ARRAYS = {"names": np.array(["a", "b"]), "values": np.arange(6.0).reshape(2, 3)}
