@@ -82,6 +82,11 @@ WORDS = {
     "export": Word(
         "--checkpoint_path=WEIGHTS", "write a MindIR for Ascend 310", "export.py", needs="mindspore"
     ),
+    "exchange": Word(
+        "--features=FEATURES --photos=PHOTOS --to=hloc|colmap|kapture|delf|numpy --output=OUT",
+        "hand features and matches to other programs, or take theirs",
+        "src/exchange/__main__.py",
+    ),
     "download": Word(
         "[--weights_only] …",
         "get the ImageNet weights",

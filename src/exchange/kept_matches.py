@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from src.common.atomic_files import read_npz, write_npz
+from src.common.atomic_files import write_npz
+from src.common.npy_format import read_npz
 from src.common.progress import progress_bar
 from src.exchange.pairs import MatchedPair, Pair, match_pairs
 from src.exchange.photo_set import PhotoSet
