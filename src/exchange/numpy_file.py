@@ -13,8 +13,9 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from src.common.atomic_files import PathLike, read_npz, write_npz
+from src.common.atomic_files import PathLike, write_npz
 from src.common.errors import one_line
+from src.common.npy_format import read_npz
 from src.exchange.pairs import MatchedPair
 from src.exchange.photo_set import PhotoSet
 from src.feature_io import DamagedFeaturesError, Features
