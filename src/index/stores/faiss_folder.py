@@ -1,4 +1,4 @@
-"""A store of global descriptors in a folder: vectors, names and FAISS's lists, mapped from the disk.
+"""A store of global descriptors in a folder: vectors, names and FAISS's lists, memory-mapped.
 
 Rows are appended and committed every so often, so that a killed program loses the last few; each
 commit is a generation that replaces the one before in one step. Up to a number of photos a query is
@@ -91,6 +91,7 @@ class FaissFolder(VectorStore):
     def add(
         self, names: Sequence[str], vectors: np.ndarray, checksums: Sequence[str], part: str = ""
     ) -> None:
+        """See `VectorStore`; committed every `COMMIT_BYTES`."""
         stored = checked_photos(self, names, vectors, checksums)
         self._claim()
         most = max(1, COMMIT_BYTES // (2 * self.dimension))
@@ -100,6 +101,7 @@ class FaissFolder(VectorStore):
                 self._commit()
 
     def remove(self, names: Sequence[str]) -> int:
+        """See `VectorStore`."""
         self._claim()
         self._commit()
         names = list(dict.fromkeys(names))
@@ -111,6 +113,7 @@ class FaissFolder(VectorStore):
         return len(rows)
 
     def flush(self) -> None:
+        """See `VectorStore`."""
         self._claim()
         self._commit()
         photos, rows = self.count(), len(self._table)
@@ -136,6 +139,7 @@ class FaissFolder(VectorStore):
         LOG.info("store %s: %d photos, %s", self.folder, photos, self._searched_by())
 
     def close(self) -> None:
+        """See `VectorStore`."""
         self._pending.clear()
         self._is_writing = False
         self._writing.close()
@@ -237,6 +241,7 @@ class FaissFolder(VectorStore):
         )
 
     def absent(self, names: Sequence[str], checksums: Sequence[str]) -> list[int]:
+        """See `VectorStore`."""
         there = np.zeros(len(names), dtype=bool)
         if len(self._table) and len(names):
             there = self._table.same_checksum(self._table.rows_of(names), checksums)
@@ -247,6 +252,7 @@ class FaissFolder(VectorStore):
         return [i for i, waits in enumerate(waiting) if not there[i] and not waits]
 
     def nearest(self, queries: np.ndarray, k: int, only: Only = Only()) -> list[Nearest]:  # noqa: B008
+        """See `VectorStore`."""
         queries = checked_vectors(self.dimension, queries)
         if k < 1:
             raise ValueError(f"{k} photos asked for")
@@ -282,14 +288,17 @@ class FaissFolder(VectorStore):
         return found
 
     def count(self) -> int:
+        """See `VectorStore`."""
         self._commit()
         return int(self._table.live.sum())
 
     def names(self) -> Iterator[str]:
+        """See `VectorStore`."""
         self._commit()
         yield from self._table.all_names() if len(self._table) else ()
 
     def describe(self) -> dict[str, Any]:
+        """See `VectorStore`."""
         return {
             "store": "faiss",
             "place": str(self.folder),

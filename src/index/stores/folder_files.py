@@ -81,9 +81,8 @@ def writing_store(folder: Path) -> Iterator[None]:
         UserError: another process writes it, or the folder holds something else.
     """
     is_new = not folder.exists()
-    if not is_new and not exists(folder):
-        if not folder.is_dir() or any(not _OURS.fullmatch(p.name) for p in folder.iterdir()):
-            raise UserError(f"{folder} is there already and is no store; give another folder")
+    if not is_new and not exists(folder) and not _is_ours(folder):
+        raise UserError(f"{folder} is there already and is no store; give another folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -98,6 +97,10 @@ def writing_store(folder: Path) -> Iterator[None]:
         if is_new:
             with contextlib.suppress(OSError):  # it is not empty: there is a store now
                 folder.rmdir()
+
+
+def _is_ours(folder: Path) -> bool:
+    return folder.is_dir() and all(_OURS.fullmatch(path.name) for path in folder.iterdir())
 
 
 def remove_left_overs(folder: Path) -> None:

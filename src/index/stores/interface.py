@@ -124,7 +124,7 @@ class VectorStore(ABC):
 
     @abstractmethod
     def describe(self) -> dict[str, Any]:
-        """Return what the store is, as JSON values: kind, place, photos, dimension, how searched."""
+        """Return what the store is, as JSON values: kind, place, photos, how it is searched."""
 
     def __enter__(self) -> VectorStore:
         return self

@@ -138,7 +138,7 @@ class PhotoTable:
     def append(
         self, names: Sequence[str], checksums: Sequence[str], parts: Sequence[str]
     ) -> PhotoTable:
-        """Return the table with photos behind its rows; of a name that is there, the old row dies."""
+        """Return the table with photos behind its rows; the old rows of their names die."""
         live = self.live.copy()
         if len(live):
             old = self.rows_of(names)
