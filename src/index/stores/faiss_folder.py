@@ -315,4 +315,5 @@ class FaissFolder(VectorStore):
         lists = self._lists
         if lists is None:
             return FLAT
-        return f"{lists.kind}, {lists.probes} of {lists.lists} lists probed (recall {lists.recall:.3f})"
+        probed = f"{lists.probes} of {lists.lists} lists probed"
+        return f"{lists.kind}, {probed} (recall {lists.recall:.3f})"

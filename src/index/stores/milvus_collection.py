@@ -28,7 +28,7 @@ from src.index.stores.interface import (
     checked_vectors,
     ranked,
 )
-from src.index.stores.milvus_connection import CALL_SECONDS, Connection
+from src.index.stores.milvus_connection import CALL_SECONDS, Connection, MilvusAwayError
 from src.index.stores.settings import StoreSettings
 
 LOG = logging.getLogger(__name__)
@@ -89,6 +89,7 @@ class MilvusCollection(VectorStore):
         self._connection = Connection(settings.milvus_uri, settings.milvus_patience, token)
         digest = settings_digest({"settings": dict(made_with), "dimension": dimension})
         self.name = f"{settings.milvus_name}_{digest}"
+        self._kind: str | None = None
         self._is_there = self._call(
             "looking for the collection", lambda client: client.has_collection(self.name)
         )
@@ -127,10 +128,12 @@ class MilvusCollection(VectorStore):
         for start in range(0, len(names) if self._is_there else 0, _NAMES):
             there = list(self._checksums(names[start : start + _NAMES]))
             if there:
+                # Not `ids`: pymilvus writes those into a filter without escaping them.
+                condition = f"name in {_listed(there)}"
                 self._call(
                     "removing photos",
-                    lambda client, ids=there: client.delete(
-                        self.name, ids=ids, timeout=CALL_SECONDS
+                    lambda client, condition=condition: client.delete(
+                        self.name, filter=condition, timeout=CALL_SECONDS
                     ),
                 )
             removed += len(there)
@@ -146,7 +149,7 @@ class MilvusCollection(VectorStore):
         there = self._index()
         if there != wanted:
             LOG.info("%s: %d photos, index %s instead of %s", self.name, photos, wanted, there)
-            self._call("making the index", lambda client: self._make_index(client, wanted))
+            self._change_index(there, wanted)
         LOG.info("Milvus %s, collection %s: %d photos, %s", self._settings.milvus_uri, self.name,
                  photos, wanted)  # fmt: skip
 
@@ -196,8 +199,25 @@ class MilvusCollection(VectorStore):
                 self._make_index(client, milvus_index_for(self._settings, 0))
 
         self._call("loading the collection", ready)
+        self._connection.prepare = self._load
+
+    def _load(self, client: Any) -> None:
+        """Load the collection: a Milvus that was started again may have it on the disk only."""
+        if client.list_indexes(self.name, "vector"):
+            client.load_collection(self.name)
+
+    def _change_index(self, there: str, wanted: str) -> None:
+        """Make another index, or keep the one there is where the Milvus refuses."""
+        try:
+            self._call("making the index", lambda client: self._make_index(client, wanted))
+        except MilvusAwayError:
+            raise
+        except UserError:
+            self._call("making the index", lambda client: self._make_index(client, there))
+            raise
 
     def _make_index(self, client: Any, kind: str) -> None:
+        self._kind = None
         client.release_collection(self.name)
         for index in client.list_indexes(self.name, "vector"):
             client.drop_index(self.name, index)
@@ -211,6 +231,7 @@ class MilvusCollection(VectorStore):
         )
         client.create_index(self.name, params)
         client.load_collection(self.name)
+        self._kind = kind
 
     # -- reading
 
@@ -320,10 +341,13 @@ class MilvusCollection(VectorStore):
         return self._connection.call(doing, function)
 
     def _index(self) -> str:
-        described = self._call(
-            "looking at the index", lambda client: client.describe_index(self.name, "vector")
-        )
-        return str((described or {}).get("index_type", "none"))
+        """Return the kind of index that there is."""
+        if self._kind is None:
+            described = self._call(
+                "looking at the index", lambda client: client.describe_index(self.name, "vector")
+            )
+            self._kind = str((described or {}).get("index_type", "none"))
+        return self._kind
 
     def _checksums(self, names: Sequence[str]) -> dict[str, str]:
         """Return the checksums of those of some names that are there."""

@@ -1,4 +1,4 @@
-"""The way to a Milvus: calls that wait for one that went away, and what its errors mean in a line."""
+"""The way to a Milvus: calls that wait for one that went away, and its errors in a line."""
 
 from __future__ import annotations
 
@@ -36,6 +36,9 @@ class Connection:
         patience: seconds that one that does not answer is waited for.
         token: "user:password" or an API key; None: what the environment says.
 
+    Attributes:
+        prepare: called with the client of each new connection.
+
     Raises:
         UserError: the URI is none, or there is no pymilvus.
     """
@@ -49,6 +52,7 @@ class Connection:
         self.uri = uri
         self._patience = patience
         self._token = os.environ.get(TOKEN_VARIABLE, "") if token is None else token
+        self.prepare: Callable[[Any], None] | None = None
         self._client: Any = None
         self._pymilvus = _pymilvus()
 
@@ -98,9 +102,17 @@ class Connection:
 
     def _connected(self) -> Any:
         if self._client is None:
+            # A connection of its own: of one that is shared, pymilvus and gRPC remember for a while
+            # that it broke, and say so without trying again.
             self._client = self._pymilvus.MilvusClient(
-                uri=self.uri, token=self._token, timeout=max(1.0, min(10.0, self._patience))
+                uri=self.uri,
+                token=self._token,
+                timeout=max(1.0, min(10.0, self._patience)),
+                dedicated=True,
+                grpc_options={"grpc.use_local_subchannel_pool": 1},
             )
+            if self.prepare is not None:
+                self.prepare(self._client)
         return self._client
 
     def _is_away(self, error: BaseException) -> bool:
