@@ -230,6 +230,7 @@ class FaissFolder(VectorStore):
             raise damaged(self.folder, "its files do not belong together")
         self._generation, self._vectors_file = content["generation"], table["vectors"]
         self._table = PhotoTable(files, table["names"], table["rows"], (*content["parts"],), live)
+        self._table.open()
         self._files, self._vectors = files, vectors
         self._lists = PhotoLists.of(content["lists"])
         self._opened: list[SearchedLists] = self._lists.opened(files) if self._lists else []

@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 
 from src.index.stores.interface import Only
-from src.index.summed_files import SummedFiles, damaged
+from src.index.summed_files import SummedFile, SummedFiles, damaged
 
 #: Of a row: where its name ends in the file of names, what the name and the checksum were hashed
 #: to, and which of the parts it belongs to.
@@ -51,12 +51,20 @@ class PhotoTable:
     def __len__(self) -> int:
         return len(self.live)
 
+    def open(self) -> None:
+        """Open the files: they may be removed from now on.
+
+        Raises:
+            DamagedError: they are not what they should be.
+        """
+        _ = self._names, self._rows_of_file
+
     @cached_property
-    def _names(self):
+    def _names(self) -> SummedFile:
         return self.files.open(self.names_file)
 
     @cached_property
-    def _rows_of_file(self):
+    def _rows_of_file(self) -> SummedFile:
         file = self.files.open(self.rows_file)
         if file.size != len(self.live) * ROW.itemsize:
             raise damaged(self.files.folder, "its files do not belong together")
