@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from delf.settings import settings_of
 from model_utils.host_lock import exclusive
@@ -21,11 +21,15 @@ from src.pages.query_sheet import Result
 from src.photo_search.answers import Answer, answer
 from src.photo_search.asking import Query
 from src.photo_search.collection import Collection
+from src.photo_search.duplicates import Group, find_groups, write_report
+from src.photo_search.links import LinkFinder
 from src.photo_search.opening import open_collection, photos_of
 from src.photo_search.queries import STAGES
 from src.photo_search.settings import SearchSettings
 from src.photos.reading import read_image
 from src.ranking.pair import PairMatch
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -121,6 +125,13 @@ class PhotoSearch:
         """Photos that could not be described, by name, with the reason."""
         return dict(self._collection.failed) if self._collection is not None else {}
 
+    @property
+    def kept(self) -> Path:
+        """The folder of what is known of these photos; there once they were updated."""
+        if self._collection is None:
+            self.update()
+        return self._collection.folder
+
     def find(self, query: PathLike, top: int = 10, box: Box | None = None) -> list[Hit]:
         """Return the photos that show what a photo shows, best first.
 
@@ -139,23 +150,59 @@ class PhotoSearch:
             found = self._ask(asked, top)
         return [self._hit(result, found, asked.photo) for result in found.results]
 
+    def duplicates(self, output: PathLike | None = None) -> list[Group]:
+        """Group photos of one thing: the same file, near-duplicates, the same building.
+
+        Each photo is asked against the index once, and the answers are kept: a call that was
+        interrupted goes on where it was.
+
+        Args:
+            output: folder for a page and a table (`duplicates.csv`) of the groups; by default none
+                is written.
+
+        Returns:
+            The groups, the largest first, each with its photos; photos without their like are in
+            none.
+
+        Raises:
+            UserError: none of the photos can be described, or the page cannot be written.
+        """
+        with self._lock:
+            if self._index is None:
+                self._update()
+            doing = "looking for duplicates among these photos"
+            with exclusive(self._collection.folder / "duplicates", doing):
+                groups = self._with_repair(
+                    lambda: find_groups(
+                        LinkFinder(self._collection, self._index, self._settings.retrieval)
+                    )
+                )
+                if output is not None:
+                    write_report(output, self.folder, self._index.image_count, groups)
+        return groups
+
     def _ask(self, asked: Query, top: int) -> Answer:
         if self._index is None:
             self._update()
         stages = Stopwatch(STAGES)
-        try:
-            return answer(
+        return self._with_repair(
+            lambda: answer(
                 self._collection, self._index, self._settings.retrieval, asked, top, stages
-            )
+            ),
+            asked.photo.is_file,
+        )
+
+    def _with_repair(self, work: Callable[[], T], worth_it: Callable[[], bool] = lambda: True) -> T:
+        """Return what `work` returns; where what is kept is damaged it is made again, once."""
+        try:
+            return work()
         except UserError as error:
-            if not asked.photo.is_file():
+            if not worth_it():
                 raise
             with exclusive(self._collection.folder, "searching these photos"):
                 self._collection.repair(error)
             self._index = load_index(self._collection.index)
-            return answer(
-                self._collection, self._index, self._settings.retrieval, asked, top, stages
-            )
+            return work()
 
     def _update(self) -> int:
         images = photos_of(self._settings, self.folder)
