@@ -57,6 +57,12 @@ def _duplicates(arguments: Sequence[str]) -> None:
     main(arguments)
 
 
+def _attention(arguments: Sequence[str]) -> None:
+    from delf.attention_command import main
+
+    main(arguments)
+
+
 WORDS = {
     "search": Word(
         "PHOTOS [QUERY …] [--top=N] [--box=X,Y,WIDTH,HEIGHT] [--forget]",
@@ -64,6 +70,11 @@ WORDS = {
         _search,
     ),
     "match": Word("A B [--output=match.jpg]", "match two photos and draw the inliers", _match),
+    "attention": Word(
+        "PHOTO [--output=attention.jpg]",
+        "draw where the network looks in a photo, and its features",
+        _attention,
+    ),
     "duplicates": Word(
         "PHOTOS [--output=FOLDER]",
         "group photos of one thing: same file, near-duplicate, same building",
