@@ -112,7 +112,7 @@ WORDS = {
         needs="mindspore",
     ),
     "export": Word(
-        "--checkpoint_path=WEIGHTS", "write a MindIR for Ascend 310", "export.py", needs="mindspore"
+        "--ckpt_path=CHECKPOINT", "write a MindIR for Ascend 310", "export.py", needs="mindspore"
     ),
     "download": Word(
         "[--weights_only] …",
