@@ -114,6 +114,12 @@ WORDS = {
     "export": Word(
         "--ckpt_path=CHECKPOINT", "write a MindIR for Ascend 310", "export.py", needs="mindspore"
     ),
+    "exchange": Word(
+        "--features=FEATURES --photos=PHOTOS --to=hloc|colmap|kapture|delf|numpy --output=OUT",
+        "hand features and matches to other programs, or take theirs",
+        "src/exchange/__main__.py",
+        settings=False,
+    ),
     "download": Word(
         "[--weights_only] …",
         "get the ImageNet weights",

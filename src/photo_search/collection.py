@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from src.common.errors import UserError, first_clause
-from src.common.locks import HeldError
+from src.common.locks import HeldError, NoLocksError
 from src.describe.folder import ExtractionSummary
 from src.describe.kept_pca import keep_pca, read_kept_pca
 from src.describe.pca_choice import find_pca, fit_asked_pca
@@ -182,7 +182,7 @@ class Collection:
         """Remove what killed searches have left half written; only one at a time is here."""
         for path in self.features.rglob(".*.tmp.*"):
             path.unlink()
-        for folder in self.folder.glob(".pca*.tmp"):
+        for folder in self.folder.glob(".pca*.tmp*"):
             shutil.rmtree(folder)
         if self.pca is not None:
             shutil.rmtree(self.folder / "features-plain", ignore_errors=True)
@@ -191,7 +191,7 @@ class Collection:
         """Bring the index up to date: the cost is that of what has changed."""
         try:
             update_index(self.features, self.index, self._settings.index)
-        except (DamagedFeaturesError, HeldError):  # not the index is to blame
+        except (DamagedFeaturesError, HeldError, NoLocksError):  # not the index is to blame
             raise
         except UserError as error:
             if not self.index.exists():
