@@ -142,7 +142,7 @@ def reason(error: BaseException) -> str:
     if isinstance(error, Image.DecompressionBombError):
         told = one_line(error)
         found = re.search(r"\((\d+) pixels\)", told)  # Pillow's own words are about an attack
-        size = f"it has {int(found[1]) / 1e6:.0f}" if found else told
+        size = f"{found[1]} pixels" if found else told
         return f"is larger than {MAX_PIXELS / 1e6:.0f} megapixels ({size}); scale it down"
     if isinstance(error, Image.UnidentifiedImageError):
         return "is not an image of a known format"

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from src.describe.folder import ExtractionSummary
+from src.photos.reading import reason
 from tests.helpers.search import find, names, photo
 
 
@@ -90,4 +91,10 @@ def test_a_photo_that_is_too_large_is_told_of_in_our_words(tmp_path, caplog):
     Image.new("1", (20000, 10000)).save(folder / "bomb.png")
     find(folder)
     (skipped,) = [line for line in caplog.messages if line.startswith("skipped: ")]
-    assert skipped.endswith("bomb.png is larger than 179 megapixels (it has 200); scale it down")
+    assert skipped.endswith(
+        "bomb.png is larger than 179 megapixels (20000×10000 pixels); scale it down"
+    )
+    attack = Image.DecompressionBombError(
+        "Image size (999000000 pixels) exceeds a limit, an attack"
+    )
+    assert reason(attack) == "is larger than 179 megapixels (999000000 pixels); scale it down"
