@@ -40,10 +40,14 @@ def _search(arguments: Sequence[str]) -> None:
     from delf.settings import weights_at_hand
 
     own = ("--checkpoint_path=", "--mindir_path=", "--config_path=", "-h", "--help")
-    if arguments and not any(argument.startswith(own) for argument in arguments):
-        weights_at_hand()
-    from src.photo_search.__main__ import main
+    from src.photo_search.__main__ import main, sort_arguments
 
+    options, _ = sort_arguments(arguments)
+    photos = options[options.index("--") + 1 :]
+    # Nothing is fetched for what is going to be refused.
+    is_there = bool(photos) and all(os.path.exists(photo) for photo in photos)
+    if is_there and not any(argument.startswith(own) for argument in arguments):
+        weights_at_hand()
     main(arguments)
 
 

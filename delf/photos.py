@@ -26,6 +26,7 @@ from src.photo_search.links import LinkFinder
 from src.photo_search.opening import open_collection, photos_of
 from src.photo_search.queries import STAGES
 from src.photo_search.settings import SearchSettings
+from src.photos.finding import list_photos
 from src.photos.reading import read_image
 from src.ranking.pair import PairMatch
 
@@ -103,11 +104,12 @@ class PhotoSearch:
     def __init__(self, folder: PathLike, weights: PathLike | None = None, **settings: Any):
         given = {**settings, **({} if weights is None else {"checkpoint_path": weights})}
         self.folder = Path(os.path.abspath(folder))
+        list_photos(self.folder)  # said now, not when weights have been fetched
         self._settings = SearchSettings.from_config(settings_of(given))
         self._lock = threading.Lock()
         self._collection: Collection | None = None
         self._index: Index | None = None
-        photos_of(self._settings, self.folder)  # said now, not at the first search
+        photos_of(self._settings, self.folder)
 
     def update(self) -> int:
         """Describe what is new or has changed; return how many photos can be searched.

@@ -41,8 +41,8 @@ def describe(photo: PathLike, weights: PathLike | None = None, **settings: Any) 
     Raises:
         UserError: the photo or the weights cannot be read, or a setting is none.
     """
-    describer, pca = _describer(_key(weights, settings))
     path = _there(photo)
+    describer, pca = _describer(_key(weights, settings))
     tasks = [PhotoTask(path.name, path.name)]
     (found,) = described(
         describer.engine,
@@ -71,6 +71,8 @@ def match(
     Raises:
         UserError: see `describe`.
     """
+    for photo in (first, second):
+        _there(photo)
     features = [describe(photo, weights, **settings) for photo in (first, second)]
     return match_pair(*features, MatchSettings())
 
@@ -94,8 +96,9 @@ def attention(
     if Path(output).suffix.lower() not in PICTURE_SUFFIXES:
         known = ", ".join(PICTURE_SUFFIXES)
         raise UserError(f"{output} is no name of a picture; it must end in one of {known}")
+    path = _there(photo)
     describer, _ = _describer(_key(weights, {**settings, "use_pca": False}))
-    config, path = describer.features, _there(photo)
+    config = describer.features
     task = PhotoTask(path.name, path.name)
     device = describer.devices[0]
     with contextlib.closing(

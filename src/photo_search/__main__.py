@@ -192,7 +192,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         allow_abbrev=False,
     )
     parser.add_argument("photos", help="folder of photos")
-    parser.add_argument("queries", nargs="*", help="photos to look for; none: describe the folder")
+    parser.add_argument(
+        "queries", nargs="*", default=[], help="photos to look for; none: describe the folder"
+    )
     top = number(int, "top", min=1)
     parser.add_argument("--top", type=top, default=10, help="results to show (%(default)s)")
     parser.add_argument(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from delf import attention_command, duplicates_command, single
+from delf import PhotoSearch, attention_command, command, duplicates_command, single
 from delf.settings import divided
 from src.common.errors import UserError
 from src.describe.engines import choice
@@ -71,3 +71,26 @@ def test_duplicates_are_written_where_they_are_wanted(photos, tmp_path, monkeypa
     duplicates_command.main([str(photos)])
     page = capsys.readouterr().out.splitlines()[1].removeprefix("Page: ")
     assert page.startswith(str(tmp_path / "work"))
+
+
+def test_nothing_is_fetched_for_what_is_refused(photos, tmp_path, monkeypatch, capsys):
+    """The weights are 95 MB; that a folder is not there is seen before."""
+
+    def fetched():
+        raise AssertionError("weights are fetched")
+
+    monkeypatch.setattr("delf.settings.weights_at_hand", fetched)
+    nowhere, here = str(tmp_path / "nowhere"), str(photos / "1.png")
+    for given in (
+        lambda: PhotoSearch(nowhere),
+        lambda: single.describe(nowhere),
+        lambda: single.match(here, nowhere),
+        lambda: single.attention(nowhere, tmp_path / "seen.png"),
+        lambda: command._search([nowhere]),
+        lambda: command._search([str(photos), nowhere]),
+    ):
+        with pytest.raises(UserError, match=r"does not exist|there is no"):
+            given()
+    with pytest.raises(SystemExit):
+        command._search([])
+    assert capsys.readouterr().err.endswith("the following arguments are required: photos\n")
