@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from delf.settings import settings_of
+from delf.settings import check_names, settings_of
 from model_utils.host_lock import exclusive
 from src.common.atomic_files import PathLike
 from src.common.errors import UserError as UserError
@@ -104,6 +104,7 @@ class PhotoSearch:
     def __init__(self, folder: PathLike, weights: PathLike | None = None, **settings: Any):
         given = {**settings, **({} if weights is None else {"checkpoint_path": weights})}
         self.folder = Path(os.path.abspath(folder))
+        check_names(given)
         list_photos(self.folder)  # said now, not when weights have been fetched
         self._settings = SearchSettings.from_config(settings_of(given))
         self._lock = threading.Lock()

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from delf.settings import settings_of
+from delf.settings import check_names, settings_of
 from src.common.atomic_files import PathLike
 from src.common.errors import UserError
 from src.describe.attention_map import attention_map
@@ -41,7 +41,7 @@ def describe(photo: PathLike, weights: PathLike | None = None, **settings: Any) 
     Raises:
         UserError: the photo or the weights cannot be read, or a setting is none.
     """
-    path = _there(photo)
+    path = _there(photo, settings)
     describer, pca = _describer(_key(weights, settings))
     tasks = [PhotoTask(path.name, path.name)]
     (found,) = described(
@@ -72,7 +72,7 @@ def match(
         UserError: see `describe`.
     """
     for photo in (first, second):
-        _there(photo)
+        _there(photo, settings)
     features = [describe(photo, weights, **settings) for photo in (first, second)]
     return match_pair(*features, MatchSettings())
 
@@ -96,7 +96,7 @@ def attention(
     if Path(output).suffix.lower() not in PICTURE_SUFFIXES:
         known = ", ".join(PICTURE_SUFFIXES)
         raise UserError(f"{output} is no name of a picture; it must end in one of {known}")
-    path = _there(photo)
+    path = _there(photo, settings)
     describer, _ = _describer(_key(weights, {**settings, "use_pca": False}))
     config = describer.features
     task = PhotoTask(path.name, path.name)
@@ -113,7 +113,9 @@ def attention(
     return features
 
 
-def _there(photo: PathLike) -> Path:
+def _there(photo: PathLike, settings: dict[str, Any]) -> Path:
+    """Return the path of a photo; what is wrong is said before weights are fetched."""
+    check_names(settings)
     path = Path(os.path.abspath(photo))
     if not path.exists():
         raise UserError(f"there is no photo {path}")
