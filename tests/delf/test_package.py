@@ -141,6 +141,8 @@ def test_what_it_depends_on_is_what_the_clone_depends_on():
     pinned = {line for line in lines if line and not line.startswith("#")}
     wheel = {*project["dependencies"], *project["optional-dependencies"]["train"]}
     assert pinned == wheel
+    tested = (ROOT / "requirements-dev.txt").read_text().splitlines()
+    assert {*project["optional-dependencies"]["milvus"]} <= {*tested}
 
 
 def test_only_what_is_asked_for_is_loaded():
