@@ -7,9 +7,9 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from delf.settings import settings_of
+from delf.settings import check_names, settings_of
 from model_utils.host_lock import exclusive
 from src.common.atomic_files import PathLike
 from src.common.errors import UserError as UserError
@@ -21,11 +21,16 @@ from src.pages.query_sheet import Result
 from src.photo_search.answers import Answer, answer
 from src.photo_search.asking import Query
 from src.photo_search.collection import Collection
+from src.photo_search.duplicates import Group, find_groups, write_report
+from src.photo_search.links import LinkFinder
 from src.photo_search.opening import open_collection, photos_of
 from src.photo_search.queries import STAGES
 from src.photo_search.settings import SearchSettings
+from src.photos.finding import list_photos
 from src.photos.reading import read_image
 from src.ranking.pair import PairMatch
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -99,11 +104,13 @@ class PhotoSearch:
     def __init__(self, folder: PathLike, weights: PathLike | None = None, **settings: Any):
         given = {**settings, **({} if weights is None else {"checkpoint_path": weights})}
         self.folder = Path(os.path.abspath(folder))
+        check_names(given)
+        list_photos(self.folder)  # said now, not when weights have been fetched
         self._settings = SearchSettings.from_config(settings_of(given))
         self._lock = threading.Lock()
         self._collection: Collection | None = None
         self._index: Index | None = None
-        photos_of(self._settings, self.folder)  # said now, not at the first search
+        photos_of(self._settings, self.folder)
 
     def update(self) -> int:
         """Describe what is new or has changed; return how many photos can be searched.
@@ -120,6 +127,13 @@ class PhotoSearch:
     def failed(self) -> dict[str, str]:
         """Photos that could not be described, by name, with the reason."""
         return dict(self._collection.failed) if self._collection is not None else {}
+
+    @property
+    def kept(self) -> Path:
+        """The folder of what is known of these photos; there once they were updated."""
+        if self._collection is None:
+            self.update()
+        return self._collection.folder
 
     def find(self, query: PathLike, top: int = 10, box: Box | None = None) -> list[Hit]:
         """Return the photos that show what a photo shows, best first.
@@ -139,23 +153,59 @@ class PhotoSearch:
             found = self._ask(asked, top)
         return [self._hit(result, found, asked.photo) for result in found.results]
 
+    def duplicates(self, output: PathLike | None = None) -> list[Group]:
+        """Group photos of one thing: the same file, near-duplicates, the same building.
+
+        Each photo is asked against the index once, and the answers are kept: a call that was
+        interrupted goes on where it was.
+
+        Args:
+            output: folder for a page and a table (`duplicates.csv`) of the groups; by default none
+                is written.
+
+        Returns:
+            The groups, the largest first, each with its photos; photos without their like are in
+            none.
+
+        Raises:
+            UserError: none of the photos can be described, or the page cannot be written.
+        """
+        with self._lock:
+            if self._index is None:
+                self._update()
+            doing = "looking for duplicates among these photos"
+            with exclusive(self._collection.folder / "duplicates", doing):
+                groups = self._with_repair(
+                    lambda: find_groups(
+                        LinkFinder(self._collection, self._index, self._settings.retrieval)
+                    )
+                )
+                if output is not None:
+                    write_report(output, self.folder, self._index.image_count, groups)
+        return groups
+
     def _ask(self, asked: Query, top: int) -> Answer:
         if self._index is None:
             self._update()
         stages = Stopwatch(STAGES)
-        try:
-            return answer(
+        return self._with_repair(
+            lambda: answer(
                 self._collection, self._index, self._settings.retrieval, asked, top, stages
-            )
+            ),
+            asked.photo.is_file,
+        )
+
+    def _with_repair(self, work: Callable[[], T], worth_it: Callable[[], bool] = lambda: True) -> T:
+        """Return what `work` returns; where what is kept is damaged it is made again, once."""
+        try:
+            return work()
         except UserError as error:
-            if not asked.photo.is_file():
+            if not worth_it():
                 raise
             with exclusive(self._collection.folder, "searching these photos"):
                 self._collection.repair(error)
             self._index = load_index(self._collection.index)
-            return answer(
-                self._collection, self._index, self._settings.retrieval, asked, top, stages
-            )
+            return work()
 
     def _update(self) -> int:
         images = photos_of(self._settings, self.folder)

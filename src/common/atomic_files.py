@@ -130,7 +130,8 @@ def check_writable(path: PathLike) -> None:
     if not folder.is_dir():
         raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
     if not os.access(folder, os.W_OK | os.X_OK):
-        code = errno.EROFS if os.statvfs(folder).f_flag & os.ST_RDONLY else errno.EACCES
+        is_fixed = hasattr(os, "statvfs") and os.statvfs(folder).f_flag & os.ST_RDONLY
+        code = errno.EROFS if is_fixed else errno.EACCES
         raise OSError(code, os.strerror(code), str(path))
 
 
@@ -149,7 +150,8 @@ def raise_why_unwritten(path: Path, more: int) -> None:
     with naming_file(path):
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | PLAIN_ONLY, 0o666)
         try:
-            os.posix_fallocate(descriptor, os.fstat(descriptor).st_size, more)
+            if hasattr(os, "posix_fallocate"):  # neither on macOS nor on Windows
+                os.posix_fallocate(descriptor, os.fstat(descriptor).st_size, more)
         finally:
             os.close(descriptor)
 

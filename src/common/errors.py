@@ -16,6 +16,10 @@ from src.common.signals import interruptible
 from src.common.utf8_names import speak_utf8
 
 EXIT_USER_ERROR = 2
+#: How much a program says: "quiet", "verbose", or "" for what is between.
+LOG_VARIABLE = "DELF_LOG"
+QUIET, VERBOSE = "quiet", "verbose"
+_OURS = ("delf", "model_utils", "sample_world", "src", "__main__")  # loggers
 #: More than anybody reads; the longest of ours, with long paths, stay below.
 _LONGEST_LINE = 2000
 LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
@@ -25,11 +29,27 @@ class UserError(Exception):
     """Something a person can put right: one line that says what, where and what to do."""
 
 
-def set_up_logging() -> None:
-    """Send log records of level INFO and above to standard error, with the time in front."""
-    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT, datefmt="%H:%M:%S")
+def set_up_logging(how: str | None = None) -> None:
+    """Send log records to standard error, with the time in front.
+
+    Those of level INFO and above; where it is to be quiet, warnings only; where it is to be
+    verbose, all of ours, and the warnings of libraries, which otherwise are for whoever programs.
+
+    Args:
+        how: "quiet", "verbose" or "", for this process and those it starts from now on; by default
+            as it was told before, or as the variable DELF_LOG says.
+    """
+    if how is not None:
+        os.environ[LOG_VARIABLE] = how
+    how = os.environ.get(LOG_VARIABLE, "")
+    logging.basicConfig(format=LOG_FORMAT, datefmt="%H:%M:%S")
+    logging.getLogger().setLevel(logging.WARNING if how == QUIET else logging.INFO)
+    for name in _OURS:
+        logging.getLogger(name).setLevel(logging.DEBUG if how == VERBOSE else logging.NOTSET)
     # Which of its builds FAISS tries on this processor is nobody's concern.
     logging.getLogger("faiss").setLevel(logging.WARNING)
+    logging.captureWarnings(True)
+    logging.getLogger("py.warnings").setLevel(logging.NOTSET if how == VERBOSE else logging.ERROR)
 
 
 def one_line(error: BaseException) -> str:
@@ -161,6 +181,9 @@ def run_command(main: Callable[[], int | None]) -> NoReturn:
     """
     speak_utf8()
     set_up_logging()
+    with contextlib.suppress(AttributeError, ValueError):  # it may be none of a terminal or file
+        # A name that the terminal has no letters for must not end the program.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         with interruptible():
             code = main() or 0

@@ -91,7 +91,8 @@ def _results(
         probabilities = calibration.probabilities(ranking.inliers, ranking.similarities)
         # What shows the same beyond doubt never stands below what does not.
         order = order[np.argsort(probabilities[order] < calibration.same, kind="stable")]
-    others = [image for image in order.tolist() if index.names[image] != itself]
+    hidden = {itself, *collection.failed}
+    others = [image for image in order.tolist() if index.names[image] not in hidden]
     results = []
     for rank, image in enumerate(others[:top] if feature_count else [], 1):
         inliers, votes = ranking.inliers[image].item(), ranking.votes[image].item()

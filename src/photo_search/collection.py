@@ -106,6 +106,11 @@ class Collection:
         except DamagedFeaturesError:
             self.look_thoroughly()
             self._update_index()
+        if self.failed:
+            LOG.info(
+                "%d of %d photos of %s can be searched; the others could not be described",
+                *(len(images) - len(self.failed), len(images), self.photos),
+            )
 
     def forget(self, images: Sequence[tuple[str, str]]) -> None:
         """Drop the features of photos that are not among these, and those of another PCA."""

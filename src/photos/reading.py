@@ -10,6 +10,7 @@ import functools
 import io
 import logging
 import os
+import re
 import warnings
 from typing import BinaryIO, NamedTuple
 
@@ -139,9 +140,10 @@ def decode(file: BinaryIO, least_side: int | None = None) -> Decoded:
 def reason(error: BaseException) -> str:
     """Say in a few words why a file could not be decoded."""
     if isinstance(error, Image.DecompressionBombError):
-        return (
-            f"is larger than {MAX_PIXELS / 1e6:.0f} megapixels ({one_line(error)}); scale it down"
-        )
+        told = one_line(error)
+        found = re.search(r"\((\d+) pixels\)", told)  # Pillow's own words are about an attack
+        size = f"{found[1]} pixels" if found else told
+        return f"is larger than {MAX_PIXELS / 1e6:.0f} megapixels ({size}); scale it down"
     if isinstance(error, Image.UnidentifiedImageError):
         return "is not an image of a known format"
     told = error.strerror if isinstance(error, OSError) and error.strerror else one_line(error)
