@@ -8,13 +8,17 @@ not there stay, unless they are to be forgotten: a disk that is not plugged in i
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import shutil
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from src.common.errors import UserError, first_clause
 from src.common.locks import HeldError
+from src.describe.engines.interface import Engine
 from src.describe.folder import ExtractionSummary
 from src.describe.kept_pca import keep_pca, read_kept_pca
 from src.describe.pca_choice import find_pca, fit_asked_pca
@@ -27,6 +31,11 @@ from src.photo_search.first_pca import fit_first_pca, reduced
 from src.photo_search.settings import SearchSettings
 
 LOG = logging.getLogger(__name__)
+
+#: A folder that is to be searched while it is described is indexed whenever so many seconds have
+#: passed, but not before it has grown by this share: indexing takes longer, the more there is.
+PART_SECONDS, PART_SHARE = 20.0, 0.2
+_SMALLEST_PART = 8
 
 
 class Collection:
@@ -50,6 +59,16 @@ class Collection:
         self.pca = read_kept_pca(folder / "pca") if is_reduced else None
         self.failed: Mapping[str, str] = {}
         self._images: Sequence[tuple[str, str]] = ()
+        self._asking: AbstractContextManager[Engine] = contextlib.nullcontext(describer.engine)
+
+    @property
+    def asking(self) -> AbstractContextManager[Engine]:
+        """The engine that describes queries, for the length of a block."""
+        return self._asking
+
+    def ask_by(self, engine: AbstractContextManager[Engine]) -> None:
+        """Describe queries by an engine of their own from now on."""
+        self._asking = engine
 
     @property
     def describer(self) -> Describer:
@@ -76,8 +95,15 @@ class Collection:
         """The file of each photo that is searched, by its name."""
         return dict(self._images)
 
-    def update(self, images: Sequence[tuple[str, str]]) -> None:
+    def update(
+        self, images: Sequence[tuple[str, str]], in_between: Callable[[], None] | None = None
+    ) -> None:
         """Describe photos that are new or have changed; those that are gone are not searched.
+
+        Args:
+            images: (name, file) of the photos.
+            in_between: called whenever the index holds more of them than before and others are
+                still to be described.
 
         Raises:
             UserError: none of the photos can be described.
@@ -86,6 +112,8 @@ class Collection:
         is_whole = self.pca is not None or not self._whole.features.use_pca
         if not is_whole and self._pending():
             self._make_pca()
+        if in_between is not None:
+            self._update_in_parts(in_between)
         summary = self._describe()
         self.failed = summary.failed
         if summary.absent:
@@ -139,12 +167,38 @@ class Collection:
     def _tasks(self) -> list[PhotoTask]:
         return [PhotoTask(name, file) for name, file in self._images]
 
-    def _pending(self) -> bool:
+    def _pending(self) -> list[PhotoTask]:
         return self.describer.pending(self.photos, self.features, self.pca, self._tasks())
 
-    def _describe(self, trusting: bool = True) -> ExtractionSummary:
+    def _update_in_parts(self, in_between: Callable[[], None]) -> None:
+        """Describe and index all but the last of what is pending, some photos at a time."""
+        pending = self._pending()
+        left = {task.name for task in pending}
+        there = [task for task in self._tasks() if task.name not in left]
+        seconds = 0.0
+        while pending:
+            pace = PART_SECONDS / seconds if seconds else 0
+            count = int(max(_SMALLEST_PART, pace, PART_SHARE * len(there)))
+            if count >= len(pending):
+                return
+            begun = time.monotonic()
+            some, pending = pending[:count], pending[count:]
+            failed = self._describe(tasks=sorted([*there, *some])).failed
+            seconds = (time.monotonic() - begun) / count
+            there += [task for task in some if task.name not in failed]
+            if not there:
+                continue
+            try:
+                self._update_index()
+            except DamagedFeaturesError:  # is seen to when all are described
+                return
+            in_between()
+
+    def _describe(
+        self, trusting: bool = True, tasks: Sequence[PhotoTask] | None = None
+    ) -> ExtractionSummary:
         return self.describer.extract(
-            *(self.photos, self.features, self.pca, self._tasks()),
+            *(self.photos, self.features, self.pca, self._tasks() if tasks is None else tasks),
             max_bad_fraction=1.0,
             trusting=trusting,
         )
