@@ -12,7 +12,7 @@ from typing import NamedTuple
 import delf
 
 #: Words that need more than searching does, and what brings it.
-NEEDS = {"mindspore": "train"}
+NEEDS = {"mindspore": ("MindSpore", "train"), "fastapi": ("FastAPI", "serve")}
 EXIT_USER_ERROR = 2
 
 
@@ -45,6 +45,17 @@ def _search(arguments: Sequence[str]) -> None:
     main(arguments)
 
 
+def _serve(arguments: Sequence[str]) -> None:
+    from delf.settings import weights_at_hand
+
+    own = ("--checkpoint_path=", "--mindir_path=", "--config_path=", "-h", "--help")
+    if arguments and not any(argument.startswith(own) for argument in arguments):
+        weights_at_hand()
+    from src.serve.__main__ import main
+
+    main(arguments)
+
+
 def _match(arguments: Sequence[str]) -> None:
     from delf.pair_command import main
 
@@ -56,6 +67,12 @@ WORDS = {
         "PHOTOS [QUERY …] [--top=N] [--box=X,Y,WIDTH,HEIGHT] [--forget]",
         "find the photos of a folder that show what a photo shows, and see why",
         _search,
+    ),
+    "serve": Word(
+        "PHOTOS [--port=8000] [--host=ADDRESS] [--token=TOKEN]",
+        "a page in the browser to search a folder of photos with",
+        _serve,
+        needs="fastapi",
     ),
     "match": Word("A B [--output=match.jpg]", "match two photos and draw the inliers", _match),
     "describe": Word(
@@ -121,9 +138,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if word is None:
         return _refuse(f"delf knows no {given[0]!r}; it knows {', '.join(WORDS)}")
     if word.needs and importlib.util.find_spec(word.needs) is None:
+        needed, extra = NEEDS[word.needs]
         return _refuse(
-            f"delf {given[0]} needs MindSpore, which is not installed for this Python; "
-            f"pip install 'delf-mindspore[{NEEDS[word.needs]}]'"
+            f"delf {given[0]} needs {needed}, which is not installed for this Python; "
+            f"pip install 'delf-mindspore[{extra}]'"
         )
     return _run(given[0], word, [*word.before, *given[1:]])
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import shutil
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -59,6 +60,7 @@ class Collection:
         self.pca = read_kept_pca(folder / "pca") if is_reduced else None
         self.failed: Mapping[str, str] = {}
         self._images: Sequence[tuple[str, str]] = ()
+        self._work = threading.RLock()  # one thread at a time changes what is kept
         self._asking: AbstractContextManager[Engine] = contextlib.nullcontext(describer.engine)
 
     @property
@@ -108,6 +110,12 @@ class Collection:
         Raises:
             UserError: none of the photos can be described.
         """
+        with self._work:
+            self._update(images, in_between)
+
+    def _update(
+        self, images: Sequence[tuple[str, str]], in_between: Callable[[], None] | None
+    ) -> None:
         self._images = images
         is_whole = self.pca is not None or not self._whole.features.use_pca
         if not is_whole and self._pending():
@@ -162,7 +170,8 @@ class Collection:
 
     def look_thoroughly(self) -> None:
         """Read every feature file and make again what is damaged."""
-        self._describe(trusting=False)
+        with self._work:
+            self._describe(trusting=False)
 
     def _tasks(self) -> list[PhotoTask]:
         return [PhotoTask(name, file) for name, file in self._images]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import pickle
 import threading
 import time
@@ -79,7 +80,9 @@ class OpenFolder:
         self._ready = threading.Event()
         self._begun = 0.0
         self._what, self._done, self._total, self._trouble = "", 0, 0, ""
-        self._photos = len(photos_of(settings, folder))  # said now, not at the first search
+        #: Where links among the photos lead that lead out of the folder, by name.
+        self.outside: dict[str, str] = {}
+        self._photos = len(self._list())  # said now, not at the first search
 
     @property
     def failed(self) -> dict[str, str]:
@@ -180,7 +183,7 @@ class OpenFolder:
         return self._collection
 
     def _update(self, in_parts: bool) -> int:
-        images = photos_of(self.settings, self.folder)
+        images = self._list()
         self._photos = len(images)
         if self._collection is None:
             collection = open_collection(self.settings, self.folder)
@@ -196,6 +199,16 @@ class OpenFolder:
                     collection.update(images, self._let_through if in_parts else None)
         self._load()
         return len(images) - len(collection.failed)
+
+    def _list(self) -> list[tuple[str, str]]:
+        """Return name and file of the photos, and note those that lie elsewhere."""
+        images = photos_of(self.settings, self.folder)
+        root = os.path.realpath(self.folder)
+        real = {name: os.path.realpath(self.folder / file) for name, file in images}
+        self.outside = {
+            name: path for name, path in real.items() if os.path.commonpath([path, root]) != root
+        }
+        return images
 
     @staticmethod
     def _own_engine(collection: Collection) -> Engine:

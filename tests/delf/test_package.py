@@ -139,7 +139,8 @@ def test_what_it_depends_on_is_what_the_clone_depends_on():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     lines = (ROOT / "requirements.txt").read_text().splitlines()
     pinned = {line for line in lines if line and not line.startswith("#")}
-    wheel = {*project["dependencies"], *project["optional-dependencies"]["train"]}
+    extras = project["optional-dependencies"]
+    wheel = {*project["dependencies"], *extras["train"], *extras["serve"]}
     assert pinned == wheel
 
 
