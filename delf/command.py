@@ -62,6 +62,12 @@ def _match(arguments: Sequence[str]) -> None:
     main(arguments)
 
 
+def _duplicates(arguments: Sequence[str]) -> None:
+    from delf.duplicates_command import main
+
+    main(arguments)
+
+
 WORDS = {
     "search": Word(
         "PHOTOS [QUERY …] [--top=N] [--box=X,Y,WIDTH,HEIGHT] [--forget]",
@@ -75,6 +81,11 @@ WORDS = {
         needs="fastapi",
     ),
     "match": Word("A B [--output=match.jpg]", "match two photos and draw the inliers", _match),
+    "duplicates": Word(
+        "PHOTOS [--output=FOLDER]",
+        "group photos of one thing: same file, near-duplicate, same building",
+        _duplicates,
+    ),
     "describe": Word(
         "--images_path=PHOTOS --feature_path=FEATURES --checkpoint=WEIGHTS",
         "describe the photos of a folder",

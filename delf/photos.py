@@ -16,6 +16,7 @@ from src.pages.match_picture import draw_matches
 from src.pages.query_sheet import Result
 from src.photo_search.answers import Answer
 from src.photo_search.asking import Query
+from src.photo_search.duplicates import Group
 from src.photo_search.open_folder import OpenFolder
 from src.photo_search.settings import SearchSettings
 from src.photos.reading import read_image
@@ -105,6 +106,11 @@ class PhotoSearch:
         """Photos that could not be described, by name, with the reason."""
         return self._open.failed
 
+    @property
+    def kept(self) -> Path:
+        """The folder of what is known of these photos; there once they were updated."""
+        return self._open.kept
+
     def find(self, query: PathLike, top: int = 10, box: Box | None = None) -> list[Hit]:
         """Return the photos that show what a photo shows, best first.
 
@@ -121,6 +127,25 @@ class PhotoSearch:
             raise UserError(f"there is no query photo {asked.photo}")
         found = self._open.ask(asked, top)
         return [self._hit(result, found, asked.photo) for result in found.results]
+
+    def duplicates(self, output: PathLike | None = None) -> list[Group]:
+        """Group photos of one thing: the same file, near-duplicates, the same building.
+
+        Each photo is asked against the index once, and the answers are kept: a call that was
+        interrupted goes on where it was.
+
+        Args:
+            output: folder for a page and a table (`duplicates.csv`) of the groups; by default none
+                is written.
+
+        Returns:
+            The groups, the largest first, each with its photos; photos without their like are in
+            none.
+
+        Raises:
+            UserError: none of the photos can be described, or the page cannot be written.
+        """
+        return self._open.duplicates(output)
 
     def _hit(self, result: Result, found: Answer, query: Path) -> Hit:
         return Hit(

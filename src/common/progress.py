@@ -34,6 +34,17 @@ def told_to(listener: Listener) -> Iterator[None]:
         _LISTENER.reset(token)
 
 
+@contextlib.contextmanager
+def part_of(before: int, total: int) -> Iterator[None]:
+    """Tell the listener of works in a block as parts of one work, of which `before` was done."""
+    listener = _LISTENER.get()
+    if listener is None:
+        yield
+        return
+    with told_to(lambda what, done, _: listener(what, before + done, total)):
+        yield
+
+
 def progress(items: Iterable[T], what: str, unit: str, total: int | None = None) -> Iterator[T]:
     """Yield items, and tell how many are done.
 

@@ -64,7 +64,7 @@ class ExtractionSummary:
         seconds: duration of the whole run.
         worker_seconds: seconds spent in each of `PARTS`, all workers together. Decoding runs beside
             the network; "decode" is the time that the network waited for it.
-        peak_megabytes: largest peak memory of a worker.
+        peak_megabytes: largest peak memory of a worker; 0 where the system does not say.
         absent: names of photos whose features are kept, but which were not asked for.
     """
 
@@ -83,10 +83,13 @@ class ExtractionSummary:
         parts = ", ".join(f"{name} {spent:.1f} s" for name, spent in self.worker_seconds.items())
         rate = self.extracted / self.seconds if self.seconds else 0.0
         not_finite = f" ({self.not_finite} for values not finite)" if self.not_finite else ""
+        memory = (
+            f"; peak memory of a worker {self.peak_megabytes:.0f} MB" if self.peak_megabytes else ""
+        )
         return (
             f"{self.extracted} photos described ({self.features} features), {self.skipped} were "
             f"there, {len(self.failed)} could not be described{not_finite}; {self.seconds:.1f} s, "
-            f"{rate:.3f} photos/s ({parts}); peak memory of a worker {self.peak_megabytes:.0f} MB"
+            f"{rate:.3f} photos/s ({parts}){memory}"
         )
 
 
@@ -110,7 +113,7 @@ class _Progress:
             seconds, peak = values
             for part, spent in seconds.items():
                 self.seconds[part] = self.seconds.get(part, 0.0) + spent
-            self.peak_megabytes = max(self.peak_megabytes, peak)
+            self.peak_megabytes = max(self.peak_megabytes, peak or 0.0)
             return
         if kind == "failed":
             name, noted, reason, finite = values

@@ -16,6 +16,7 @@ import binascii
 import contextlib
 import itertools
 import os
+import threading
 import weakref
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -116,7 +117,7 @@ class SummedFile:
         self.path = path
         self.size = size
         try:
-            self._file = os.open(path, os.O_RDONLY)
+            self._file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         except OSError as error:
             raise self.damaged(_reason(error)) from None
         weakref.finalize(self, os.close, self._file)
@@ -128,6 +129,7 @@ class SummedFile:
         self._compared = np.zeros(-(-size // BLOCK_BYTES), dtype=bool)
         self._all_compared = not size or (sums is None and is_sane is None)
         self._readers = itertools.count()
+        self._one_reader = threading.Lock()
 
     @property
     def summed(self) -> bool:
@@ -189,11 +191,18 @@ class SummedFile:
         self.check_all()
         return self.mapped(np.uint8).tobytes()
 
+    def _read_at(self, start: int, count: int) -> bytes:
+        if hasattr(os, "pread"):
+            return os.pread(self._file, count, start)
+        with self._one_reader:  # Windows: the place in the file is shared by all threads
+            os.lseek(self._file, start, os.SEEK_SET)
+            return os.read(self._file, count)
+
     def _compare(self, block: int) -> None:
         start = block * BLOCK_BYTES
         end = min(start + BLOCK_BYTES, self.size)
         try:  # not through the map: a process that maps what a disk cannot read is killed
-            content = os.pread(self._file, end - start, start)
+            content = self._read_at(start, end - start)
         except OSError as error:
             raise self.damaged(f"cannot be read: {_reason(error)}") from None
         if len(content) < end - start:

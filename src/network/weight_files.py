@@ -124,6 +124,8 @@ def _holds(path: Path, sums: dict[str, bytes]) -> bool:
 
 def _forget_cached(path: Path) -> None:
     """Let the next reader see what the disk has, not what the memory still holds of it."""
+    if not hasattr(os, "posix_fadvise"):  # macOS, Windows
+        return
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)

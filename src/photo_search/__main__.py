@@ -33,7 +33,7 @@ from pathlib import Path
 
 from model_utils.bounds import number
 from model_utils.config import load_config
-from model_utils.environment import PROJECT_ROOT
+from model_utils.environment import IS_INSTALLED, PROJECT_ROOT
 from model_utils.host_lock import exclusive
 from src.common.atomic_files import PathLike
 from src.common.digests import sha256_of
@@ -174,7 +174,8 @@ def _box_page(settings: SearchSettings, given: argparse.Namespace, others: Seque
         raise UserError(f"there is no query photo {query}")
     paths = (os.path.abspath(given.photos), os.path.abspath(query))
     script = PROJECT_ROOT / "scripts" / "run_search.sh"
-    command = ["bash", str(script), *paths, f"--top={given.top}", *others]
+    begin = ["delf", "search"] if IS_INSTALLED or os.name == "nt" else ["bash", str(script)]
+    command = [*begin, *paths, f"--top={given.top}", *others]
     folder = Path(os.path.abspath(settings.work_path), "boxes", sha256_of(Path(query))[:16])
     return write_box_page(folder, query, command)
 

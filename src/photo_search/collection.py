@@ -19,6 +19,7 @@ from pathlib import Path
 
 from src.common.errors import UserError, first_clause
 from src.common.locks import HeldError
+from src.common.progress import part_of
 from src.describe.engines.interface import Engine
 from src.describe.folder import ExtractionSummary
 from src.describe.kept_pca import keep_pca, read_kept_pca
@@ -120,9 +121,11 @@ class Collection:
         is_whole = self.pca is not None or not self._whole.features.use_pca
         if not is_whole and self._pending():
             self._make_pca()
+        done, total = 0, 0
         if in_between is not None:
-            self._update_in_parts(in_between)
-        summary = self._describe()
+            done, total = self._update_in_parts(in_between)
+        with part_of(done, total) if total else contextlib.nullcontext():
+            summary = self._describe()
         self.failed = summary.failed
         if summary.absent:
             LOG.info(
@@ -179,9 +182,14 @@ class Collection:
     def _pending(self) -> list[PhotoTask]:
         return self.describer.pending(self.photos, self.features, self.pca, self._tasks())
 
-    def _update_in_parts(self, in_between: Callable[[], None]) -> None:
-        """Describe and index all but the last of what is pending, some photos at a time."""
+    def _update_in_parts(self, in_between: Callable[[], None]) -> tuple[int, int]:
+        """Describe and index all but the last of what is pending, some photos at a time.
+
+        Returns:
+            How many photos were described, and how many were to be.
+        """
         pending = self._pending()
+        done, total = 0, len(pending)
         left = {task.name for task in pending}
         there = [task for task in self._tasks() if task.name not in left]
         seconds = 0.0
@@ -189,19 +197,23 @@ class Collection:
             pace = PART_SECONDS / seconds if seconds else 0
             count = int(max(_SMALLEST_PART, pace, PART_SHARE * len(there)))
             if count >= len(pending):
-                return
+                break
             begun = time.monotonic()
             some, pending = pending[:count], pending[count:]
-            failed = self._describe(tasks=sorted([*there, *some])).failed
+            with part_of(done, total):
+                failed = self._describe(tasks=sorted([*there, *some])).failed
             seconds = (time.monotonic() - begun) / count
-            there += [task for task in some if task.name not in failed]
+            described = [task for task in some if task.name not in failed]
+            done += len(described)
+            there += described
             if not there:
                 continue
             try:
                 self._update_index()
             except DamagedFeaturesError:  # is seen to when all are described
-                return
+                break
             in_between()
+        return done, total
 
     def _describe(
         self, trusting: bool = True, tasks: Sequence[PhotoTask] | None = None

@@ -10,8 +10,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from model_utils.host_lock import exclusive
+from src.common.atomic_files import PathLike
 from src.common.errors import UserError
 from src.common.progress import told_to
 from src.describe.engines.interface import Engine
@@ -22,12 +24,15 @@ from src.pages.query_sheet import Result
 from src.photo_search.answers import Answer, answer
 from src.photo_search.asking import Query, upright_features
 from src.photo_search.collection import Collection
+from src.photo_search.duplicates import Group, find_groups, write_report
+from src.photo_search.links import LinkFinder
 from src.photo_search.opening import open_collection, photos_of
 from src.photo_search.queries import STAGES
 from src.photo_search.settings import SearchSettings
 from src.ranking.pair import PairMatch
 
 LOG = logging.getLogger(__name__)
+T = TypeVar("T")
 #: Engines that may run in two threads of a process, opened once for each.
 _OPENED_TWICE = ("openvino",)
 _GIVE_WAY = 0.01  # seconds in which a thread that waits for a lock gets it
@@ -40,7 +45,7 @@ class Standing:
     Attributes:
         what: is done at the moment, such as "describing"; "" for nothing.
         done, total: photos of it.
-        seconds: since it began.
+        seconds_left: how long it takes, where that can be told.
         photos: that are there, as far as is known.
         searchable: photos that a search finds now.
         trouble: why the photos could not be brought up to date, "" where they could.
@@ -49,7 +54,7 @@ class Standing:
     what: str = ""
     done: int = 0
     total: int = 0
-    seconds: float = 0.0
+    seconds_left: float | None = None
     photos: int = 0
     searchable: int = 0
     trouble: str = ""
@@ -78,7 +83,7 @@ class OpenFolder:
         self._collection: Collection | None = None
         self._index: Index | None = None
         self._ready = threading.Event()
-        self._begun = 0.0
+        self._begun, self._first = 0.0, 0
         self._what, self._done, self._total, self._trouble = "", 0, 0, ""
         #: Where links among the photos lead that lead out of the folder, by name.
         self.outside: dict[str, str] = {}
@@ -94,14 +99,22 @@ class OpenFolder:
         """The index as it is searched now; None before there is one."""
         return self._index
 
+    @property
+    def kept(self) -> Path:
+        """The folder of what is known of the photos; there once they were updated."""
+        return self._opened().folder
+
     def standing(self) -> Standing:
         """Return how far the work on the folder is."""
-        seconds = time.monotonic() - self._begun if self._what else 0.0
+        left = None
+        if self._done > self._first:
+            pace = (time.monotonic() - self._begun) / (self._done - self._first)
+            left = pace * (self._total - self._done)
         searchable = self._index.image_count - len(self.failed) if self._index else 0
         return Standing(
-            self._what, self._done, self._total, seconds, self._photos, max(0, searchable),
-            self._trouble,
-        )  # fmt: skip
+            *(self._what, self._done, self._total, left),
+            *(self._photos, max(0, searchable), self._trouble),
+        )
 
     def update(self, in_parts: bool = False) -> int:
         """Describe what is new or has changed; return how many photos can be searched.
@@ -114,7 +127,7 @@ class OpenFolder:
         """
         with self._updating:
             self._what, self._done, self._total = "looking", 0, 0
-            self._begun, self._trouble = time.monotonic(), ""
+            self._first, self._trouble = 0, ""
             try:
                 with told_to(self._listen):
                     return self._update(in_parts)
@@ -122,7 +135,7 @@ class OpenFolder:
                 self._trouble = str(error)
                 raise
             finally:
-                self._what = ""
+                self._what, self._done, self._total = "", 0, 0
                 self._ready.set()
 
     def ask(
@@ -144,13 +157,7 @@ class OpenFolder:
         collection = self._opened()
         # Described before it is its turn to be ranked: the network and the ranking are two queues.
         upright_features(collection, query, Stopwatch(STAGES))
-        try:
-            return self._answer(query, top, early)
-        except UserError as error:
-            if not query.photo.is_file():
-                raise
-            self._repair(error)
-            return self._answer(query, top, early)
+        return self._with_repair(lambda: self._answer(query, top, early), query.photo.is_file)
 
     def describe(self, query: Query) -> Features:
         """Return the features of a query as the photos are described.
@@ -164,6 +171,35 @@ class OpenFolder:
         """Return the matches of an answer's query with an image."""
         with self._ranking:
             return found.matches(image)
+
+    def duplicates(self, output: PathLike | None = None) -> list[Group]:
+        """Return groups of photos of one thing; searches go on meanwhile.
+
+        Args:
+            output: folder for a page and a table of them; None: none is written.
+
+        Raises:
+            UserError: none of the photos can be described, or the page cannot be written.
+        """
+        collection = self._opened()
+        doing = "looking for duplicates among these photos"
+        with exclusive(collection.folder / "duplicates", doing):
+            groups = self._with_repair(
+                lambda: find_groups(LinkFinder(collection, self._index, self.settings.retrieval))
+            )
+            if output is not None:
+                write_report(output, self.folder, self._index.image_count, groups)
+        return groups
+
+    def _with_repair(self, work: Callable[[], T], worth_it: Callable[[], bool] = lambda: True) -> T:
+        """Return what `work` returns; where what is kept is damaged it is made again, once."""
+        try:
+            return work()
+        except UserError as error:
+            if not worth_it():
+                raise
+            self._repair(error)
+            return work()
 
     def _answer(
         self, query: Query, top: int, early: Callable[[tuple[Result, ...]], None] | None
@@ -241,7 +277,7 @@ class OpenFolder:
 
     def _listen(self, what: str, done: int, total: int | None) -> None:
         if what != self._what:
-            self._begun = time.monotonic()
+            self._begun, self._first = time.monotonic(), done
         self._what, self._done, self._total = what, done, total or 0
 
 

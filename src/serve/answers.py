@@ -163,7 +163,7 @@ def described_of(features: Features, size: tuple[int, int]) -> Described:
         locations=features.locations.tolist(),
         descriptors=features.descriptors.tolist(),
         scales=features.scales.tolist(),
-        scores=features.scores.tolist(),
+        scores=features.attention.tolist(),
         global_descriptor=None if whole is None else whole.tolist(),
     )
 
@@ -171,16 +171,13 @@ def described_of(features: Features, size: tuple[int, int]) -> Described:
 def state_of(photos: OpenFolder, most_bytes: int) -> State:
     """Return how far the work on a folder is, as it is answered."""
     now = photos.standing()
-    left = None
-    if now.done and now.total:
-        left = now.seconds / now.done * (now.total - now.done)
     path = os.path.join(photos.folder, "")
     return State(
         folder=photos.folder.name or str(photos.folder),
         what=now.what,
         done=now.done,
         total=now.total,
-        seconds_left=left,
+        seconds_left=now.seconds_left,
         photos=now.photos,
         searchable=now.searchable,
         trouble=now.trouble,

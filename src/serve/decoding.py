@@ -163,7 +163,7 @@ def _decode_all(connection: Connection, parent: int, most_pixels: int) -> None:
                 connection.send(("refused", f"the photo {reading.reason(error)}"))
             else:
                 connection.send(("pixels", pixels.shape))
-                connection.send_bytes(pixels)
+                connection.send_bytes(pixels.reshape(-1))
 
 
 def _limit_memory(more: int) -> None:

@@ -1,6 +1,7 @@
 // The box that is drawn over the query, and the lines between the points that match.
 const LEAST = 0.01; // of the photo: less is a click
 const STEP = 0.02;
+const MOST_LINES = 120; // more hide the photos
 const SVG = "http://www.w3.org/2000/svg";
 
 // Let a person draw a box; `chosen` is called with [left, top, right, bottom] as shares of the photo.
@@ -77,7 +78,8 @@ export function drawLines(svg, pair, query, photo, match, withLines) {
     put("rect", { x: b.left + b.scale * left, y: b.top + b.scale * top, width: b.scale * (right - left), height: b.scale * (bottom - top) });
   }
   if (!withLines) return;
-  const sorted = [...match.inliers].sort((one, other) => one[0] - other[0]);
+  const sorted = [...match.inliers].sort((one, other) => one[0] - other[0]).filter((_, number, all) =>
+    all.length <= MOST_LINES || Math.floor(number * MOST_LINES / all.length) !== Math.floor((number - 1) * MOST_LINES / all.length));
   sorted.forEach(([ax, ay, bx, by], number) => {
     const colour = `hsl(${(300 * number) / Math.max(1, sorted.length - 1)} 90% 55%)`;
     const [x1, y1] = [a.left + a.scale * ax, a.top + a.scale * ay], [x2, y2] = [b.left + b.scale * bx, b.top + b.scale * by];
