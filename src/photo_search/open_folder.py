@@ -48,7 +48,6 @@ class Standing:
         seconds_left: how long it takes, where that can be told.
         photos: that are there, as far as is known.
         searchable: photos that a search finds now.
-        trouble: why the photos could not be brought up to date, "" where they could.
     """
 
     what: str = ""
@@ -57,7 +56,6 @@ class Standing:
     seconds_left: float | None = None
     photos: int = 0
     searchable: int = 0
-    trouble: str = ""
 
 
 class OpenFolder:
@@ -84,7 +82,7 @@ class OpenFolder:
         self._index: Index | None = None
         self._ready = threading.Event()
         self._begun, self._first = 0.0, 0
-        self._what, self._done, self._total, self._trouble = "", 0, 0, ""
+        self._what, self._done, self._total = "", 0, 0
         #: Where links among the photos lead that lead out of the folder, by name.
         self.outside: dict[str, str] = {}
         self._photos = len(self._list())  # said now, not at the first search
@@ -113,7 +111,7 @@ class OpenFolder:
         searchable = self._index.image_count - len(self.failed) if self._index else 0
         return Standing(
             *(self._what, self._done, self._total, left),
-            *(self._photos, max(0, searchable), self._trouble),
+            *(self._photos, max(0, searchable)),
         )
 
     def update(self, in_parts: bool = False) -> int:
@@ -127,15 +125,12 @@ class OpenFolder:
         """
         with self._updating:
             self._what, self._done, self._total = "looking", 0, 0
-            self._first, self._trouble = 0, ""
+            self._first = 0
             try:
                 with told_to(self._listen):
                     return self._update(in_parts)
-            except UserError as error:
-                self._trouble = str(error)
-                raise
             finally:
-                self._what, self._done, self._total = "", 0, 0
+                self._rest()
                 self._ready.set()
 
     def ask(
@@ -182,13 +177,17 @@ class OpenFolder:
             UserError: none of the photos can be described, or the page cannot be written.
         """
         collection = self._opened()
+        retrieval = self.settings.retrieval
         doing = "looking for duplicates among these photos"
-        with exclusive(collection.folder / "duplicates", doing):
-            groups = self._with_repair(
-                lambda: find_groups(LinkFinder(collection, self._index, self.settings.retrieval))
-            )
-            if output is not None:
-                write_report(output, self.folder, self._index.image_count, groups)
+        try:
+            with exclusive(collection.folder / "duplicates", doing), told_to(self._listen):
+                groups = self._with_repair(
+                    lambda: find_groups(LinkFinder(collection, self._index, retrieval))
+                )
+                if output is not None:
+                    write_report(output, self.folder, self._index.image_count, groups)
+        finally:
+            self._rest()
         return groups
 
     def _with_repair(self, work: Callable[[], T], worth_it: Callable[[], bool] = lambda: True) -> T:
@@ -274,6 +273,9 @@ class OpenFolder:
         """Search from now on what is indexed now."""
         self._index = load_index(self._collection.index)
         self._ready.set()
+
+    def _rest(self) -> None:
+        self._what, self._done, self._total, self._first = "", 0, 0, 0
 
     def _listen(self, what: str, done: int, total: int | None) -> None:
         if what != self._what:

@@ -13,6 +13,7 @@ from src.common.errors import UserError
 from src.describe.tasks import Box
 from src.feature_io import Features
 from src.pages.query_sheet import Result
+from src.photo_search.duplicates import Group
 from src.photo_search.open_folder import OpenFolder
 from src.ranking.pair import PairMatch
 from src.serve.desk import Search, key_of
@@ -91,6 +92,22 @@ class Described(BaseModel):
     global_descriptor: list[float] | None
 
 
+class Member(Photo):
+    """A photo of a group."""
+
+    kind: str = Field(description='"same file", "near-duplicate" or "same building"')
+    like: str = Field(description="name of the photo of the group that it is most like")
+    confidence: float | None
+    inliers: int
+
+
+class Duplicates(BaseModel):
+    """Groups of photos of one thing."""
+
+    ready: bool = Field(description="whether the photos have been compared; POST compares them")
+    groups: list[list[Member]] = Field(description="the largest first")
+
+
 class NotDescribed(BaseModel):
     """A photo that cannot be searched."""
 
@@ -110,7 +127,7 @@ class State(BaseModel):
     seconds_left: float | None
     photos: int = Field(description="that are there")
     searchable: int = Field(description="that a search finds now")
-    trouble: str = Field(description='why the photos could not be brought up to date, or ""')
+    trouble: str = Field(description='why the last work failed, or ""')
     failed: list[NotDescribed]
     most_bytes: int = Field(description="of a photo that is sent")
 
@@ -155,6 +172,27 @@ def match_of(search: Search, match: PairMatch, photo_size: tuple[int, int]) -> M
     )
 
 
+def duplicates_of(groups: list[Group] | None) -> Duplicates:
+    """Return groups as they are answered."""
+    return Duplicates(
+        ready=groups is not None,
+        groups=[
+            [
+                Member(
+                    photo=key_of(each.name),
+                    name=each.name,
+                    kind=each.kind,
+                    like=each.like,
+                    confidence=each.confidence,
+                    inliers=each.inliers,
+                )
+                for each in group.members
+            ]
+            for group in groups or []
+        ],
+    )
+
+
 def described_of(features: Features, size: tuple[int, int]) -> Described:
     """Return features as they are answered."""
     whole = features.global_descriptor
@@ -168,19 +206,19 @@ def described_of(features: Features, size: tuple[int, int]) -> Described:
     )
 
 
-def state_of(photos: OpenFolder, most_bytes: int) -> State:
+def state_of(photos: OpenFolder, most_bytes: int, busy: bool, trouble: str) -> State:
     """Return how far the work on a folder is, as it is answered."""
     now = photos.standing()
     path = os.path.join(photos.folder, "")
     return State(
         folder=photos.folder.name or str(photos.folder),
-        what=now.what,
+        what=now.what or ("looking" if busy else ""),
         done=now.done,
         total=now.total,
         seconds_left=now.seconds_left,
         photos=now.photos,
         searchable=now.searchable,
-        trouble=now.trouble,
+        trouble=trouble.replace(path, ""),
         failed=[
             NotDescribed(name=name, reason=reason.replace(path, ""))
             for name, reason in photos.failed.items()

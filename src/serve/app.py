@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException as AnyHTTPException
 from src.common.errors import UserError, one_line
 from src.pages.query_sheet import Result
 from src.serve import answers, uploads
-from src.serve.answers import Described, Found, Match, Photo, Photos, State, box_of
+from src.serve.answers import Described, Duplicates, Found, Match, Photo, Photos, State, box_of
 from src.serve.desk import Desk, Search, UnknownError, key_of
 from src.serve.settings import UploadSettings
 
@@ -72,6 +72,9 @@ class Counter:
         self._showing = ThreadPoolExecutor(_SHOWING, "show")
         self._updating = ThreadPoolExecutor(1, "update")
         self._waiting = 0
+        self._job: Future[None] = Future()
+        self._job.set_result(None)
+        self._trouble = ""
 
     @contextlib.contextmanager
     def waiting(self) -> Any:
@@ -105,15 +108,33 @@ class Counter:
 
     def update(self) -> None:
         """Bring the photos up to date, beside everything else."""
-        self._updating.submit(self._update)
+        self._begin(lambda: self.desk.photos.update(in_parts=True))
 
-    def _update(self) -> None:
+    def group(self) -> None:
+        """Look for groups of photos, beside everything else."""
+        self._begin(self.desk.find_groups)
+
+    def state(self) -> State:
+        """Return how far the work on the folder is."""
+        return answers.state_of(
+            self.desk.photos, self.settings.bytes, not self._job.done(), self._trouble
+        )
+
+    def _begin(self, work: Callable[[], Any]) -> None:
+        """Do some work, unless another one is being done."""
+        if self._job.done():
+            self._trouble = ""
+            self._job = self._updating.submit(self._work, work)
+
+    def _work(self, work: Callable[[], Any]) -> None:
         try:
-            self.desk.photos.update(in_parts=True)
+            work()
         except UserError as error:
-            LOG.error("%s", one_line(error))
+            self._trouble = one_line(error)
+            LOG.error("%s", self._trouble)
         except Exception:
-            LOG.exception("the photos could not be brought up to date")
+            self._trouble = "a defect; the server's log says more"
+            LOG.exception("a defect; what was complete is kept")
 
     def close(self) -> None:
         """Let nobody wait any more."""
@@ -132,15 +153,27 @@ router = APIRouter(prefix="/api")
 @router.get("/state")
 def state(at: At) -> State:
     """Say how far the work on the folder is."""
-    return answers.state_of(at.desk.photos, at.settings.bytes)
+    return at.state()
 
 
 @router.post("/update", status_code=202)
 def update(at: At) -> State:
     """Look for photos that are new or have changed, and describe them."""
-    if not at.desk.photos.standing().what:
-        at.update()
-    return answers.state_of(at.desk.photos, at.settings.bytes)
+    at.update()
+    return at.state()
+
+
+@router.get("/duplicates")
+def duplicates(at: At) -> Duplicates:
+    """Return groups of photos of one thing: the same file, near-duplicates, the same building."""
+    return answers.duplicates_of(at.desk.groups())
+
+
+@router.post("/duplicates", status_code=202)
+def compare(at: At) -> State:
+    """Look for groups of photos of one thing; the state says when that is done."""
+    at.group()
+    return at.state()
 
 
 @router.get("/photos")

@@ -28,6 +28,7 @@ from src.feature_io import Features
 from src.pages.query_sheet import Result
 from src.photo_search.answers import Answer
 from src.photo_search.asking import Query
+from src.photo_search.duplicates import Group
 from src.photo_search.open_folder import OpenFolder
 from src.photos.reading import read_enough
 from src.ranking.pair import PairMatch
@@ -79,6 +80,7 @@ class Desk:
         self._lock = threading.Lock()
         self._searches: OrderedDict[str, Search] = OrderedDict()
         self._pictures: OrderedDict[tuple, tuple[bytes, tuple[int, int]]] = OrderedDict()
+        self._groups: tuple[tuple[str, ...], list[Group]] | None = None
         self._listed: tuple[tuple[str, ...], dict[str, str]] = ((), {})
 
     def name_of(self, key: str) -> str:
@@ -156,6 +158,21 @@ class Desk:
         """
         photo = self._decoders.decode(data)
         return _jpeg(_reduced(photo.pixels, QUERY_SIDE)), photo.size
+
+    def find_groups(self) -> None:
+        """Look for groups of photos of one thing; takes a while.
+
+        Raises:
+            UserError: features are damaged, or the results cannot be written.
+        """
+        names = self.names()
+        self._groups = (names, self.photos.duplicates())
+
+    def groups(self) -> list[Group] | None:
+        """Return the groups of the photos that are searched; None: nobody has looked for them."""
+        names = self.names()
+        found = self._groups
+        return found[1] if found is not None and found[0] == names else None
 
     def search(self, key: str) -> Search:
         """Return a search that was made.

@@ -11,6 +11,8 @@ let found = null; // the last answer
 let opened = -1; // which hit is open
 let match = null;
 let underWay = null;
+let comparing = false; // until the groups are there
+let watching = 0;
 
 const element = (name, options = {}, ...children) => {
   const made = Object.assign(document.createElement(name), options);
@@ -221,15 +223,18 @@ at("match").addEventListener("close", () => {
 
 // -- the folder -----------------------------------------------------------------------------------
 
+function small(photo, ...words) {
+  const image = element("img", { src: pictureOf(photo.photo, 320), alt: "", loading: "lazy" });
+  const lines = words.map(text => element("small", { textContent: text }));
+  const open = element("button", { type: "button" }, image, element("span", { className: "told" }, photo.name, ...lines));
+  open.addEventListener("click", () => moreLike(photo.photo));
+  return element("li", { className: "card" }, open);
+}
+
 async function browse() {
   const first = at("photos").childElementCount;
   const { count, photos } = await (await answer(`/api/photos?first=${first}&count=60`)).json();
-  at("photos").append(...photos.map(photo => {
-    const image = element("img", { src: pictureOf(photo.photo, 320), alt: "", loading: "lazy" });
-    const open = element("button", { type: "button" }, image, element("span", { className: "told", textContent: photo.name }));
-    open.addEventListener("click", () => moreLike(photo.photo));
-    return element("li", { className: "card" }, open);
-  }));
+  at("photos").append(...photos.map(photo => small(photo)));
   at("more").hidden = first + photos.length >= count;
 }
 
@@ -239,11 +244,30 @@ at("browse").addEventListener("toggle", () => {
 });
 at("more").addEventListener("click", () => browse().catch(error => say(error.message)));
 
+async function group() {
+  const { ready, groups } = await (await answer("/api/duplicates")).json();
+  at("compare").hidden = ready;
+  at("groups-told").textContent = !ready ? word("compareHint") : groups.length ? word("countGroups", { count: groups.length }) : word("noGroups");
+  at("group-list").replaceChildren(...groups.map(members => element("ul", { className: "grid group" },
+    ...members.map(each => small(each, `${word(each.kind)}: ${each.like}`)))));
+}
+
+at("groups").addEventListener("toggle", () => { if (at("groups").open) group().catch(error => say(error.message)); });
+at("compare").addEventListener("click", async () => {
+  try {
+    state = await (await answer("/api/duplicates", { method: "POST" })).json();
+    at("compare").hidden = true;
+    comparing = true;
+    watch();
+  } catch (error) { say(error.message); }
+});
+
 function tell() {
   const { what, done, total, seconds_left: left, searchable, trouble, failed } = state;
   at("folder").textContent = state.folder;
   const values = { done, total, searchable, left: left === null ? "" : duration(left), why: trouble };
   at("state").textContent = what === "describing" ? word(left === null ? "describingFirst" : "describing", values)
+    : what.startsWith("comparing") ? word("comparing", values)
     : what.startsWith("fitting") ? word("fitting", values)
     : what ? word("looking") : word(trouble ? "trouble" : "ready", values);
   at("progress").hidden = !what;
@@ -257,17 +281,22 @@ function tell() {
 }
 
 async function watch() {
+  clearTimeout(watching);
   try {
     state = await (await answer("/api/state")).json();
     tell();
+    if (comparing && !state.what) {
+      comparing = false;
+      await group();
+    }
   } catch (error) { at("state").textContent = error.message; }
-  setTimeout(watch, document.hidden ? 5000 : state && !state.what ? 5000 : 700);
+  watching = setTimeout(watch, document.hidden || (state && !state.what && !comparing) ? 5000 : 700);
 }
 
 at("again").addEventListener("click", async () => {
   try {
-    state = await (await answer("/api/update", { method: "POST" })).json();
-    tell();
+    await answer("/api/update", { method: "POST" });
+    watch();
   } catch (error) { say(error.message); }
 });
 
