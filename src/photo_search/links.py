@@ -81,6 +81,8 @@ class LinkFinder:
         """The names of the photos of each file: sha256 of the bytes → names, sorted."""
         twins: dict[str, list[str]] = {}
         for name in self.index.names:
+            if name in self.collection.failed:  # the index lists it, without features
+                continue
             origin = look_at_features(self._path(name)).origin
             digest = origin.photo if origin else sha256_of(self.file(name))
             twins.setdefault(digest, []).append(name)
