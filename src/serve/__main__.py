@@ -46,7 +46,6 @@ DEFAULT_PORT = 8000
 #: A token in here, other than one on the command line, is not shown to others of this machine.
 TOKEN_VARIABLE = "DELF_TOKEN"
 _OWN = ("host", "port", "token", "keep_uploads")
-_GRACE = 3  # seconds that answers under way have when the server is stopped
 
 
 def serve(photos: OpenFolder, reach: Reach, port: int, uploads: UploadSettings, kept: str) -> None:
@@ -62,29 +61,19 @@ def serve(photos: OpenFolder, reach: Reach, port: int, uploads: UploadSettings, 
     Raises:
         UserError: the address is in use or not this machine's.
     """
-    import uvicorn
-
-    from src.serve.app import Counter, create_app
+    from src.serve.app import Counter, server_of
     from src.serve.desk import Desk
-    from src.serve.guard import Guard
 
     listening = _listen(reach.host, port)
     decoders = Decoders(uploads)
     counter = Counter(
         Desk(photos, decoders), uploads, Path(os.path.abspath(kept)) if kept else None
     )
-    config = uvicorn.Config(
-        Guard(create_app(counter), reach),
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        ws="none",
-        timeout_graceful_shutdown=_GRACE,
-    )
+    server = server_of(counter, reach)
     counter.update()
     print(f"Search your photos at {_address(reach, listening)}  (Ctrl-C stops)", flush=True)
     try:
-        uvicorn.Server(config).run([listening])
+        server.run([listening])
     except KeyboardInterrupt:
         pass
     finally:

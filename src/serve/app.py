@@ -10,6 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
+import uvicorn
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, StreamingResponse
@@ -20,7 +21,8 @@ from src.pages.query_sheet import Result
 from src.serve import answers, uploads
 from src.serve.answers import Described, Duplicates, Found, Match, Photo, Photos, State, box_of
 from src.serve.desk import Desk, Search, UnknownError, key_of
-from src.serve.settings import UploadSettings
+from src.serve.guard import Guard
+from src.serve.settings import Reach, UploadSettings
 
 LOG = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -40,6 +42,7 @@ FILES = {
 #: Searches at a time: one is described, one ranked, one decoded.
 _SEARCHING, _SHOWING = 3, 4
 _MOST_WAITING = 200
+_GRACE = 3  # seconds that answers under way have when the server is stopped
 _PICTURE = {200: {"content": {"image/jpeg": {}}}}
 _SENT: dict[str, Any] = {
     "requestBody": {
@@ -283,6 +286,28 @@ async def preview(request: Request, at: At) -> Response:
         data = await at.photo(request)
         jpeg, (height, width) = await at.show(at.desk.preview, data)
     return Response(jpeg, media_type="image/jpeg", headers={"x-photo-size": f"{width}x{height}"})
+
+
+def server_of(counter: Counter, reach: Reach, **settings: Any) -> uvicorn.Server:
+    """Return the server of the application, with the guard around it.
+
+    Args:
+        counter: answers.
+        reach: who may call.
+        settings: more of uvicorn's.
+    """
+    app = Guard(create_app(counter), reach)
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        ws="none",
+        lifespan="off",
+        timeout_graceful_shutdown=_GRACE,
+        **settings,
+    )
+    return uvicorn.Server(config)
 
 
 def create_app(counter: Counter) -> FastAPI:

@@ -95,6 +95,8 @@ class _Decoder:
 
     def decode(self, data: bytes) -> Pixels:
         try:
+            if self._connection is not None and not self._process.is_alive():
+                self.stop()  # not this photo is to blame
             if self._connection is None:
                 self._start()
             self._await_start()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 from fastapi import HTTPException, Request
@@ -14,6 +16,7 @@ from src.common.atomic_files import atomic_path
 _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data", "text/plain")
 #: A connection that brings fewer bytes a second is given up.
 _SLOWEST, _PATIENCE = 20_000, 30.0
+_LINGER = 2.0  # seconds
 
 
 async def photo_of(request: Request, most: int) -> bytes:
@@ -31,6 +34,8 @@ async def photo_of(request: Request, most: int) -> bytes:
         raise HTTPException(415, "send the photo's file itself, as image/jpeg or the like")
     said = request.headers.get("content-length", "")
     if said.isascii() and said.isdecimal() and len(said) < 20 and int(said) > most:
+        if "expect" not in request.headers:  # else it waits for our leave to send it
+            await _let_go(request.stream().__aiter__())
         raise _too_large(most)
     try:
         return await asyncio.wait_for(_body(request, most), _PATIENCE + most / _SLOWEST)
@@ -48,11 +53,23 @@ async def _body(request: Request, most: int) -> bytes:
             break
         size += len(part)
         if size > most:
+            await _let_go(stream)
             raise _too_large(most)
         parts.append(part)
     if not size:
         raise HTTPException(400, "no photo came; send its file as the body of the request")
     return b"".join(parts)
+
+
+async def _let_go(stream: AsyncIterator[bytes]) -> None:
+    """Drop what is still coming, for a moment: whoever is cut off in the middle reads no answer."""
+    with contextlib.suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(_dropped(stream), _LINGER)
+
+
+async def _dropped(stream: AsyncIterator[bytes]) -> None:
+    async for _ in stream:
+        pass
 
 
 def _too_large(most: int) -> HTTPException:
