@@ -98,7 +98,9 @@ def _results(
         probabilities = calibration.probabilities(ranking.inliers, ranking.similarities)
         # What shows the same beyond doubt never stands below what does not.
         order = order[np.argsort(probabilities[order] < calibration.same, kind="stable")]
-    others = [image for image in order.tolist() if index.names[image] != itself]
+    # What could not be described is in the index, without features.
+    left_out = {itself, *collection.failed}
+    others = [image for image in order.tolist() if index.names[image] not in left_out]
     results = []
     for rank, image in enumerate(others[:top] if feature_count else [], 1):
         inliers, votes = ranking.inliers[image].item(), ranking.votes[image].item()

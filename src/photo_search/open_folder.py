@@ -278,8 +278,10 @@ class OpenFolder:
         self._what, self._done, self._total, self._first = "", 0, 0, 0
 
     def _listen(self, what: str, done: int, total: int | None) -> None:
-        if what != self._what:
+        if (what, total) != (self._what, self._total):
             self._begun, self._first = time.monotonic(), done
+        else:  # what could not be described is tried again
+            done = max(done, self._done)
         self._what, self._done, self._total = what, done, total or 0
 
 

@@ -98,8 +98,9 @@ class Desk:
     def names(self) -> tuple[str, ...]:
         """Return the names of the photos that can be searched."""
         index = self.photos.index
-        names = index.names if index is not None else ()
-        if self._listed[0] is not names:
+        failed = self.photos.failed
+        names = tuple(name for name in (index.names if index else ()) if name not in failed)
+        if self._listed[0] != names:
             self._listed = (names, {key_of(name): name for name in names})
         return names
 

@@ -126,14 +126,20 @@ class DrivenBrowser:
                 type=kind, x=x, y=y, button="left", buttons=1, clickCount=1,
             )  # fmt: skip
 
-    def press(self, key):
+    def press(self, key, times=1, shift=False):
         """Press a key, such as "Enter", "Escape", "ArrowRight" or "Tab"."""
-        codes = {"Enter": 13, "Escape": 27, "Tab": 9, "ArrowLeft": 37, "ArrowRight": 39}
+        for _ in range(times):
+            self._press(key, 8 if shift else 0)
+
+    def _press(self, key, modifiers):
+        arrows = {"ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40}
+        codes = {"Enter": 13, "Escape": 27, "Tab": 9, **arrows}
         text = {"text": "\r"} if key == "Enter" else {}
         for kind in ("keyDown", "keyUp"):
             self.call(
                 "Input.dispatchKeyEvent",
-                type=kind, key=key, code=key, windowsVirtualKeyCode=codes[key], **text,
+                type=kind, key=key, code=key, windowsVirtualKeyCode=codes[key],
+                modifiers=modifiers, **text,
             )  # fmt: skip
             text = {}
 

@@ -131,7 +131,7 @@ def test_the_state_says_what_can_be_searched_and_what_cannot(page):
         "reason": "image broken.jpg is not an image of a known format",
     }
     listed = page.json("GET", "/api/photos?first=2&count=3")
-    assert listed["count"] == 8 and len(listed["photos"]) == 3
+    assert listed["count"] == 7 and len(listed["photos"]) == 3
     assert [each["photo"] for each in listed["photos"]] == [
         key_of(each["name"]) for each in listed["photos"]
     ]
@@ -217,3 +217,18 @@ def test_limits_of_uploads_have_bounds(name):
 
     with pytest.raises(UserError, match=f"{name} is 0"):
         UploadSettings(**{name: 0})
+
+
+def test_the_page_says_the_same_in_both_languages():
+    folder = Path(__file__).resolve().parents[2] / "src" / "serve" / "page"
+    text = (folder / "words.js").read_text(encoding="utf-8")
+    english, chinese = text.split("const WORDS")[1].split("};")[0].split("  zh: {")
+    entry = re.compile(r'"?(\w[\w -]*)"?: ("[^"]*")')
+    said = [dict(entry.findall(each)) for each in (english, chinese)]
+    assert said[0].keys() == said[1].keys() and len(said[0]) > 50
+    for name, sentence in said[0].items():
+        holes = [sorted(re.findall(r"{(\w+)}", each)) for each in (sentence, said[1][name])]
+        assert holes[0] == holes[1], name
+    asked = set(re.findall(r'data-(?:word|label)="(\w+)"', (folder / "index.html").read_text()))
+    asked |= set(re.findall(r'\bword\("(\w+)"', (folder / "app.js").read_text()))
+    assert asked <= said[0].keys()
