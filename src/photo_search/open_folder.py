@@ -83,6 +83,7 @@ class OpenFolder:
         self._ready = threading.Event()
         self._begun, self._first = 0.0, 0
         self._what, self._done, self._total = "", 0, 0
+        self._reached: dict[tuple[str, int | None], int] = {}
         #: Where links among the photos lead that lead out of the folder, by name.
         self.outside: dict[str, str] = {}
         self._photos = len(self._list())  # said now, not at the first search
@@ -275,13 +276,14 @@ class OpenFolder:
         self._ready.set()
 
     def _rest(self) -> None:
+        self._reached.clear()
         self._what, self._done, self._total, self._first = "", 0, 0, 0
 
     def _listen(self, what: str, done: int, total: int | None) -> None:
         if (what, total) != (self._what, self._total):
             self._begun, self._first = time.monotonic(), done
-        else:  # what could not be described is tried again
-            done = max(done, self._done)
+        # Between the parts of a work there are others; what failed is tried again.
+        done = self._reached[what, total] = max(done, self._reached.get((what, total), 0))
         self._what, self._done, self._total = what, done, total or 0
 
 

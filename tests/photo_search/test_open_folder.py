@@ -33,25 +33,34 @@ def many(tmp_path, monkeypatch):
 def test_what_is_described_can_be_searched_while_the_rest_is(many, monkeypatch):
     """After each part there is a larger index; at the end it is that of describing all at once."""
     folder = OpenFolder(configuration(many.parent / "work"), many)
+    query = photo(many.parent / "query.png", 1)
     seen, heard = [], []
-    load, listen = folder._load, folder._listen
+    listen = folder._listen
 
     def loaded():
-        load()
-        asked = folder.ask(Query(many / "01.png"), 3) if folder.standing().what else None
-        seen.append((folder.standing().searchable, asked and asked.results[0].name))
+        found = folder.ask(Query(query), 20).results
+        seen.append((folder.standing().searchable, len(found), found[0].name))
 
     def heard_of(*told):
         listen(*told)
         heard.append(folder.standing())
 
-    monkeypatch.setattr(folder, "_load", loaded)
     monkeypatch.setattr(folder, "_listen", heard_of)
-    # Its engine is described and asked by one network: in between it is let go.
-    monkeypatch.setattr(folder, "_let_through", loaded)
+    # Photos and queries are described by one network here: in between it is let go.
+    let_through = folder._let_through
+
+    def between():
+        let_through()
+        folder._network.release()
+        loaded()
+        folder._network.acquire()
+
+    monkeypatch.setattr(folder, "_let_through", between)
     assert folder.update(in_parts=True) == 12
-    counts = [count for count, _ in seen]
+    loaded()
+    counts = [count for count, _, _ in seen]
     assert counts[-1] == 12 and counts == sorted(counts) and len(set(counts)) >= 3
+    assert seen[-1] == (12, 12, "01.png") and all(found <= count + 1 for count, found, _ in seen)
     told = [(now.done, now.total) for now in heard if now.what == "describing"]
     # All but those that the PCA was fitted to; the broken one is tried twice.
     assert told[0][0] == 0 and told[-1][0] == told[-1][1]
@@ -60,7 +69,6 @@ def test_what_is_described_can_be_searched_while_the_rest_is(many, monkeypatch):
     assert folder.failed.keys() == {"00 broken.jpg"}
     assert folder.standing() == open_folder_module.Standing(photos=13, searchable=12)
 
-    monkeypatch.setattr(open_folder_module.OpenFolder, "_let_through", None)
     at_once = OpenFolder(configuration(many.parent / "another work"), many)
     at_once.update()
     assert folder.index.names == at_once.index.names
