@@ -109,7 +109,7 @@ def test_by_keyboard_alone(page, both):
         browser.until(f"{title}.startsWith('1.')")
         browser.press("Escape")
         browser.until("!document.getElementById('match').open")
-        assert browser.run(at) == 0  # back at the hit
+        browser.until(f"{at} === 0")  # back at the hit
         assert browser.troubles == []
 
 
