@@ -2,7 +2,8 @@
 
 Features are made up (`synthetic_features.py`), and each search asks for more like a photo of the
 folder: HTTP, ranking with RANSAC, and the picture of the query, without the network, whose time is
-that of describing one photo (`bench_extraction.py`) for each photo that is sent; nor turned. Every answer is
+that of describing one photo (`bench_extraction.py`) for each photo that is sent; nor turned. Every
+answer is
 looked at: the other views of the building have to lead it.
 
     python benchmarks/bench_serve.py --photos 5000 --at_once 50
