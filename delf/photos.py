@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from delf.settings import settings_of
+from delf.settings import check_names, settings_of
 from src.common.atomic_files import PathLike
 from src.common.errors import UserError as UserError
 from src.describe.tasks import Box
@@ -19,6 +19,7 @@ from src.photo_search.asking import Query
 from src.photo_search.duplicates import Group
 from src.photo_search.open_folder import OpenFolder
 from src.photo_search.settings import SearchSettings
+from src.photos.finding import list_photos
 from src.photos.reading import read_image
 from src.ranking.pair import PairMatch
 
@@ -89,6 +90,8 @@ class PhotoSearch:
     def __init__(self, folder: PathLike, weights: PathLike | None = None, **settings: Any):
         given = {**settings, **({} if weights is None else {"checkpoint_path": weights})}
         self.folder = Path(os.path.abspath(folder))
+        check_names(given)
+        list_photos(self.folder)  # said now, not when weights have been fetched
         self._open = OpenFolder(SearchSettings.from_config(settings_of(given)), self.folder)
 
     def update(self) -> int:

@@ -25,9 +25,11 @@ from typing import Any
 
 import numpy as np
 
-from src.common.atomic_files import PathLike, read_npz, write_json, write_npz
-from src.common.errors import UserError
+from src.common.atomic_files import PathLike, write_json, write_npz
+from src.common.errors import UserError, raise_if_of_system
 from src.common.file_names import file_name_for
+from src.common.json_files import parse_json, read_json, shaped
+from src.common.npy_format import read_npz
 
 FORMAT = 1
 MANIFEST_NAME = "features.json"
@@ -35,10 +37,8 @@ _ARRAYS = ("locations", "scales", "descriptors", "attention")
 #: What a feature file may hold beside them, and how it is kept there.
 _MORE = {"size": np.int32, "global_descriptor": np.float16}
 # What reading something else as a feature file may raise; RuntimeError: "it is encrypted".
-_NO_FEATURES = (
-    *(ValueError, KeyError, EOFError, OSError, TypeError, RuntimeError),
-    *(zipfile.BadZipFile, zlib.error),
-)
+_NO_FEATURES = (ValueError, KeyError, EOFError, OSError, TypeError, RuntimeError)
+_NO_FEATURES += (zipfile.BadZipFile, zlib.error)
 
 
 class DamagedFeaturesError(UserError):
@@ -195,12 +195,11 @@ class Origin:
         """Return what the comment of a feature file says; None where there is none.
 
         Raises:
-            ValueError, KeyError or TypeError: it is something else.
+            ValueError: it is something else.
         """
         if not comment:
             return None
-        content = json.loads(comment)
-        return cls(str(content["photo"]), str(content["settings"]))
+        return shaped(parse_json(comment), cls)
 
     def comment(self) -> bytes:
         """Return the comment that says this."""
@@ -302,6 +301,7 @@ def look_at_features(path: PathLike, thoroughly: bool = False) -> FeatureFile:
 
 
 def _damaged(path: PathLike, error: Exception) -> DamagedFeaturesError:
+    raise_if_of_system(error, path)
     if isinstance(error, FileNotFoundError):
         return DamagedFeaturesError(f"there is no feature file {path}; extract the features first")
     return DamagedFeaturesError(
@@ -337,21 +337,21 @@ def read_manifest(folder: PathLike) -> Manifest:
     """
     path = Path(folder) / MANIFEST_NAME
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
     except FileNotFoundError:
         raise UserError(
             f"{folder} holds no complete features (no {MANIFEST_NAME}); "
             "run the feature extraction to its end first"
         ) from None
     except (OSError, ValueError) as error:
+        raise_if_of_system(error, path)
         raise UserError(f"cannot read {path} ({error}); extract the features again") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise UserError(f"{path} is not a feature manifest of format {FORMAT}; extract again")
     try:
-        images = tuple((str(name), str(file)) for name, file in content["images"])
-        manifest = Manifest(images, dict(content["settings"]), dict(content["failed"]))
-    except (KeyError, TypeError, ValueError):
-        raise UserError(f"{path} lacks images, settings or failed; extract again") from None
+        manifest = shaped({"failed": None, **content}, Manifest)
+    except ValueError as error:
+        raise UserError(f"{path} is damaged ({error}); extract again") from None
     if list(manifest.names) != sorted(set(manifest.names)):
         raise UserError(f"{path} lists its images out of order or twice; extract again")
     return manifest

@@ -81,7 +81,8 @@ def progress_bar(
 
 
 def _shown(what: str, total: int | None, unit: str, initial: int, scaled: bool) -> Any:
-    if sys.stderr.isatty():
+    # Of nothing there is nothing to tell; who wants it quiet wants no bar.
+    if sys.stderr.isatty() and total != 0 and LOG.isEnabledFor(logging.INFO):
         from tqdm import tqdm
 
         return tqdm(desc=what, total=total, unit=unit, initial=initial, unit_scale=scaled)

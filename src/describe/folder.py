@@ -81,16 +81,17 @@ class ExtractionSummary:
     def text(self) -> str:
         """Return the summary in one line."""
         parts = ", ".join(f"{name} {spent:.1f} s" for name, spent in self.worker_seconds.items())
-        rate = self.extracted / self.seconds if self.seconds else 0.0
         not_finite = f" ({self.not_finite} for values not finite)" if self.not_finite else ""
-        memory = (
-            f"; peak memory of a worker {self.peak_megabytes:.0f} MB" if self.peak_megabytes else ""
-        )
-        return (
+        counts = (
             f"{self.extracted} photos described ({self.features} features), {self.skipped} were "
-            f"there, {len(self.failed)} could not be described{not_finite}; {self.seconds:.1f} s, "
-            f"{rate:.3f} photos/s ({parts}){memory}"
+            f"there, {len(self.failed)} could not be described{not_finite}"
         )
+        if not self.extracted or not self.seconds:
+            return counts
+        rate = f"{self.extracted / self.seconds:.3f} photos/s"
+        peak = f"{self.peak_megabytes:.0f} MB" if self.peak_megabytes else ""
+        memory = f"; peak memory of a worker {peak}" if peak else ""
+        return f"{counts}; {self.seconds:.1f} s, {rate} ({parts}){memory}"
 
 
 @dataclass
@@ -237,7 +238,9 @@ def _tell(stock: Stock, images_path: Path, feature_folder: Path) -> None:
             *(feature_folder, len(stock.damaged), stock.damaged[0]),
         )
     if not stock.pending:
-        LOG.info("all %d photos of %s have been described before", len(stock.kept), images_path)
+        count = len(stock.kept)
+        share = f"{count} of {count + len(stock.failed)}" if stock.failed else f"all {count}"
+        LOG.info("%s photos of %s are described", share, images_path)
     if stock.failed:
         LOG.warning(
             "%d photos of %s could not be described before and are as they were (the first: %s)",

@@ -19,7 +19,7 @@ import cv2
 
 from model_utils.bounds import setting_bounds
 from src.common.atomic_files import PathLike
-from src.common.errors import UserError, one_line
+from src.common.errors import UserError, one_line, system_line
 from src.common.memory import peak_megabytes
 from src.common.signals import how_it_ended, interruptible
 from src.delf_config import DelfConfig
@@ -251,6 +251,8 @@ def _worker_main(job: Job, connection: Connection) -> None:
         os._exit(1)
     except UserError as error:
         report("user error", one_line(error))
+    except OSError as error:
+        report("user error", system_line(error))
     except BaseException:
         report("defect", traceback.format_exc())
 

@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from src.common.errors import UserError, naming_file
+from src.common.errors import UserError, naming_file, raise_if_of_system
 
 #: Bytes with one sum: 16 KB of sums for a GB, and little is read for a row that is wanted.
 BLOCK_BYTES = 256 * 1024
@@ -119,7 +119,8 @@ class SummedFile:
         try:
             self._file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         except OSError as error:
-            raise self.damaged(_reason(error)) from None
+            raise_if_of_system(error, path)
+            raise self.damaged("is missing") from None
         weakref.finalize(self, os.close, self._file)
         there = os.fstat(self._file).st_size
         if there < size:
@@ -149,7 +150,7 @@ class SummedFile:
             starts, ends: of ranges of bytes, int64 [N] or one of each.
 
         Raises:
-            DamagedError: a block is not what was written, or cannot be read.
+            DamagedError: a block is not what was written.
         """
         if self._all_compared:
             return
@@ -201,10 +202,9 @@ class SummedFile:
     def _compare(self, block: int) -> None:
         start = block * BLOCK_BYTES
         end = min(start + BLOCK_BYTES, self.size)
-        try:  # not through the map: a process that maps what a disk cannot read is killed
+        with naming_file(self.path):
+            # Not through the map: a process that maps what a disk cannot read is killed.
             content = self._read_at(start, end - start)
-        except OSError as error:
-            raise self.damaged(f"cannot be read: {_reason(error)}") from None
         if len(content) < end - start:
             raise self.damaged(f"has been cut to {start + len(content)} bytes or less")
         whole = zlib.crc32(content) == self._sums[block] if self.summed else self._is_sane(content)
@@ -298,7 +298,3 @@ class SummedFiles:
         for start in range(0, len(content), BLOCK_BYTES):
             sums.extend(content[start : start + BLOCK_BYTES])
         return sums
-
-
-def _reason(error: OSError) -> str:
-    return "is missing" if isinstance(error, FileNotFoundError) else error.strerror or str(error)

@@ -18,7 +18,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from src.common.errors import UserError, first_clause
-from src.common.locks import HeldError
+from src.common.locks import HeldError, NoLocksError
 from src.common.progress import part_of
 from src.describe.engines.interface import Engine
 from src.describe.folder import ExtractionSummary
@@ -145,6 +145,11 @@ class Collection:
         except DamagedFeaturesError:
             self.look_thoroughly()
             self._update_index()
+        if self.failed:
+            LOG.info(
+                "%d of %d photos of %s can be searched; the others could not be described",
+                *(len(images) - len(self.failed), len(images), self.photos),
+            )
 
     def forget(self, images: Sequence[tuple[str, str]]) -> None:
         """Drop the features of photos that are not among these, and those of another PCA."""
@@ -252,7 +257,7 @@ class Collection:
         """Remove what killed searches have left half written; only one at a time is here."""
         for path in self.features.rglob(".*.tmp.*"):
             path.unlink()
-        for folder in self.folder.glob(".pca*.tmp"):
+        for folder in self.folder.glob(".pca*.tmp*"):
             shutil.rmtree(folder)
         if self.pca is not None:
             shutil.rmtree(self.folder / "features-plain", ignore_errors=True)
@@ -261,7 +266,7 @@ class Collection:
         """Bring the index up to date: the cost is that of what has changed."""
         try:
             update_index(self.features, self.index, self._settings.index)
-        except (DamagedFeaturesError, HeldError):  # not the index is to blame
+        except (DamagedFeaturesError, HeldError, NoLocksError):  # not the index is to blame
             raise
         except UserError as error:
             if not self.index.exists():

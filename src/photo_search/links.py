@@ -81,11 +81,12 @@ class LinkFinder:
         """The names of the photos of each file: sha256 of the bytes → names, sorted."""
         twins: dict[str, list[str]] = {}
         for name in self.index.names:
-            if name in self.collection.failed:  # the index lists it, without features
-                continue
-            origin = look_at_features(self._path(name)).origin
-            digest = origin.photo if origin else sha256_of(self.file(name))
-            twins.setdefault(digest, []).append(name)
+            origin = None
+            if name not in self.collection.failed:
+                origin = look_at_features(self._path(name)).origin
+            with contextlib.suppress(OSError):  # a photo that went away is nobody's twin
+                digest = origin.photo if origin else sha256_of(self.file(name))
+                twins.setdefault(digest, []).append(name)
         return twins
 
     @cached_property
@@ -143,9 +144,9 @@ class LinkFinder:
 
     def _ask(self, name: str) -> list[Link]:
         """Return the photos that show the same as one of them."""
-        features = self._features(name)
-        if not len(features):
+        if not self.feature_count(name):
             return []
+        features = self._features(name)
         # Without expansion: it orders the photos, and no order is asked for.
         settings = replace(self.retrieval, query_rotations="0", expansion_images=0)
         found = rank_images(self.index, features, settings, cpu_count())

@@ -87,7 +87,7 @@ def list_photos(folder: PathLike) -> list[tuple[str, str]]:
         if _is_one_line_of_text(path):
             found.append(path)
         else:
-            LOG.warning("skipped: the name of %r is no text of one line; rename it", path)
+            _say_once(f"skipped: the name of {path!r} is no text of one line; rename it", True)
     if not found:
         raise _no_image(folder)
     return [(path, path) for path in sorted(found)]
@@ -137,8 +137,8 @@ def _listed(counts: Counter[str], form: str) -> str:
 
 
 @functools.lru_cache(maxsize=1024)
-def _say_once(text: str) -> None:
-    LOG.info("%s", text)
+def _say_once(text: str, is_warning: bool = False) -> None:
+    LOG.log(logging.WARNING if is_warning else logging.INFO, "%s", text)
 
 
 def is_photo(name: str) -> bool:

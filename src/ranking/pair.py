@@ -39,12 +39,14 @@ class PairMatch:
         inliers: bool [M], the matches that agree on one affine map.
         affine: float64 [2, 3] that maps (x, y, 1) of the first photo to (x, y) of the second; None
             without inliers.
+        indices: int64 [M, 2], which features of the two photos match; None where not asked for.
     """
 
     locations_a: np.ndarray
     locations_b: np.ndarray
     inliers: np.ndarray
     affine: np.ndarray | None
+    indices: np.ndarray | None = None
 
     @property
     def inlier_count(self) -> int:
@@ -88,4 +90,4 @@ def match_pair(
     by_extents = extent(features_b.locations) / extent(features_a.locations)
     frames = Frames.of(features_a.size, features_b.size, by_extents)
     found = verify(locations_a, locations_b, settings.verify, frames)
-    return PairMatch(locations_a, locations_b, found.inliers, found.affine)
+    return PairMatch(locations_a, locations_b, found.inliers, found.affine, pairs)

@@ -33,7 +33,10 @@ def test_every_module_is_imported_and_photos_are_searched_without_what_windows_l
 
 def met_absence(tree):
     """The nodes that stand where an error, such as of what is missing, is caught."""
-    blocks = (node for node in ast.walk(tree) if isinstance(node, (ast.Try, ast.With)))
+    blocks = [node for node in ast.walk(tree) if isinstance(node, ast.Try)]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.With) and "suppress(" in ast.unparse(node.items[0]):
+            blocks.append(node)
     return {id(child) for block in blocks for child in ast.walk(block)}
 
 

@@ -160,6 +160,8 @@ def test_what_it_depends_on_is_what_the_clone_depends_on():
     extras = project["optional-dependencies"]
     wheel = {*project["dependencies"], *extras["train"], *extras["serve"]}
     assert pinned == wheel
+    tested = (ROOT / "requirements-dev.txt").read_text().splitlines()
+    assert {*project["optional-dependencies"]["milvus"]} <= {*tested}
 
 
 def test_only_what_is_asked_for_is_loaded():

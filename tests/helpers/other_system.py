@@ -121,10 +121,39 @@ def search(folder: Path) -> None:
     write_report(folder / "out", photos, 4, find_groups(finder))
 
 
+def evaluate(folder: Path) -> None:
+    """Evaluate three photos of which two show one thing, by the toy engine."""
+    from model_utils.config import load_config
+    from src.describe.engines import choice
+    from src.evaluation.retrieval import evaluate_retrieval
+    from src.evaluation.settings import EvaluationSettings
+    from tests.helpers.ground_truth import write_query
+    from tests.helpers.search import CountingEngine, photo
+
+    folder.mkdir()
+    os.chdir(folder)
+    for name, seed, size in (("a1", 1, (224, 160)), ("a2", 1, (192, 160)), ("b", 2, (224, 160))):
+        photo(Path("photos", f"{name}.png"), seed, size)
+    write_query(Path("gt"), "a", "a1", ["a1", "a2"], box="0 0 224 160")
+    choice.ENGINES["mindspore"] = CountingEngine
+    choice.read_known_weights = lambda _: choice.KnownWeights("toy", True)
+    config = load_config(
+        [
+            *("--images_path=photos", "--gt_path=gt", "--checkpoint_path=none", "--work_path=work"),
+            *("--engine=mindspore", "--image_scales=1.0", "--use_pca=False"),
+            *("--retrieval_workers=1", "--map_output=mAP.txt"),
+        ]
+    )
+    result = evaluate_retrieval(EvaluationSettings.from_config(config))
+    assert result.metrics["medium"].mean_average_precision == 1.0
+    assert Path("mAP_page", "index.html").is_file()
+
+
 if __name__ == "__main__":
     become_another_system()
     ROOT = Path(__file__).resolve().parents[2]
     WRONG = import_everything(ROOT)
     assert not WRONG, "\n".join(f"{name}: {reason}" for name, reason in WRONG.items())
     search(Path(sys.argv[1]))
-    print(f"imported {len(modules(ROOT))} modules and searched")
+    evaluate(Path(sys.argv[1], "evaluation"))
+    print(f"imported {len(modules(ROOT))} modules, searched and evaluated")

@@ -193,7 +193,21 @@ def test_a_chain_of_pictures_is_not_one_picture(album, monkeypatch):
     chain = [links_module.Link(f"{n}.png", f"{n + 1}.png", True, None, 40 - n) for n in range(7)]
     monkeypatch.setattr(LinkFinder, "links", lambda self: chain)
     groups = find_groups(seeker)
-    assert max(len(group.members) for group in groups) < 8
+    pictures = [group for group in groups if group.kind == NEAR_DUPLICATE]
+    assert max((len(group.members) for group in pictures), default=0) < 8
+
+
+def test_photos_that_cannot_be_read_are_equal_to_their_own_file_only(album, monkeypatch):
+    for name in ("broken.jpg", "broken again.jpg"):
+        (album / name).write_bytes(b"\xff\xd8\xff\xe0nothing")
+    (album / "other.jpg").write_bytes(b"\xff\xd8\xff\xe0more of nothing")
+    groups = find_groups(finder(album, monkeypatch))
+    assert len(groups) == 3
+    assert [(each.name, each.kind, each.inliers) for each in groups[1].members] in (
+        [("b.png", SAME_BUILDING, 25), ("b_left.png", SAME_BUILDING, 25)],
+        [("broken again.jpg", SAME_FILE, 0), ("broken.jpg", SAME_FILE, 0)],
+    )
+    assert "other.jpg" not in {each.name for group in groups for each in group.members}
 
 
 def test_photos_without_features_are_only_equal_to_their_own_file(album, monkeypatch):
