@@ -94,12 +94,6 @@ WORDS = {
         "find the photos of a folder that show what a photo shows, and see why",
         _search,
     ),
-    "serve": Word(
-        "PHOTOS [--port=8000] [--host=ADDRESS] [--token=TOKEN]",
-        "a page in the browser to search a folder of photos with",
-        _serve,
-        needs="fastapi",
-    ),
     "match": Word("A B [--output=match.jpg]", "match two photos and draw the inliers", _match),
     "attention": Word(
         "PHOTO [--output=attention.jpg]",
@@ -110,6 +104,12 @@ WORDS = {
         "PHOTOS [--output=FOLDER]",
         "group photos of one thing: same file, near-duplicate, same building",
         _duplicates,
+    ),
+    "serve": Word(
+        "PHOTOS [--port=8000] [--host=ADDRESS] [--token=TOKEN] [--keep_uploads=FOLDER]",
+        "a page in the browser to search a folder of photos with",
+        _serve,
+        needs="fastapi",
     ),
     "describe": Word(
         "--images_path=PHOTOS --feature_path=FEATURES --checkpoint=WEIGHTS",
