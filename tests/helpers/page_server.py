@@ -26,12 +26,13 @@ class PageServer:
         reach: who may call.
         kept: folder for what is sent.
         describe: bring the photos up to date at once.
+        rotations: by which queries are turned.
     """
 
-    def __init__(self, photos, limits=None, reach=None, kept=None, describe=True):
+    def __init__(self, photos, limits=None, reach=None, kept=None, describe=True, rotations="0"):
         choice.ENGINES["mindspore"] = CountingEngine
         limits = limits or UploadSettings(4, 4, 5)
-        self.folder = OpenFolder(configuration(photos.parent / "work"), photos)
+        self.folder = OpenFolder(configuration(photos.parent / "work", rotations), photos)
         self._decoders = Decoders(limits, 1)
         self.counter = Counter(Desk(self.folder, self._decoders), limits, kept)
         if describe:

@@ -85,6 +85,17 @@ def test_hits_come_as_lines_and_a_mistake_is_one_of_them(page, photos):
     assert json.loads(line) == {"error": "the photo is not an image of a known format"}
 
 
+def test_what_is_found_upright_is_said_before_the_query_is_turned(photos, tmp_path):
+    lying = tmp_path / "lying.png"
+    Image.open(photos / "d.png").rotate(90, expand=True).save(lying)
+    with PageServer(photos, rotations="auto") as page:
+        _, _, content = page.call("POST", "/api/search?stream=true&top=3", lying.read_bytes())
+    first, last = map(json.loads, content.decode().splitlines())
+    assert (first["final"], first["search"], len(first["hits"])) == (False, None, 3)
+    assert last["final"] and last["hits"][0]["name"] == "d.png"
+    assert last["hits"][0]["inliers"] > max(hit["inliers"] for hit in first["hits"])
+
+
 def test_more_like_a_photo_of_the_folder(page):
     found = page.json("POST", f"/api/photos/{key_of('c.png')}/search?top=2")
     assert found["hits"][0]["name"] == "c again.png"
