@@ -12,7 +12,7 @@ from typing import NamedTuple
 import delf
 
 #: Words that need more than searching does, and what brings it.
-NEEDS = {"mindspore": "train"}
+NEEDS = {"mindspore": ("MindSpore", "train"), "fastapi": ("FastAPI", "serve")}
 EXIT_USER_ERROR = 2
 
 
@@ -48,6 +48,19 @@ def _search(arguments: Sequence[str]) -> None:
     is_there = bool(photos) and all(os.path.exists(photo) for photo in photos)
     if is_there and not any(argument.startswith(own) for argument in arguments):
         weights_at_hand()
+    main(arguments)
+
+
+def _serve(arguments: Sequence[str]) -> None:
+    from delf.settings import weights_at_hand
+
+    own = ("--checkpoint_path=", "--mindir_path=", "--config_path=", "-h", "--help")
+    # Nothing is fetched for a folder that is not there.
+    is_there = any(os.path.isdir(argument) for argument in arguments)
+    if is_there and not any(argument.startswith(own) for argument in arguments):
+        weights_at_hand()
+    from src.serve.__main__ import main
+
     main(arguments)
 
 
@@ -91,6 +104,12 @@ WORDS = {
         "PHOTOS [--output=FOLDER]",
         "group photos of one thing: same file, near-duplicate, same building",
         _duplicates,
+    ),
+    "serve": Word(
+        "PHOTOS [--port=8000] [--host=ADDRESS] [--token=TOKEN] [--keep_uploads=FOLDER]",
+        "a page in the browser to search a folder of photos with",
+        _serve,
+        needs="fastapi",
     ),
     "describe": Word(
         "--images_path=PHOTOS --feature_path=FEATURES --checkpoint=WEIGHTS",
@@ -175,9 +194,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if word is None:
         return _refuse(f"delf knows no {given[0]!r}; it knows {', '.join(WORDS)}")
     if word.needs and importlib.util.find_spec(word.needs) is None:
+        needed, extra = NEEDS[word.needs]
         return _refuse(
-            f"delf {given[0]} needs MindSpore, which is not installed for this Python; "
-            f"pip install 'delf-mindspore[{NEEDS[word.needs]}]'"
+            f"delf {given[0]} needs {needed}, which is not installed for this Python; "
+            f"pip install 'delf-mindspore[{extra}]'"
         )
     return _run(given[0], word, [*word.before, *given[1:]])
 

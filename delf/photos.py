@@ -3,34 +3,25 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from delf.settings import check_names, settings_of
-from model_utils.host_lock import exclusive
 from src.common.atomic_files import PathLike
 from src.common.errors import UserError as UserError
-from src.describe.stopwatch import Stopwatch
 from src.describe.tasks import Box
-from src.index.folder import Index, load_index
 from src.pages.match_picture import draw_matches
 from src.pages.query_sheet import Result
-from src.photo_search.answers import Answer, answer
+from src.photo_search.answers import Answer
 from src.photo_search.asking import Query
-from src.photo_search.collection import Collection
-from src.photo_search.duplicates import Group, find_groups, write_report
-from src.photo_search.links import LinkFinder
-from src.photo_search.opening import open_collection, photos_of
-from src.photo_search.queries import STAGES
+from src.photo_search.duplicates import Group
+from src.photo_search.open_folder import OpenFolder
 from src.photo_search.settings import SearchSettings
 from src.photos.finding import list_photos
 from src.photos.reading import read_image
 from src.ranking.pair import PairMatch
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -66,12 +57,7 @@ class Hit:
     @property
     def box(self) -> tuple[float, float, float, float] | None:
         """(left, top, right, bottom) around the inliers, in pixels of the photo; None without."""
-        match = self.match()
-        points = match.locations_b[match.inliers]
-        if not len(points):
-            return None
-        (top, left), (bottom, right) = points.min(axis=0), points.max(axis=0)
-        return float(left), float(top), float(right), float(bottom)
+        return self.match().found_box
 
     def draw(self, output: PathLike) -> Path:
         """Write a picture of query and photo, side by side, with lines between the inliers.
@@ -89,7 +75,7 @@ class PhotoSearch:
 
     The folder is not written to: what is known of it lies under `work_path`, by default in
     `runs/search` of a clone and in the user's cache for an installed package. May be used by
-    several threads; one of them searches at a time.
+    several threads; one of them describes a query at a time, and one ranks.
 
     Args:
         folder: of the photos, searched with its sub-folders.
@@ -106,11 +92,7 @@ class PhotoSearch:
         self.folder = Path(os.path.abspath(folder))
         check_names(given)
         list_photos(self.folder)  # said now, not when weights have been fetched
-        self._settings = SearchSettings.from_config(settings_of(given))
-        self._lock = threading.Lock()
-        self._collection: Collection | None = None
-        self._index: Index | None = None
-        photos_of(self._settings, self.folder)
+        self._open = OpenFolder(SearchSettings.from_config(settings_of(given)), self.folder)
 
     def update(self) -> int:
         """Describe what is new or has changed; return how many photos can be searched.
@@ -120,20 +102,17 @@ class PhotoSearch:
         Raises:
             UserError: none of the photos can be described.
         """
-        with self._lock:
-            return self._update()
+        return self._open.update()
 
     @property
     def failed(self) -> dict[str, str]:
         """Photos that could not be described, by name, with the reason."""
-        return dict(self._collection.failed) if self._collection is not None else {}
+        return self._open.failed
 
     @property
     def kept(self) -> Path:
         """The folder of what is known of these photos; there once they were updated."""
-        if self._collection is None:
-            self.update()
-        return self._collection.folder
+        return self._open.kept
 
     def find(self, query: PathLike, top: int = 10, box: Box | None = None) -> list[Hit]:
         """Return the photos that show what a photo shows, best first.
@@ -149,8 +128,7 @@ class PhotoSearch:
         asked = Query(Path(os.path.abspath(query)), box)
         if not asked.photo.is_file():
             raise UserError(f"there is no query photo {asked.photo}")
-        with self._lock:
-            found = self._ask(asked, top)
+        found = self._open.ask(asked, top)
         return [self._hit(result, found, asked.photo) for result in found.results]
 
     def duplicates(self, output: PathLike | None = None) -> list[Group]:
@@ -170,57 +148,9 @@ class PhotoSearch:
         Raises:
             UserError: none of the photos can be described, or the page cannot be written.
         """
-        with self._lock:
-            if self._index is None:
-                self._update()
-            doing = "looking for duplicates among these photos"
-            with exclusive(self._collection.folder / "duplicates", doing):
-                groups = self._with_repair(
-                    lambda: find_groups(
-                        LinkFinder(self._collection, self._index, self._settings.retrieval)
-                    )
-                )
-                if output is not None:
-                    write_report(output, self.folder, self._index.image_count, groups)
-        return groups
-
-    def _ask(self, asked: Query, top: int) -> Answer:
-        if self._index is None:
-            self._update()
-        stages = Stopwatch(STAGES)
-        return self._with_repair(
-            lambda: answer(
-                self._collection, self._index, self._settings.retrieval, asked, top, stages
-            ),
-            asked.photo.is_file,
-        )
-
-    def _with_repair(self, work: Callable[[], T], worth_it: Callable[[], bool] = lambda: True) -> T:
-        """Return what `work` returns; where what is kept is damaged it is made again, once."""
-        try:
-            return work()
-        except UserError as error:
-            if not worth_it():
-                raise
-            with exclusive(self._collection.folder, "searching these photos"):
-                self._collection.repair(error)
-            self._index = load_index(self._collection.index)
-            return work()
-
-    def _update(self) -> int:
-        images = photos_of(self._settings, self.folder)
-        if self._collection is None:
-            self._collection = open_collection(self._settings, self.folder)
-        with exclusive(self._collection.folder, "searching these photos"):
-            self._collection.update(images)
-        self._index = load_index(self._collection.index)
-        return len(images) - len(self._collection.failed)
+        return self._open.duplicates(output)
 
     def _hit(self, result: Result, found: Answer, query: Path) -> Hit:
-        def match() -> PairMatch:
-            with self._lock:
-                return found.matches(result.image)
-
         return Hit(
             result.photo,
             result.name,
@@ -230,5 +160,5 @@ class PhotoSearch:
             int(result.inliers),
             float(result.votes),
             query,
-            match,
+            lambda: self._open.match(found, result.image),
         )

@@ -53,6 +53,15 @@ class PairMatch:
         """Number of inliers."""
         return int(self.inliers.sum())
 
+    @property
+    def found_box(self) -> tuple[float, float, float, float] | None:
+        """(left, top, right, bottom) around the inliers in the second photo; None without any."""
+        points = self.locations_b[self.inliers]
+        if not len(points):
+            return None
+        (top, left), (bottom, right) = points.min(axis=0), points.max(axis=0)
+        return float(left), float(top), float(right), float(bottom)
+
 
 def match_pair(
     features_a: Features,
