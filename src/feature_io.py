@@ -136,10 +136,14 @@ class Features:
 
         Raises:
             KeyError: an array is missing.
-            ValueError: as for the class.
+            ValueError: as for the class, or the descriptors are not of unit length.
         """
         more = {name: arrays[name] for name in _MORE if name in arrays}
-        return cls(**{name: arrays[name] for name in _ARRAYS}, **more)
+        found = cls(**{name: arrays[name] for name in _ARRAYS}, **more)
+        norms = np.linalg.norm(found.descriptors, axis=1)
+        if ((np.abs(norms - 1) > 0.01) & (norms > 0)).any():  # others round to less than 32 bits
+            raise ValueError("its descriptors are not of unit length")
+        return found
 
 
 def _checked_size(size: Any) -> tuple[int, int]:
@@ -197,9 +201,7 @@ class Origin:
         Raises:
             ValueError: it is something else.
         """
-        if not comment:
-            return None
-        return shaped(parse_json(comment), cls)
+        return shaped(parse_json(comment), cls) if comment else None
 
     def comment(self) -> bytes:
         """Return the comment that says this."""
@@ -233,9 +235,8 @@ def feature_path(folder: PathLike, name: str) -> Path:
     parts = name.split("/")
     ours = [file_name_for(part) for part in parts]
     plain = Path(folder) / f"{name}.npz"
-    return (
-        plain if parts == ours or os.path.exists(plain) else Path(folder, f"{'/'.join(ours)}.npz")
-    )
+    is_plain = parts == ours or os.path.exists(plain)
+    return plain if is_plain else Path(folder, f"{'/'.join(ours)}.npz")
 
 
 def write_features(

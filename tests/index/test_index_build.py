@@ -156,7 +156,7 @@ def test_missing_or_damaged_feature_files_are_named(tmp_path, features):
 
 
 def test_descriptors_of_two_lengths_are_refused(tmp_path, features):
-    odd = Features(np.zeros((2, 2)), np.ones(2), np.ones((2, 5)), np.ones(2))
+    odd = Features(np.zeros((2, 2)), np.ones(2), np.eye(2, 5), np.ones(2))
     write_features(feature_path(features, "c"), odd)
     with pytest.raises(UserError, match=r"5 in c, 8 in a"):
         build_index(features, tmp_path / "index")
