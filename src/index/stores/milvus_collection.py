@@ -29,6 +29,7 @@ from src.index.stores.interface import (
     ranked,
 )
 from src.index.stores.milvus_connection import CALL_SECONDS, Connection, MilvusAwayError
+from src.index.stores.milvus_indexes import INDEX_PARAMS, milvus_index_for, search_params
 from src.index.stores.settings import StoreSettings
 
 LOG = logging.getLogger(__name__)
@@ -42,26 +43,7 @@ BATCH_BYTES = MESSAGE_BYTES // 4
 _RESULTS = 100_000
 #: Names that are asked for in one call.
 _NAMES = 2_000
-#: Up to so many photos each index serves: measured by others, see docs/scale.
-AUTOINDEX_PHOTOS = 2_000_000
-RABITQ_PHOTOS = 50_000_000
-#: What each index is made with, and how it is searched; lists are those of a segment.
-_INDEX_PARAMS: dict[str, dict[str, Any]] = {
-    "IVF_RABITQ": {"nlist": 1024, "refine": True, "refine_type": "SQ8"},
-}
-_SEARCH_PARAMS: dict[str, dict[str, Any]] = {"IVF_RABITQ": {"nprobe": 64, "refine_k": 3}}
 _BOOKKEEPING = "Strong"
-
-
-def milvus_index_for(settings: StoreSettings, photos: int) -> str:
-    """Choose the index of a collection of so many photos."""
-    if settings.milvus_index != "auto":
-        return settings.milvus_index
-    if photos <= settings.exact:
-        return "FLAT"
-    if photos <= AUTOINDEX_PHOTOS:
-        return "AUTOINDEX"
-    return "IVF_RABITQ" if photos <= RABITQ_PHOTOS else "DISKANN"
 
 
 class MilvusCollection(VectorStore):
@@ -227,7 +209,7 @@ class MilvusCollection(VectorStore):
             index_name="vector",
             index_type=kind,
             metric_type="IP",
-            params=_INDEX_PARAMS.get(kind, {}),
+            params=INDEX_PARAMS.get(kind, {}),
         )
         client.create_index(self.name, params)
         client.load_collection(self.name)
@@ -255,9 +237,7 @@ class MilvusCollection(VectorStore):
         condition = _condition(only)
         count = min(k + TIES, MOST_RESULTS)
         kind = self._index()
-        params = {**_SEARCH_PARAMS.get(kind, {})}
-        if kind == "DISKANN":
-            params["search_list"] = max(200, count)
+        params = search_params(kind, count)
         step = max(1, min(MOST_QUERIES, _RESULTS // count))
         found: list[Nearest] = []
         for start in range(0, len(queries), step):
