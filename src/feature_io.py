@@ -25,9 +25,11 @@ from typing import Any
 
 import numpy as np
 
-from src.common.atomic_files import PathLike, read_npz, write_json, write_npz
-from src.common.errors import UserError
+from src.common.atomic_files import PathLike, write_json, write_npz
+from src.common.errors import UserError, raise_if_of_system
 from src.common.file_names import file_name_for
+from src.common.json_files import parse_json, read_json, shaped
+from src.common.npy_format import read_npz
 
 FORMAT = 1
 MANIFEST_NAME = "features.json"
@@ -35,10 +37,8 @@ _ARRAYS = ("locations", "scales", "descriptors", "attention")
 #: What a feature file may hold beside them, and how it is kept there.
 _MORE = {"size": np.int32, "global_descriptor": np.float16}
 # What reading something else as a feature file may raise; RuntimeError: "it is encrypted".
-_NO_FEATURES = (
-    *(ValueError, KeyError, EOFError, OSError, TypeError, RuntimeError),
-    *(zipfile.BadZipFile, zlib.error),
-)
+_NO_FEATURES = (ValueError, KeyError, EOFError, OSError, TypeError, RuntimeError)
+_NO_FEATURES += (zipfile.BadZipFile, zlib.error)
 
 
 class DamagedFeaturesError(UserError):
@@ -136,10 +136,14 @@ class Features:
 
         Raises:
             KeyError: an array is missing.
-            ValueError: as for the class.
+            ValueError: as for the class, or the descriptors are not of unit length.
         """
         more = {name: arrays[name] for name in _MORE if name in arrays}
-        return cls(**{name: arrays[name] for name in _ARRAYS}, **more)
+        found = cls(**{name: arrays[name] for name in _ARRAYS}, **more)
+        norms = np.linalg.norm(found.descriptors, axis=1)
+        if ((np.abs(norms - 1) > 0.01) & (norms > 0)).any():  # others round to less than 32 bits
+            raise ValueError("its descriptors are not of unit length")
+        return found
 
 
 def _checked_size(size: Any) -> tuple[int, int]:
@@ -195,12 +199,9 @@ class Origin:
         """Return what the comment of a feature file says; None where there is none.
 
         Raises:
-            ValueError, KeyError or TypeError: it is something else.
+            ValueError: it is something else.
         """
-        if not comment:
-            return None
-        content = json.loads(comment)
-        return cls(str(content["photo"]), str(content["settings"]))
+        return shaped(parse_json(comment), cls) if comment else None
 
     def comment(self) -> bytes:
         """Return the comment that says this."""
@@ -234,9 +235,8 @@ def feature_path(folder: PathLike, name: str) -> Path:
     parts = name.split("/")
     ours = [file_name_for(part) for part in parts]
     plain = Path(folder) / f"{name}.npz"
-    return (
-        plain if parts == ours or os.path.exists(plain) else Path(folder, f"{'/'.join(ours)}.npz")
-    )
+    is_plain = parts == ours or os.path.exists(plain)
+    return plain if is_plain else Path(folder, f"{'/'.join(ours)}.npz")
 
 
 def write_features(
@@ -302,6 +302,7 @@ def look_at_features(path: PathLike, thoroughly: bool = False) -> FeatureFile:
 
 
 def _damaged(path: PathLike, error: Exception) -> DamagedFeaturesError:
+    raise_if_of_system(error, path)
     if isinstance(error, FileNotFoundError):
         return DamagedFeaturesError(f"there is no feature file {path}; extract the features first")
     return DamagedFeaturesError(
@@ -337,21 +338,21 @@ def read_manifest(folder: PathLike) -> Manifest:
     """
     path = Path(folder) / MANIFEST_NAME
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
     except FileNotFoundError:
         raise UserError(
             f"{folder} holds no complete features (no {MANIFEST_NAME}); "
             "run the feature extraction to its end first"
         ) from None
     except (OSError, ValueError) as error:
+        raise_if_of_system(error, path)
         raise UserError(f"cannot read {path} ({error}); extract the features again") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise UserError(f"{path} is not a feature manifest of format {FORMAT}; extract again")
     try:
-        images = tuple((str(name), str(file)) for name, file in content["images"])
-        manifest = Manifest(images, dict(content["settings"]), dict(content["failed"]))
-    except (KeyError, TypeError, ValueError):
-        raise UserError(f"{path} lacks images, settings or failed; extract again") from None
+        manifest = shaped({"failed": None, **content}, Manifest)
+    except ValueError as error:
+        raise UserError(f"{path} is damaged ({error}); extract again") from None
     if list(manifest.names) != sorted(set(manifest.names)):
         raise UserError(f"{path} lists its images out of order or twice; extract again")
     return manifest

@@ -64,7 +64,7 @@ class ExtractionSummary:
         seconds: duration of the whole run.
         worker_seconds: seconds spent in each of `PARTS`, all workers together. Decoding runs beside
             the network; "decode" is the time that the network waited for it.
-        peak_megabytes: largest peak memory of a worker.
+        peak_megabytes: largest peak memory of a worker; 0 where the system does not say.
         absent: names of photos whose features are kept, but which were not asked for.
     """
 
@@ -81,13 +81,17 @@ class ExtractionSummary:
     def text(self) -> str:
         """Return the summary in one line."""
         parts = ", ".join(f"{name} {spent:.1f} s" for name, spent in self.worker_seconds.items())
-        rate = self.extracted / self.seconds if self.seconds else 0.0
         not_finite = f" ({self.not_finite} for values not finite)" if self.not_finite else ""
-        return (
+        counts = (
             f"{self.extracted} photos described ({self.features} features), {self.skipped} were "
-            f"there, {len(self.failed)} could not be described{not_finite}; {self.seconds:.1f} s, "
-            f"{rate:.3f} photos/s ({parts}); peak memory of a worker {self.peak_megabytes:.0f} MB"
+            f"there, {len(self.failed)} could not be described{not_finite}"
         )
+        if not self.extracted or not self.seconds:
+            return counts
+        rate = f"{self.extracted / self.seconds:.3f} photos/s"
+        peak = f"{self.peak_megabytes:.0f} MB" if self.peak_megabytes else ""
+        memory = f"; peak memory of a worker {peak}" if peak else ""
+        return f"{counts}; {self.seconds:.1f} s, {rate} ({parts}){memory}"
 
 
 @dataclass
@@ -110,7 +114,7 @@ class _Progress:
             seconds, peak = values
             for part, spent in seconds.items():
                 self.seconds[part] = self.seconds.get(part, 0.0) + spent
-            self.peak_megabytes = max(self.peak_megabytes, peak)
+            self.peak_megabytes = max(self.peak_megabytes, peak or 0.0)
             return
         if kind == "failed":
             name, noted, reason, finite = values
@@ -234,7 +238,9 @@ def _tell(stock: Stock, images_path: Path, feature_folder: Path) -> None:
             *(feature_folder, len(stock.damaged), stock.damaged[0]),
         )
     if not stock.pending:
-        LOG.info("all %d photos of %s have been described before", len(stock.kept), images_path)
+        count = len(stock.kept)
+        share = f"{count} of {count + len(stock.failed)}" if stock.failed else f"all {count}"
+        LOG.info("%s photos of %s are described", share, images_path)
     if stock.failed:
         LOG.warning(
             "%d photos of %s could not be described before and are as they were (the first: %s)",

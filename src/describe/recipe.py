@@ -140,11 +140,11 @@ class Describer:
         feature_folder: PathLike,
         pca: Pca | None,
         tasks: Sequence[PhotoTask],
-    ) -> bool:
-        """Tell whether there is anything that `extract` would have to describe."""
+    ) -> list[PhotoTask]:
+        """Return the photos that `extract` would have to describe."""
         settings = feature_settings(self.engine, self.features, pca, tasks)
         claimed = check_claim(feature_folder, settings, is_cache=True)
-        return bool(take_stock(images_path, feature_folder, tasks, settings, claimed).pending)
+        return take_stock(images_path, feature_folder, tasks, settings, claimed).pending
 
     def tell_of_before(
         self, images_path: PathLike, results: Path, tasks: Sequence[PhotoTask]

@@ -7,7 +7,6 @@ name, so that photos described otherwise get a collection beside it and never mi
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -29,21 +28,22 @@ from src.index.stores.interface import (
     ranked,
 )
 from src.index.stores.milvus_connection import CALL_SECONDS, Connection, MilvusAwayError
-from src.index.stores.milvus_indexes import INDEX_PARAMS, milvus_index_for, search_params
+from src.index.stores.milvus_terms import (
+    BATCH_BYTES,
+    BOOKKEEPING,
+    INDEX_PARAMS,
+    MOST_QUERIES,
+    MOST_RESULTS,
+    NAMES_AT_ONCE,
+    RESULTS_AT_ONCE,
+    SEARCH_PARAMS,
+    condition_of,
+    listed,
+    milvus_index_for,
+)
 from src.index.stores.settings import StoreSettings
 
 LOG = logging.getLogger(__name__)
-
-#: Milvus' own limits: results of a query, queries of a call, bytes of a message.
-MOST_RESULTS = 16_384
-MOST_QUERIES = 16_384
-MESSAGE_BYTES = 64 * 2**20
-#: What we send at most in one message, and results that we ask for in one.
-BATCH_BYTES = MESSAGE_BYTES // 4
-_RESULTS = 100_000
-#: Names that are asked for in one call.
-_NAMES = 2_000
-_BOOKKEEPING = "Strong"
 
 
 class MilvusCollection(VectorStore):
@@ -107,11 +107,11 @@ class MilvusCollection(VectorStore):
         """See `VectorStore`."""
         removed = 0
         names = list(dict.fromkeys(names))
-        for start in range(0, len(names) if self._is_there else 0, _NAMES):
-            there = list(self._checksums(names[start : start + _NAMES]))
+        for start in range(0, len(names) if self._is_there else 0, NAMES_AT_ONCE):
+            there = list(self._checksums(names[start : start + NAMES_AT_ONCE]))
             if there:
                 # Not `ids`: pymilvus writes those into a filter without escaping them.
-                condition = f"name in {_listed(there)}"
+                condition = f"name in {listed(there)}"
                 self._call(
                     "removing photos",
                     lambda client, condition=condition: client.delete(
@@ -220,8 +220,8 @@ class MilvusCollection(VectorStore):
     def absent(self, names: Sequence[str], checksums: Sequence[str]) -> list[int]:
         """See `VectorStore`."""
         known: dict[str, str] = {}
-        for start in range(0, len(names) if self._is_there else 0, _NAMES):
-            known |= self._checksums(names[start : start + _NAMES])
+        for start in range(0, len(names) if self._is_there else 0, NAMES_AT_ONCE):
+            known |= self._checksums(names[start : start + NAMES_AT_ONCE])
         return [i for i, name in enumerate(names) if known.get(name) != checksums[i]]
 
     def nearest(self, queries: np.ndarray, k: int, only: Only = Only()) -> list[Nearest]:  # noqa: B008
@@ -234,11 +234,13 @@ class MilvusCollection(VectorStore):
         self._require()
         if only.names == ():
             return [Nearest((), np.zeros(0, dtype=np.float32)) for _ in queries]
-        condition = _condition(only)
+        condition = condition_of(only)
         count = min(k + TIES, MOST_RESULTS)
         kind = self._index()
-        params = search_params(kind, count)
-        step = max(1, min(MOST_QUERIES, _RESULTS // count))
+        params = {**SEARCH_PARAMS.get(kind, {})}
+        if kind == "DISKANN":
+            params["search_list"] = max(200, count)
+        step = max(1, min(MOST_QUERIES, RESULTS_AT_ONCE // count))
         found: list[Nearest] = []
         for start in range(0, len(queries), step):
             some = list(queries[start : start + step])
@@ -272,7 +274,7 @@ class MilvusCollection(VectorStore):
                 self.name,
                 filter="",
                 output_fields=["count(*)"],
-                consistency_level=_BOOKKEEPING,
+                consistency_level=BOOKKEEPING,
                 timeout=CALL_SECONDS,
             ),
         )
@@ -286,10 +288,10 @@ class MilvusCollection(VectorStore):
             "listing the photos",
             lambda client: client.query_iterator(
                 self.name,
-                batch_size=_NAMES,
+                batch_size=NAMES_AT_ONCE,
                 filter="",
                 output_fields=["name"],
-                consistency_level=_BOOKKEEPING,
+                consistency_level=BOOKKEEPING,
             ),
         )
         try:
@@ -335,9 +337,9 @@ class MilvusCollection(VectorStore):
             "looking which photos are there",
             lambda client: client.query(
                 self.name,
-                filter=f"name in {_listed(names)}",
+                filter=f"name in {listed(names)}",
                 output_fields=["name", "checksum"],
-                consistency_level=_BOOKKEEPING,
+                consistency_level=BOOKKEEPING,
                 timeout=CALL_SECONDS,
             ),
         )
@@ -370,27 +372,3 @@ class MilvusCollection(VectorStore):
                 f"the collection {self.name} of the Milvus at {self._settings.milvus_uri} is none "
                 f"of this program (fields {', '.join(sorted(fields))}); give another milvus_name"
             )
-
-
-def _listed(texts: Sequence[str]) -> str:
-    return json.dumps(list(texts), ensure_ascii=False)
-
-
-def _condition(only: Only) -> str:
-    """Return a filter in Milvus' language.
-
-    Raises:
-        UserError: it does not fit into a message.
-    """
-    conditions = [f"part in {_listed(only.parts)}"] if only.parts else []
-    if only.names is not None:
-        conditions.append(f"name in {_listed(only.names)}")
-    if only.without:
-        conditions.append(f"name not in {_listed(only.without)}")
-    condition = " and ".join(conditions)
-    if len(condition.encode()) > MESSAGE_BYTES // 2:
-        raise UserError(
-            "these photos' names are too many for a filter of a Milvus; filter by part, or take "
-            "vector_store=faiss"
-        )
-    return condition

@@ -15,7 +15,7 @@ from src.index.stores import filling
 from src.index.stores.filling import fill, read_folders
 from src.index.stores.milvus_collection import MilvusCollection
 from src.index.stores.milvus_connection import TOKEN_VARIABLE, Connection, MilvusAwayError
-from src.index.stores.milvus_indexes import milvus_index_for
+from src.index.stores.milvus_terms import milvus_index_for
 from src.index.stores.settings import StoreSettings
 from tests.helpers.milvus import MilvusServer, refusing_server
 from tests.helpers.whole_features import write_whole
