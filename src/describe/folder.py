@@ -292,8 +292,11 @@ def _complete(
     manifest = Manifest(tuple((task.name, task.file) for task in tasks), settings, failed)
     if not _is_written(feature_folder, manifest):
         write_manifest(feature_folder, manifest)
-    with contextlib.suppress(FileNotFoundError):
-        (feature_folder / UNFINISHED_NAME).unlink()
+    # A worker that was ended while it claimed the folder has left half a claim.
+    unfinished = Path(UNFINISHED_NAME)
+    for path in feature_folder.glob(f".{unfinished.stem}.*.tmp{unfinished.suffix}"):
+        path.unlink(missing_ok=True)
+    (feature_folder / unfinished).unlink(missing_ok=True)
 
 
 def _check_presence(feature_folder: Path, noted: dict[str, Noted]) -> None:
