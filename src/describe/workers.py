@@ -31,6 +31,7 @@ from src.describe.record import FileState, Noted, unchanged_digest
 from src.describe.stopwatch import Stopwatch
 from src.describe.tasks import PhotoTask
 from src.feature_io import (
+    DamagedFeaturesError,
     Features,
     Origin,
     feature_path,
@@ -121,12 +122,9 @@ def _run_job(job: Job, report: Callable[..., None]) -> None:
             claim_folder(job.feature_folder, job.settings)
             claimed = True
         elif not is_claimed(job.feature_folder):  # it must not be made again, half full
-            raise UserError(
-                f"the feature folder {job.feature_folder} has gone, moved or deleted, while photos "
-                "were described; what was complete went with it: run the same command again"
-            )
+            raise _gone(job.feature_folder)
         state = job.states[photo.name]
-        with stopwatch.part("write"):
+        with stopwatch.part("write"), _told_as_gone(job.feature_folder):
             digest = unchanged_digest(files[photo.name], state)
             if photo.features is not None:
                 origin = Origin(digest, settings_digest(job.settings))
@@ -137,6 +135,24 @@ def _run_job(job: Job, report: Callable[..., None]) -> None:
         else:
             report("done", photo.name, noted, len(photo.features))
     report("end", stopwatch.seconds, peak_megabytes())
+
+
+@contextlib.contextmanager
+def _told_as_gone(feature_folder: str) -> Iterator[None]:
+    """Say of a file that cannot be made that its folder has gone, where that is why."""
+    try:
+        yield
+    except (FileNotFoundError, DamagedFeaturesError):
+        if is_claimed(feature_folder):
+            raise
+        raise _gone(feature_folder) from None
+
+
+def _gone(feature_folder: str) -> UserError:
+    return UserError(
+        f"the feature folder {feature_folder} has gone, moved or deleted, while photos were "
+        "described; what was complete went with it: run the same command again"
+    )
 
 
 def keep_features(
