@@ -110,7 +110,7 @@ def assert_ours_is_clean(done):
 def test_reports_are_told_apart():
     ours = """: heap-buffer-overflow on address 0x1
     #0 0x7f in __interceptor_memcpy ../../../../src/libsanitizer/asan/interceptors.inc:827
-    #1 0x55 in delf::CutOut(float const*) /work/ascend310_infer/src/network.cc:96
+    #1 0x55 in delf::CutOut(float const*) /delf/ascend310_infer/src/network.cc:96
     #2 0x7f in __libc_start_main (/lib/x86_64-linux-gnu/libc.so.6+0x27)
 
 allocated by thread T0 here:
@@ -119,7 +119,7 @@ allocated by thread T0 here:
     theirs = """: SEGV on unknown address 0x8
     #0 0x7f in std::shared_ptr<int>::get() (/x/mindspore-lite-2.0.0/lib/libmindspore_core.so+0xc)
     #1 0x7f  (/x/mindspore-lite-2.0.0/lib/libmindspore_core.so+0xca32ca)
-    #2 0x55 in delf::Network::Network(delf::Options const&) /work/ascend310_infer/src/network.cc:150
+    #2 0x55 in delf::Network::Network(delf::Options const&) /delf/ascend310_infer/src/network.cc:150
 """
     assert is_ours(ours) and not is_ours(theirs)
 
