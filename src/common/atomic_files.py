@@ -13,6 +13,7 @@ import errno
 import io
 import json
 import os
+import re
 import secrets
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -75,6 +76,19 @@ def atomic_path(path: PathLike, durable: bool = True) -> Iterator[Path]:
 def temporary_name(path: Path) -> Path:
     """Return a random name for a temporary file or folder that takes the place of `path`."""
     return path.with_name(f".{file_name_for(path.stem)}.{secrets.token_hex(6)}.tmp{path.suffix}")
+
+
+def temporary_pattern(stem: str, suffix: str) -> str:
+    """Return a regular expression of the temporary names of files; `stem` is one of their stems."""
+    return rf"\.{stem}\.[0-9a-f]+\.tmp{re.escape(suffix)}"
+
+
+def remove_temporaries(path: Path) -> None:
+    """Remove what killed programs have left of `path`; nobody else may be writing it."""
+    pattern = temporary_pattern(re.escape(file_name_for(path.stem)), path.suffix)
+    for other in path.parent.iterdir():
+        if re.fullmatch(pattern, other.name):
+            other.unlink(missing_ok=True)
 
 
 def make_new(path: PathLike) -> int:

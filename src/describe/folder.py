@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from src.common.atomic_files import PathLike
+from src.common.atomic_files import PathLike, remove_temporaries
 from src.common.cpus import cpu_count
 from src.common.errors import UserError
 from src.common.progress import progress_bar
@@ -293,10 +293,8 @@ def _complete(
     if not _is_written(feature_folder, manifest):
         write_manifest(feature_folder, manifest)
     # A worker that was ended while it claimed the folder has left half a claim.
-    unfinished = Path(UNFINISHED_NAME)
-    for path in feature_folder.glob(f".{unfinished.stem}.*.tmp{unfinished.suffix}"):
-        path.unlink(missing_ok=True)
-    (feature_folder / unfinished).unlink(missing_ok=True)
+    remove_temporaries(feature_folder / UNFINISHED_NAME)
+    (feature_folder / UNFINISHED_NAME).unlink(missing_ok=True)
 
 
 def _check_presence(feature_folder: Path, noted: dict[str, Noted]) -> None:

@@ -13,7 +13,7 @@ from src.common.errors import UserError
 from src.feature_io import check_settings
 from src.index.choice import IndexSettings
 from src.index.draft import Draft
-from src.index.files import DESCRIPTION, check_files, read_description, writing
+from src.index.files import INDEX, check_files, read_description
 from src.index.folder import load_index
 from src.index.image_table import ImageTable
 from src.index.sources import FeatureFolders, Sources, some_of
@@ -80,11 +80,11 @@ def build_index(
     folder = Path(index_folder)
     sources = Sources.read(features_folders, names)
     wanted = sources.settings(settings)
-    if (folder / DESCRIPTION).exists():
+    if INDEX.exists(folder):
         _keep(folder, wanted)
         return
-    with writing(folder):
-        if (folder / DESCRIPTION).exists():  # another process was faster
+    with INDEX.writing(folder):
+        if INDEX.exists(folder):  # another process was faster
             _keep(folder, wanted)
             return
         draft = Draft.first(folder, settings, sources.features)
@@ -120,11 +120,11 @@ def update_index(
         UserError: as `build_index`; when the features or the index have other settings.
     """
     folder = Path(index_folder)
-    if not (folder / DESCRIPTION).exists():
+    if not INDEX.exists(folder):
         build_index(features_folders, folder, settings, names)
         return IndexChanges(added=load_index(folder).names)
     sources = Sources.read(features_folders, names)
-    with writing(folder):
+    with INDEX.writing(folder):
         draft = Draft.of(folder)
         there = read_description(folder)["settings"]
         wanted = {"index": asdict(settings), "features": sources.features}
@@ -158,7 +158,7 @@ def remove_images(index_folder: PathLike, names: Iterable[str]) -> IndexChanges:
     folder = Path(index_folder)
     read_description(folder)
     gone = sorted(set(names))
-    with writing(folder):
+    with INDEX.writing(folder):
         draft = Draft.of(folder)
         unknown = sorted(set(gone) - set(draft.images.names))
         if unknown:

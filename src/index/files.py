@@ -9,31 +9,25 @@ programs left behind is removed by the next one that writes.
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import json
-import os
-import re
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from src.common.atomic_files import PathLike, write_json
+from src.common.atomic_files import PathLike, temporary_pattern, write_json
 from src.common.errors import UserError, raise_if_of_system
 from src.common.json_files import Count, read_json, shaped
-from src.common.locks import claim
+from src.index.owned_folder import OwnedFolder, digest_of
 from src.index.summed_files import BLOCK_BYTES, SummedFiles, damaged
 
 FORMAT = 3
 #: Without sums: a checksum looks at samples of each file. Still read; an update brings the sums.
 FORMAT_OF_SAMPLES = 2
 DESCRIPTION = "index.json"
-_LOCK = "index.lock"
-_OURS = re.compile(
-    r"(descriptors|locations)-\d+\.bin|images-\d+\.npz|trained-\d+\.faiss|lists-\d+-\d+\.bin"
-    r"|\.(index\.[0-9a-f]+\.tmp\.json|images-\d+\.[0-9a-f]+\.tmp\.npz)|" + re.escape(_LOCK)
+_FILES = (
+    r"(descriptors|locations)-\d+\.bin|images-\d+\.npz|trained-\d+\.faiss|lists-\d+-\d+\.bin|"
+    + "|".join([temporary_pattern("index", ".json"), temporary_pattern(r"images-\d+", ".npz")])
 )
 _SAMPLES = 16
 _SAMPLE_BYTES = 4096
@@ -138,7 +132,7 @@ def read_description(index_folder: PathLike) -> dict[str, Any]:
         shaped(content, _SummedDescription if found == FORMAT else _Description)
     except ValueError as error:
         raise UserError(f"{path} is damaged: {error}; delete {index_folder} and build") from None
-    if "digest" in content and content["digest"] != _digest(content):
+    if "digest" in content and content["digest"] != digest_of(content):
         raise damaged(Path(index_folder), f"{DESCRIPTION} says something else than was written")
     if content.get("block_bytes", BLOCK_BYTES) != BLOCK_BYTES:
         raise UserError(f"{path} has sums of other blocks; delete {index_folder} and build")
@@ -154,12 +148,7 @@ def write_description(folder: Path, content: Mapping[str, Any], files: Mapping[s
         files: what `SummedFiles.described` says of its files.
     """
     content = {"format": FORMAT, "block_bytes": BLOCK_BYTES, **content, "files": files}
-    write_json(folder / DESCRIPTION, {**content, "digest": _digest(content)})
-
-
-def _digest(content: Mapping[str, Any]) -> str:
-    rest = {key: value for key, value in content.items() if key != "digest"}
-    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+    write_json(folder / DESCRIPTION, {**content, "digest": digest_of(content)})
 
 
 def check_files(folder: Path, description: Mapping[str, Any]) -> None:
@@ -171,7 +160,7 @@ def check_files(folder: Path, description: Mapping[str, Any]) -> None:
     files = SummedFiles(folder, description["files"])
     for name, known in sorted(description["files"].items()):
         path = folder / name
-        if not _OURS.fullmatch(name):
+        if not INDEX.owns(name):
             raise damaged(folder, f"{name} in {DESCRIPTION} is no file of an index")
         file = files.open(name)
         if "sums" in known:
@@ -190,51 +179,5 @@ def _sampled_checksum(path: Path, size: int) -> int:
     return checksum
 
 
-@contextlib.contextmanager
-def writing(folder: Path) -> Iterator[None]:
-    """Let one process at a time write an index; remove what a killed one left behind.
-
-    An error in the block leaves the index as it was, and no index where none was.
-
-    Raises:
-        UserError: another process writes it, or the folder holds something else.
-    """
-    is_new = not folder.exists()
-    _refuse_foreign(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot make the folder {folder} ({error.strerror})") from None
-    refusal = f"another process is writing the index {folder}; run this again when it is done"
-    try:
-        with claim(folder / _LOCK, refusal, "put the index on a disk that has locks"):
-            remove_left_overs(folder)
-            try:
-                yield
-            finally:
-                remove_left_overs(folder)
-    finally:
-        if is_new:  # a folder that was there, empty, stays
-            with contextlib.suppress(OSError):  # it is not empty: there is an index now
-                folder.rmdir()
-
-
-def _refuse_foreign(folder: Path) -> None:
-    if (folder / DESCRIPTION).exists() or not folder.exists():
-        return
-    if not folder.is_dir() or any(not _OURS.fullmatch(path.name) for path in folder.iterdir()):
-        raise UserError(f"{folder} is there already and is no index; give another folder")
-
-
-def remove_left_overs(folder: Path) -> None:
-    """Remove files of an index that `index.json` does not name, and what was appended in vain."""
-    try:
-        known = read_description(folder)["files"] if (folder / DESCRIPTION).exists() else {}
-    except UserError:  # nobody can say what belongs to it
-        return
-    for path in folder.iterdir():
-        if path.name in known:
-            if path.stat().st_size > known[path.name]["bytes"]:
-                os.truncate(path, known[path.name]["bytes"])
-        elif _OURS.fullmatch(path.name) and path.name != _LOCK:
-            path.unlink()
+#: Index folders; `INDEX.writing` lets one process at a time write one.
+INDEX = OwnedFolder("index", DESCRIPTION, "index.lock", _FILES, read_description)

@@ -29,7 +29,7 @@ PROGRAM = """
 import os, signal, sys
 sys.path.insert(0, {root!r})
 from src.index import build as program
-from src.index import draft, files, sources, structure
+from src.index import draft, files, owned_folder, sources, structure
 steps = 0
 def step(what):
     def wrapped(*arguments, **named):
@@ -48,7 +48,7 @@ for module, name in (
     (structure, "measure_probes"),
     (draft, "write_description"),
     (files, "write_json"),
-    (files, "remove_left_overs"),
+    (owned_folder.OwnedFolder, "remove_left_overs"),
     (os, "truncate"),
 ):
     setattr(module, name, step(getattr(module, name)))
@@ -134,8 +134,8 @@ def test_two_programs_do_not_write_one_index(folder):
     program = (
         f"import sys; sys.path.insert(0, {str(PROJECT_ROOT)!r})\n"
         "from pathlib import Path; import time\n"
-        "from src.index.files import writing\n"
-        f"with writing(Path({str(index)!r})):\n"
+        "from src.index.files import INDEX\n"
+        f"with INDEX.writing(Path({str(index)!r})):\n"
         "    print('locked', flush=True); time.sleep(600)\n"
     )
     other = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)

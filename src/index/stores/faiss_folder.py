@@ -20,13 +20,7 @@ from src.common.atomic_files import PathLike
 from src.common.errors import UserError
 from src.feature_io import check_settings
 from src.index.lists import SearchedLists
-from src.index.stores.folder_files import (
-    exists,
-    read_store,
-    remove_left_overs,
-    write_store,
-    writing_store,
-)
+from src.index.stores.folder_files import STORE, read_store, write_store
 from src.index.stores.half_rows import HalfRows
 from src.index.stores.interface import (
     TIES,
@@ -147,14 +141,14 @@ class FaissFolder(VectorStore):
     def _claim(self) -> None:
         """Be the one process that writes; see what others wrote before."""
         if not self._is_writing:
-            self._writing.enter_context(writing_store(self.folder))
+            self._writing.enter_context(STORE.writing(self.folder))
             self._is_writing = True
             self._open()
 
     def _commit(self) -> None:
         if not self._pending:
             return
-        remove_left_overs(self.folder)  # of a commit that a full disk ended
+        STORE.remove_left_overs(self.folder)  # of a commit that a full disk ended
         names = list(self._pending)
         vectors, checksums, parts = zip(*self._pending.values())
         with self._files.writing(self._vectors_file, append=True) as write:
@@ -192,14 +186,14 @@ class FaissFolder(VectorStore):
             "files": self._files.described([*names, *(lists.files if lists else [])]),
         }
         write_store(self.folder, content)
-        remove_left_overs(self.folder)
+        STORE.remove_left_overs(self.folder)
         self._open()
 
     # -- reading
 
     def _open(self) -> None:
         """Open the generation there is."""
-        if not exists(self.folder):
+        if not STORE.exists(self.folder):
             self._generation, self._lists, self._opened = 0, None, []
             self._files = SummedFiles(self.folder)
             self._vectors_file = "vectors-1.bin"
@@ -310,7 +304,7 @@ class FaissFolder(VectorStore):
         }
 
     def _names(self) -> list[str]:
-        return list(read_store(self.folder)["files"]) if exists(self.folder) else []
+        return list(read_store(self.folder)["files"]) if STORE.exists(self.folder) else []
 
     def _searched_by(self) -> str:
         lists = self._lists

@@ -8,6 +8,7 @@ import signal
 import numpy as np
 import pytest
 
+from src.common.atomic_files import temporary_name
 from src.common.errors import UserError
 from src.index.stores import faiss_folder
 from src.index.stores.faiss_folder import FaissFolder
@@ -61,6 +62,21 @@ def _fill_and_die(folder, vectors, names):
         part = slice(start, start + 50)
         store.add(names[part], vectors[part], names[part])
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_half_a_description_of_a_killed_program_is_no_stranger(tmp_path):
+    """Neither where there is no store yet, nor where there is one; it is removed."""
+    folder = tmp_path / "store"
+    folder.mkdir()
+    for seed in range(2):
+        half = temporary_name(folder / "store.json")
+        half.write_text("{")
+        filled(folder, seed=seed)
+        assert not half.exists() and (folder / "store.json").exists()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "letter.json").write_text("{")
+    with pytest.raises(UserError, match="is no store"):
+        filled(tmp_path / "other")
 
 
 def test_what_a_killed_program_committed_is_kept_and_the_rest_is_absent(tmp_path):
