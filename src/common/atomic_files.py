@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from src.common.durable import to_disk
 from src.common.errors import naming_file
 from src.common.file_names import file_name_for
 
@@ -30,8 +31,6 @@ PathLike = str | os.PathLike
 
 #: Flags by which no link is followed, and no pipe waited for.
 PLAIN_ONLY = sum(getattr(os, flag, 0) for flag in ("O_NOFOLLOW", "O_CLOEXEC", "O_NONBLOCK"))
-# What file systems without such a thing say to a flush of a file or folder.
-_NO_FLUSH = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF)
 
 
 @contextlib.contextmanager
@@ -116,17 +115,8 @@ def flush(paths: Iterable[PathLike]) -> None:
 
 
 def _flush(path: Path) -> None:
-    try:
-        opened = os.open(path, os.O_RDONLY)
-    except PermissionError:  # Windows opens no folders; and what nobody may read is not ours
-        return
-    try:
-        os.fsync(opened)
-    except OSError as error:
-        if error.errno not in _NO_FLUSH:
-            raise
-    finally:
-        os.close(opened)
+    with contextlib.suppress(PermissionError):  # what nobody may read is not ours
+        to_disk(path)
 
 
 def check_writable(path: PathLike) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import os
 
-from src.common.atomic_files import PathLike
+#: What file systems without such a thing say to a flush of a file or folder; EBADF: Windows, which
+#: flushes only what is open for writing.
+_NO_FLUSH = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF)
 
 
-def to_disk(path: PathLike) -> None:
+def to_disk(path: str | os.PathLike) -> None:
     """Return when what was written to a file, or the names in a folder, are on the disk.
 
     Without it a file that was renamed into its place may be there after a power cut, and empty.
@@ -22,8 +24,7 @@ def to_disk(path: PathLike) -> None:
     try:
         os.fsync(descriptor)
     except OSError as error:
-        # A disk that cannot be asked to; and Windows flushes only what is open for writing.
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):
+        if error.errno not in _NO_FLUSH:
             raise
     finally:
         os.close(descriptor)

@@ -29,6 +29,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from model_utils.bounds import number
+from src.common.atomic_files import temporary_name
 from src.common.errors import UserError, run_command
 from src.describe.delf_files import export_delf, import_delf
 from src.exchange import colmap_text
@@ -119,7 +120,7 @@ def _begin(output: Path) -> Path:
     Raises:
         UserError: there is something already, or nothing can be written there.
     """
-    temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
+    temporary = temporary_name(output)
     try:
         if output.exists() and (not output.is_dir() or any(output.iterdir())):
             raise UserError(f"{output} is there already and not empty; give another --output")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fastapi import HTTPException, Request
 
-from src.common.atomic_files import atomic_path
+from src.common.atomic_files import write_bytes
 
 #: A form of another site can send these without asking first; a photo comes as none of them.
 _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data", "text/plain")
@@ -82,5 +82,4 @@ def keep(data: bytes, folder: Path) -> None:
     """Write what was sent into a folder, under a name that follows from its bytes."""
     path = folder / f"{hashlib.sha256(data).hexdigest()[:20]}.upload"
     if not path.exists():
-        with atomic_path(path) as temporary:
-            Path(temporary).write_bytes(data)
+        write_bytes(path, data)
