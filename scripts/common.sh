@@ -51,6 +51,18 @@ ensure_environment() {
     PYTHON="$VENV/bin/python"
 }
 
+# ensure_weights: get the ImageNet weights where they are not there and `settings` names no other ones.
+ensure_weights() {
+    local setting
+    for setting in ${settings[@]+"${settings[@]}"}; do
+        case "$setting" in
+            --checkpoint_path=* | --mindir_path=* | --config_path=*) return ;;
+        esac
+    done
+    [ -f "$PROJECT_ROOT/resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5" ] ||
+        bash "$PROJECT_ROOT/scripts/download_pretrained.sh" --weights_only || exit $?
+}
+
 # become_python ARGUMENT...: go on as a program of ours, which lets Ctrl-C through when it can answer it in
 # one line: Python, while it starts, answers with a traceback.
 become_python() {

@@ -8,18 +8,9 @@ set -euo pipefail
 source "$(dirname -- "$0")/common.sh"
 
 usage="usage: bash scripts/run_photo_search.sh PHOTOS_FOLDER [--port=8000] [--host=ADDRESS] [--token=TOKEN] [--keep_uploads=FOLDER] [--checkpoint_path=CKPT] [--name=value ...]"
-weights="$PROJECT_ROOT/resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
 read_arguments "$usage" "$@"
 expect_words "$usage" 1 1
 [ -d "${words[0]}" ] || die "folder ${words[0]} does not exist; $usage"
-own_weights=""
-for setting in ${settings[@]+"${settings[@]}"}; do
-    case "$setting" in
-        --checkpoint_path=* | --mindir_path=* | --config_path=*) own_weights=yes ;;
-    esac
-done
 ensure_environment
-if [ -z "$own_weights" ] && [ ! -f "$weights" ]; then
-    bash "$PROJECT_ROOT/scripts/download_pretrained.sh" --weights_only || exit $?
-fi
+ensure_weights
 become_python "$PROJECT_ROOT/src/serve/__main__.py" ${settings[@]+"${settings[@]}"} -- "${words[@]}"

@@ -8,7 +8,6 @@ set -euo pipefail
 source "$(dirname -- "$0")/common.sh"
 
 usage="usage: bash scripts/run_search.sh PHOTOS_FOLDER [QUERY_PHOTO ...] [--top=N] [--box[=X,Y,WIDTH,HEIGHT]] [--forget] [--checkpoint_path=CKPT] [--name=value ...]"
-weights="$PROJECT_ROOT/resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
 switches="--forget --box"
 read_arguments "$usage" "$@"
 [ "${#words[@]}" -ge 1 ] || die "$usage"
@@ -16,14 +15,6 @@ read_arguments "$usage" "$@"
 for query in "${words[@]:1}"; do
     [ -f "$query" ] || die "query photo $query does not exist; $usage"
 done
-own_weights=""
-for setting in ${settings[@]+"${settings[@]}"}; do
-    case "$setting" in
-        --checkpoint_path=* | --mindir_path=* | --config_path=*) own_weights=yes ;;
-    esac
-done
 ensure_environment
-if [ -z "$own_weights" ] && [ ! -f "$weights" ]; then
-    bash "$PROJECT_ROOT/scripts/download_pretrained.sh" --weights_only || exit $?
-fi
+ensure_weights
 become_python "$PROJECT_ROOT/src/photo_search/__main__.py" ${settings[@]+"${settings[@]}"} -- "${words[@]}"
