@@ -22,10 +22,12 @@ from typing import Any
 from src.common.atomic_files import PathLike
 from src.common.cpus import cpu_count
 from src.common.errors import UserError
+from src.common.packed_store import PackedStore, is_packed
 from src.common.progress import progress_bar
 from src.delf_config import DelfConfig
 from src.describe.claim import UNFINISHED_NAME, check_claim, is_claimed
 from src.describe.engines.interface import Engine
+from src.describe.keepers import chosen_store
 from src.describe.pca import Pca
 from src.describe.record import RECORD_NAME, Noted, write_record
 from src.describe.stock import Stock, take_stock
@@ -141,6 +143,7 @@ def extract_folder(
     source: str = "",
     is_cache: bool = False,
     trusting: bool = True,
+    store: str = "files",
 ) -> ExtractionSummary:
     """Describe the photos of a folder; what is there already is kept.
 
@@ -161,6 +164,7 @@ def extract_folder(
         source: where the engine's weights come from, for messages.
         is_cache: whether the feature folder is one of ours, see `check_claim`.
         trusting: whether feature files that nobody has touched are believed to be whole.
+        store: how the features are kept where none are there, one of `keepers.STORES`.
 
     Raises:
         UserError: the folder is missing, the features there were made with other settings, too
@@ -183,6 +187,10 @@ def extract_folder(
     job = Job(
         *(str(images_path), str(feature_folder), stock.pending, engine, 0, None),
         *(config, pca, settings, stock.states),
+        store=chosen_store(feature_folder, store),
+        times={
+            task.name: stock.times[task.name] for task in stock.pending if task.name in stock.times
+        },
     )
     progress = _describe(_share(job, engine.processes(devices)), stock)
     summary = ExtractionSummary(
@@ -233,6 +241,8 @@ def _tell(stock: Stock, images_path: Path, feature_folder: Path) -> None:
             "feature files missing, damaged or replaced in %s, made again: %d (the first: %s)",
             *(feature_folder, len(stock.damaged), stock.damaged[0]),
         )
+    for block in stock.blocks if stock.pending else ():
+        LOG.warning("%s; its photos alone are described again", block)
     if not stock.pending:
         LOG.info("all %d photos of %s have been described before", len(stock.kept), images_path)
     if stock.failed:
@@ -275,6 +285,8 @@ def _complete(
 ) -> None:
     """Write record and manifest where they say something else, all that is listed being there."""
     noted = {**stock.record.photos, **stock.kept, **progress.done, **progress.failures}
+    if is_packed(feature_folder):
+        PackedStore(feature_folder).keep_table()
     if stock.pending:
         _check_presence(feature_folder, {**stock.kept, **progress.done})
     if stock.pending or stock.doubted:
@@ -324,7 +336,13 @@ def _share(whole: Job, devices: Sequence[int]) -> list[Job]:
     count = max(1, min(len(devices), len(whole.tasks)))
     threads = None if count == 1 else max(1, cpu_count() // count)
     return [
-        replace(whole, tasks=whole.tasks[rank::count], device_id=devices[rank], threads=threads)
+        replace(
+            whole,
+            tasks=whole.tasks[rank::count],
+            device_id=devices[rank],
+            threads=threads,
+            writer=rank,
+        )
         for rank in range(count)
     ]
 

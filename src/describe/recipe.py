@@ -19,12 +19,13 @@ from src.describe.claim import check_claim, claim_folder
 from src.describe.engines.choice import EngineSettings, KnownWeights, choose_engine
 from src.describe.engines.interface import Engine
 from src.describe.folder import ExtractionSummary, extract_folder, feature_settings
+from src.describe.keepers import FileKeeper
 from src.describe.pca import Pca
 from src.describe.stock import take_stock
 from src.describe.switching import tell_of_before
 from src.describe.tasks import PhotoTask
 from src.describe.whitening_choice import with_global_descriptor
-from src.describe.workers import keep_features, parse_devices
+from src.describe.workers import parse_devices
 from src.feature_io import Features, Origin, settings_digest
 
 # Of 255 bytes a folder's name may have; what is added here and by those who use the name fits.
@@ -160,9 +161,10 @@ class Describer:
         settings = feature_settings(self.engine, self.features, pca, ())
         check_claim(feature_folder, settings, is_cache=True)
         claim_folder(feature_folder, settings)
+        keeper = FileKeeper(feature_folder)
         for name, known in photos.items():
             origin = Origin(known.photo, settings_digest(settings))
-            keep_features(feature_folder, name, known.features, origin, None)
+            keeper.keep(name, known.features, origin, None)
 
     def extract(
         self,

@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from src.common.atomic_files import PathLike, flush, write_json
 from src.common.digests import sha256_of
+from src.common.packed_store import is_packed
 from src.feature_io import feature_path
 
 LOG = logging.getLogger(__name__)
@@ -117,7 +118,8 @@ def write_record(
         OSError: a feature file has gone.
     """
     new = {name for name, noted in photos.items() if noted.checksum and noted != before.get(name)}
-    flush(feature_path(feature_folder, name) for name in sorted(new))
+    if not is_packed(feature_folder):  # whose blocks are on the disk when they are written
+        flush(feature_path(feature_folder, name) for name in sorted(new))
     write_json(
         Path(feature_folder, RECORD_NAME), {name: list(noted) for name, noted in photos.items()}
     )
