@@ -199,7 +199,8 @@ class BlockWriter:
         try:
             self._size = self._begin(parameter)
             self._file = open(path, "r+b", buffering=0)  # noqa: SIM115 (closed by close)
-            self._file.truncate(self._size)
+            if os.fstat(self._file.fileno()).st_size != self._size:
+                self._file.truncate(self._size)
         except BaseException:
             self._lock.release(remove=True)
             raise

@@ -28,6 +28,7 @@ from src.delf_config import DelfConfig
 from src.describe.claim import UNFINISHED_NAME, check_claim, is_claimed
 from src.describe.engines.interface import Engine
 from src.describe.keepers import chosen_store
+from src.describe.parts import Part, check_part, write_part
 from src.describe.pca import Pca
 from src.describe.record import RECORD_NAME, Noted, write_record
 from src.describe.stock import Stock, take_stock
@@ -144,6 +145,7 @@ def extract_folder(
     is_cache: bool = False,
     trusting: bool = True,
     store: str = "files",
+    part: Part | None = None,
 ) -> ExtractionSummary:
     """Describe the photos of a folder; what is there already is kept.
 
@@ -165,6 +167,7 @@ def extract_folder(
         is_cache: whether the feature folder is one of ours, see `check_claim`.
         trusting: whether feature files that nobody has touched are believed to be whole.
         store: how the features are kept where none are there, one of `keepers.STORES`.
+        part: the part of the list that is described; None for all of it.
 
     Raises:
         UserError: the folder is missing, the features there were made with other settings, too
@@ -177,6 +180,9 @@ def extract_folder(
     if config.use_pca:
         pca.check_dimension(config.pca_dim)
     tasks = list_tasks(images_path) if tasks is None else list(tasks)
+    check_part(feature_folder, part)
+    if part is not None:
+        part, tasks = part.of_list(tasks)
     settings = feature_settings(engine, config, pca, tasks)
     _warn_of_foreign_pca(pca if config.use_pca else None, engine.fingerprint)
     claimed = check_claim(feature_folder, settings, is_cache)
@@ -188,6 +194,7 @@ def extract_folder(
         *(str(images_path), str(feature_folder), stock.pending, engine, 0, None),
         *(config, pca, settings, stock.states),
         store=chosen_store(feature_folder, store),
+        part=part,
         times={
             task.name: stock.times[task.name] for task in stock.pending if task.name in stock.times
         },
@@ -206,16 +213,39 @@ def extract_folder(
     )
     if stock.pending:
         LOG.info("%s", summary.text())
-    if progress.failed and not os.path.isdir(images_path):
+    _check_outcome(
+        progress,
+        stock,
+        summary,
+        len(tasks),
+        max_bad_fraction,
+        images_path,
+        source or f"({engine.fingerprint})",
+    )
+    if part is not None:
+        write_part(feature_folder, part)
+    _complete(feature_folder, tasks, settings, stock, progress, summary.failed)
+    return summary
+
+
+def _check_outcome(
+    progress: _Progress,
+    stock: Stock,
+    summary: ExtractionSummary,
+    photos: int,
+    max_bad_fraction: float,
+    images_path: Path,
+    source: str,
+) -> None:
+    """Raise `UserError` when the folder or the weights are to blame, or too many photos failed."""
+    if progress.failed and not os.path.exists(images_path):
         raise UserError(
             f"image folder {images_path} has gone while its photos were described; the features of "
             "those before are kept: bring it back and run the same command again"
         )
     if progress.not_finite and not progress.done and not stock.kept:
-        raise blamed_weights(progress.not_finite, source or f"({engine.fingerprint})")
-    _judge(summary, len(tasks), max_bad_fraction, images_path)
-    _complete(feature_folder, tasks, settings, stock, progress, summary.failed)
-    return summary
+        raise blamed_weights(progress.not_finite, source)
+    _judge(summary, photos, max_bad_fraction, images_path)
 
 
 def feature_settings(

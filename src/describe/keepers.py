@@ -60,11 +60,23 @@ class PackedKeeper:
     def keep(self, name: str, features: Features, origin: Origin, state: FileState | None) -> Noted:
         """See `Keeper`."""
         record = pack_arrays(features.arrays())
-        about = {"name": name, "photo": origin.photo, "sum": record_sum(record)}
+        checksum = record_sum(record)
+        self.append(name, origin.photo, checksum, record)
+        return _noted(state, origin, checksum)
+
+    def append(self, name: str, photo: str, checksum: str, record: bytes) -> None:
+        """Write the record of a photo's features.
+
+        Args:
+            name: of the features.
+            photo: sha256 of the photo's bytes.
+            checksum: `record_sum` of the record.
+            record: by `pack_arrays`.
+        """
+        about = {"name": name, "photo": photo, "sum": checksum}
         if name in self._times:
             about["again"] = self._times[name] + 1
         self._writer.append(about, record)
-        return _noted(state, origin, about["sum"])
 
 
 def _noted(state: FileState | None, origin: Origin, checksum: str) -> Noted:

@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from src.common.atomic_files import PathLike, flush, write_json
-from src.common.digests import sha256_of
+from src.common.digests import sha256_of_open
 from src.common.packed_store import is_packed
 from src.feature_io import feature_path
+from src.photos.places import Archived, Place, open_photo
 
 LOG = logging.getLogger(__name__)
 
@@ -59,8 +60,14 @@ class FileState(NamedTuple):
     number: int
 
     @classmethod
-    def of(cls, path: PathLike) -> FileState | None:
-        """Return the state of a file; None where there is none to be had."""
+    def of(cls, path: PathLike | Archived) -> FileState | None:
+        """Return the state of a file; None where there is none to be had.
+
+        Of one in an archive: that of the archive, with its own size and place.
+        """
+        if isinstance(path, Archived):
+            archive = cls.of(path.archive)
+            return archive and archive._replace(size=path.size, number=path.offset)
         try:
             status = os.stat(path)
         except OSError:
@@ -133,10 +140,11 @@ def forget_others(feature_folder: PathLike, names: Iterable[str]) -> None:
         write_record(feature_folder, kept, record.photos)
 
 
-def unchanged_digest(path: PathLike, before: FileState | None) -> str:
+def unchanged_digest(path: Place, before: FileState | None) -> str:
     """Return the sha256 of a file that is as it was; "" where it has changed or cannot be read."""
     try:
-        digest = sha256_of(Path(path))
+        with open_photo(path) as file:
+            digest = sha256_of_open(file)
     except OSError:
         return ""
     return digest if before is not None and FileState.of(path) == before else ""

@@ -27,6 +27,7 @@ from src.feature_io import (
     read_manifest,
     settings_digest,
 )
+from src.photos.places import Place, photo_place
 
 LOG = logging.getLogger(__name__)
 
@@ -87,7 +88,7 @@ def take_stock(
     noted_failures = _failures(feature_folder)
     remembered = []
     for task in tasks:
-        photo = Path(images_path, task.file)
+        photo = photo_place(images_path, task.file)
         state = FileState.of(photo)
         known = shelf.own(task.name, photo, state)
         if known is not None:
@@ -128,7 +129,7 @@ class _Shelf:
         """Return what is noted of a photo."""
         return self._record.photos.get(name)
 
-    def own(self, name: str, photo: Path, state: FileState | None) -> Noted | None:
+    def own(self, name: str, photo: Place, state: FileState | None) -> Noted | None:
         """Return what is to be noted of a photo whose features are there; None: there are none."""
         noted = self.noted(name)
         held, file = self._find(name, noted)
@@ -150,7 +151,7 @@ class _Shelf:
             self.stock.damaged.append(name)
         return None
 
-    def failed_before(self, name: str, photo: Path, state: FileState | None) -> bool:
+    def failed_before(self, name: str, photo: Place, state: FileState | None) -> bool:
         """Tell whether a photo is one that could be read, but not described, and is as it was."""
         noted = self.noted(name)
         if noted is None or state is None or not noted.digest or noted.checksum is not None:

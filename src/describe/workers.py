@@ -26,11 +26,13 @@ from src.describe.claim import claim_folder, is_claimed
 from src.describe.engines.interface import Engine
 from src.describe.keepers import FileKeeper, Keeper, packing
 from src.describe.one_photo import described
+from src.describe.parts import Part, write_part
 from src.describe.pca import Pca
 from src.describe.record import FileState, Noted, unchanged_digest
 from src.describe.stopwatch import Stopwatch
 from src.describe.tasks import PhotoTask
 from src.feature_io import Origin, settings_digest
+from src.photos.places import Place, photo_place
 from src.postprocess import Described
 
 
@@ -52,6 +54,7 @@ class Job:
         store: how the features are kept, one of `keepers.STORES`.
         writer: number of the worker, see `keepers.packing`.
         times: of photos that a packed store has, as for `keepers.PackedKeeper`.
+        part: which part of a list the photos are; None: no part.
     """
 
     images_path: str
@@ -67,6 +70,7 @@ class Job:
     store: str = "files"
     writer: int = 0
     times: dict[str, int] = field(default_factory=dict)
+    part: Part | None = None
 
 
 def parse_devices(text: str) -> tuple[int, ...]:
@@ -114,7 +118,7 @@ def _run_job(job: Job, report: Callable[..., None]) -> None:
     photos = described(
         job.engine, job.images_path, job.tasks, job.config, job.pca, job.device_id, stopwatch
     )
-    files = {task.name: Path(job.images_path, task.file) for task in job.tasks}
+    files = {task.name: photo_place(job.images_path, task.file) for task in job.tasks}
     with contextlib.ExitStack() as stack:
         _keep_all(job, photos, files, stack, stopwatch, report)
     usage = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
@@ -125,7 +129,7 @@ def _run_job(job: Job, report: Callable[..., None]) -> None:
 def _keep_all(
     job: Job,
     photos: Iterator[Described],
-    files: Mapping[str, Path],
+    files: Mapping[str, Place],
     stack: contextlib.ExitStack,
     stopwatch: Stopwatch,
     report: Callable[..., None],
@@ -135,6 +139,8 @@ def _keep_all(
     for photo in photos:
         if keeper is None:  # only now: what cannot run leaves nothing behind
             claim_folder(job.feature_folder, job.settings)
+            if job.part is not None:
+                write_part(job.feature_folder, job.part)
             keeper = _keeper(job, stack)
         elif not is_claimed(job.feature_folder):  # it must not be made again, half full
             raise UserError(
