@@ -58,7 +58,8 @@ class BuildHouse(build_py):
 
 def _left_out(folder: str, names: list[str]) -> set[str]:
     """Leave out what Python and builds have left behind."""
-    return {name for name in names if name in ("__pycache__", "build", "out")}
+    left_out = ("__pycache__", "build", "out", "build-sanitize", "out-sanitize")
+    return {name for name in names if name in left_out}
 
 
 def _rewrite(path: Path) -> None:

@@ -83,9 +83,11 @@ else
 fi
 
 # Built from these very files and this runtime: nothing to do, and no cmake to start.
-stamp="$(cat "$here"/CMakeLists.txt "$here"/inc/* "$here"/src/* | cksum) $library $sanitize"
-if [ -x "$out/delf_infer" ] && [ "$(cat "$out/.built" 2>/dev/null)" = "$stamp" ]; then exit 0; fi
-mkdir -p "$build" "$out"
+stamp="$(cat "$here"/CMakeLists.txt "$here"/inc/* "$here"/src/* "$here"/checks/* | cksum) $library $sanitize"
+if [ -x "$out/delf_infer" ] && [ -x "$out/delf_network" ] && [ "$(cat "$out/.built" 2>/dev/null)" = "$stamp" ]; then exit 0; fi
+make_folder "$build"
+make_folder "$out"
+expect_writable "$build/build.log"
 say "Building ascend310_infer ..." >&2
 {
     cmake -S "$here" -B "$build" -DRUNTIME_INCLUDE="$include" -DRUNTIME_LIBRARY="$library" -DSANITIZE="$sanitize" &&
@@ -94,6 +96,10 @@ say "Building ascend310_infer ..." >&2
     tail -n 20 "$build/build.log" >&2
     die "the program could not be built (above); the whole log is $build/build.log"
 }
-cp "$build/delf_infer" "$out/.delf_infer.$$"
-mv "$out/.delf_infer.$$" "$out/delf_infer"
+programs=(delf_network delf_infer)
+[ "$sanitize" = OFF ] || programs+=(pass_on)
+for program in "${programs[@]}"; do
+    put_in_place "$build/$program" "$out/$program"
+done
+expect_writable "$out/.built"
 printf '%s\n' "$stamp" >"$out/.built"

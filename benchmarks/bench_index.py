@@ -97,7 +97,6 @@ def search(folder: str, queries: list[np.ndarray], rounds: int, threads: int) ->
     opening = time.perf_counter()
     index = load_index(folder)
     opening = time.perf_counter() - opening
-    index.image_of  # noqa: B018  voting needs it
     index.nearest(queries[0], NEIGHBOURS)  # pages come from the disk
     wall, cpu, found = [], [], {}
     for _ in range(rounds):

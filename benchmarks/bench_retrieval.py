@@ -69,7 +69,7 @@ class Published:
         started = time.perf_counter()
         self._annoy = AnnoyIndex(index.dimension, "euclidean")
         self._annoy.set_seed(0)
-        for row in range(len(index.image_of)):
+        for row in range(len(index.descriptors)):
             self._annoy.add_item(row, index.descriptors[row : row + 1][0])
         self._annoy.build(TREES, n_jobs=threads)
         self.build_seconds = time.perf_counter() - started
@@ -84,7 +84,7 @@ class Published:
         votes: dict[int, list[tuple[int, int]]] = {}
         for row, found in enumerate(neighbours):
             for other in found:
-                votes.setdefault(int(self._index.image_of[other]), []).append((row, other))
+                votes.setdefault(int(self._index.images_of(other)), []).append((row, other))
         searched = time.perf_counter() - wall, time.process_time() - cpu
         images = sorted(votes)
         chosen = np.random.default_rng(seed).permutation(len(images))[:sample]

@@ -96,6 +96,7 @@ def by_global(settings: RetrievalSettings) -> Scores:
 
 def rankings(settings: RetrievalSettings, has_globals: bool) -> dict[str, Scores]:
     """Return the rankings to compare by name, local features alone first."""
+    settings = replace(settings, search_kind="local")
     upright = replace(settings, query_rotations="0")
     always = replace(settings, query_rotations="0,90,180,270")
     found = {
@@ -111,6 +112,8 @@ def rankings(settings: RetrievalSettings, has_globals: bool) -> dict[str, Scores
             "together upright": ranked_by(upright),
             "together turned": ranked_by(always),
             "together": ranked_by(settings),
+            "two stages upright": ranked_by(replace(upright, search_kind="two_stage")),
+            "two stages": ranked_by(replace(settings, search_kind="two_stage")),
         }
     return found
 

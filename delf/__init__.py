@@ -9,6 +9,9 @@
     features = describe("query.jpg")  # locations [N, 2], descriptors [N, 40], …
     print(match("a.jpg", "b.jpg").inlier_count)
 
+    for group in photos.duplicates():  # the same file, near-duplicates, the same building
+        print(group.kind, [member.name for member in group.members])
+
 Deep local features with attention: Noh et al., ICCV 2017. Nothing is loaded before it is used.
 """
 
@@ -18,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from delf.photos import Hit, PhotoSearch
-    from delf.single import Features, PairMatch, describe, match
+    from delf.single import Features, PairMatch, attention, describe, match
     from src.common.errors import UserError
 
 __version__ = "1.0.0"
@@ -28,6 +31,7 @@ _PLACES = {
     "Hit": "photos",
     "describe": "single",
     "match": "single",
+    "attention": "single",
     "Features": "single",
     "PairMatch": "single",
     "UserError": "photos",
@@ -39,6 +43,7 @@ __all__ = [
     "PhotoSearch",
     "UserError",
     "__version__",
+    "attention",
     "describe",
     "match",
 ]

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import delf
 
 #: Words that need more than searching does, and what brings it.
-NEEDS = {"mindspore": "train"}
+NEEDS = {"mindspore": ("MindSpore", "train"), "fastapi": ("FastAPI", "serve")}
 EXIT_USER_ERROR = 2
 
 
@@ -25,6 +25,7 @@ class Word(NamedTuple):
         program: file of the project that does it, or a function of ours.
         before: arguments that go in front of the person's.
         needs: package that has to be installed.
+        settings: whether all settings of delf_config.yaml may follow.
     """
 
     usage: str
@@ -32,21 +33,57 @@ class Word(NamedTuple):
     program: str | Callable[[Sequence[str]], None]
     before: tuple[str, ...] = ()
     needs: str = ""
+    settings: bool = True
 
 
 def _search(arguments: Sequence[str]) -> None:
     from delf.settings import weights_at_hand
 
     own = ("--checkpoint_path=", "--mindir_path=", "--config_path=", "-h", "--help")
-    if arguments and not any(argument.startswith(own) for argument in arguments):
+    from src.photo_search.__main__ import main, sort_arguments
+
+    options, _ = sort_arguments(arguments)
+    photos = options[options.index("--") + 1 :]
+    # Nothing is fetched for what is going to be refused.
+    is_there = bool(photos) and all(os.path.exists(photo) for photo in photos)
+    if is_there and not any(argument.startswith(own) for argument in arguments):
         weights_at_hand()
-    from src.photo_search.__main__ import main
+    main(arguments)
+
+
+def _serve(arguments: Sequence[str]) -> None:
+    from delf.settings import weights_at_hand
+
+    own = ("--checkpoint_path=", "--mindir_path=", "--config_path=", "-h", "--help")
+    # Nothing is fetched for a folder that is not there.
+    is_there = any(os.path.isdir(argument) for argument in arguments)
+    if is_there and not any(argument.startswith(own) for argument in arguments):
+        weights_at_hand()
+    from src.serve.__main__ import main
 
     main(arguments)
 
 
 def _match(arguments: Sequence[str]) -> None:
     from delf.pair_command import main
+
+    main(arguments)
+
+
+def _duplicates(arguments: Sequence[str]) -> None:
+    from delf.duplicates_command import main
+
+    main(arguments)
+
+
+def _attention(arguments: Sequence[str]) -> None:
+    from delf.attention_command import main
+
+    main(arguments)
+
+
+def _completion(arguments: Sequence[str]) -> None:
+    from delf.completion import main
 
     main(arguments)
 
@@ -58,15 +95,33 @@ WORDS = {
         _search,
     ),
     "match": Word("A B [--output=match.jpg]", "match two photos and draw the inliers", _match),
+    "attention": Word(
+        "PHOTO [--output=attention.jpg]",
+        "draw where the network looks in a photo, and its features",
+        _attention,
+    ),
+    "duplicates": Word(
+        "PHOTOS [--output=FOLDER]",
+        "group photos of one thing: same file, near-duplicate, same building",
+        _duplicates,
+    ),
+    "serve": Word(
+        "PHOTOS [--port=8000] [--host=ADDRESS] [--token=TOKEN] [--keep_uploads=FOLDER]",
+        "a page in the browser to search a folder of photos with",
+        _serve,
+        needs="fastapi",
+    ),
     "describe": Word(
         "--images_path=PHOTOS --feature_path=FEATURES --checkpoint=WEIGHTS",
         "describe the photos of a folder",
         "src/extract_feature.py",
+        settings=False,
     ),
     "index": Word(
         "--image_feature_path=FEATURES --index_path=INDEX",
         "build or update the index of described photos",
         "src/build_feature_dataset.py",
+        settings=False,
     ),
     "eval": Word(
         "--images_path=PHOTOS --gt_path=GROUND_TRUTH --checkpoint_path=WEIGHTS",
@@ -80,12 +135,25 @@ WORDS = {
         needs="mindspore",
     ),
     "export": Word(
-        "--checkpoint_path=WEIGHTS", "write a MindIR for Ascend 310", "export.py", needs="mindspore"
+        "--ckpt_path=CHECKPOINT", "write a MindIR for Ascend 310", "export.py", needs="mindspore"
+    ),
+    "exchange": Word(
+        "--features=FEATURES --photos=PHOTOS --to=hloc|colmap|kapture|delf|numpy --output=OUT",
+        "hand features and matches to other programs, or take theirs",
+        "src/exchange/__main__.py",
+        settings=False,
     ),
     "download": Word(
         "[--weights_only] …",
         "get the ImageNet weights",
         "src/downloads/pretrained.py",
+        settings=False,
+    ),
+    "completion": Word(
+        "bash|zsh|fish",
+        "print what completes this command in a shell",
+        _completion,
+        settings=False,
     ),
 }
 
@@ -103,7 +171,8 @@ def usage() -> str:
             *lines,
             "",
             "delf WORD --help says what follows it; all settings of delf_config.yaml may, as",
-            "--name=value. delf --version prints the version.",
+            "--name=value. --quiet leaves results and warnings only, --verbose says more.",
+            "delf --version prints the version.",
         ]
     )
 
@@ -117,15 +186,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given[0] in ("-V", "--version", "version"):
         print(f"delf {delf.__version__}")
         return 0
+    given = _loudness(given)
+    if not given:
+        print(usage())
+        return EXIT_USER_ERROR
     word = WORDS.get(given[0])
     if word is None:
         return _refuse(f"delf knows no {given[0]!r}; it knows {', '.join(WORDS)}")
     if word.needs and importlib.util.find_spec(word.needs) is None:
+        needed, extra = NEEDS[word.needs]
         return _refuse(
-            f"delf {given[0]} needs MindSpore, which is not installed for this Python; "
-            f"pip install 'delf-mindspore[{NEEDS[word.needs]}]'"
+            f"delf {given[0]} needs {needed}, which is not installed for this Python; "
+            f"pip install 'delf-mindspore[{extra}]'"
         )
     return _run(given[0], word, [*word.before, *given[1:]])
+
+
+def _loudness(given: list[str]) -> list[str]:
+    """Take --quiet and --verbose out of a command line, and keep to them from now on."""
+    own = given[: given.index("--")] if "--" in given else given
+    for option in ("--quiet", "--verbose"):
+        if option in own:
+            os.environ["DELF_LOG"] = option.removeprefix("--")
+    kept = [argument for argument in own if argument not in ("--quiet", "--verbose")]
+    return [*kept, *given[len(own) :]]
 
 
 def _run(name: str, word: Word, arguments: Sequence[str]) -> int:
@@ -133,6 +217,7 @@ def _run(name: str, word: Word, arguments: Sequence[str]) -> int:
     from model_utils.environment import PROJECT_ROOT
 
     sys.argv = [f"delf {name}", *arguments]
+    os.environ.setdefault("GLOG_v", "3")  # MindSpore's own log: errors only
     if callable(word.program):
         from src.common.errors import run_command
 

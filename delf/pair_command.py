@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from delf.settings import divided
 from delf.single import match
 from src.pages.match_picture import draw_matches
 from src.photos.reading import read_image
@@ -25,9 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("second", metavar="B", help="another")
     parser.add_argument("--output", default="match.jpg", help="the picture (%(default)s)")
     given = list(sys.argv[1:] if arguments is None else arguments)
-    setting = re.compile(r"--(?!output=)(\w+)=(.*)", re.DOTALL)
-    settings = dict(found.groups() for found in map(setting.fullmatch, given) if found)
-    own = parser.parse_args([text for text in given if not setting.fullmatch(text)])
+    taken, settings = divided(given, ["output"])
+    own = parser.parse_args(taken)
     found = match(own.first, own.second, **settings)
     photos = [read_image(path) for path in (own.first, own.second)]
     draw_matches(*photos, found, own.output, (Path(own.first).name, Path(own.second).name))

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from delf.settings import settings_of
-from model_utils.host_lock import exclusive
+from delf.settings import check_names, settings_of
 from src.common.atomic_files import PathLike
 from src.common.errors import UserError as UserError
-from src.describe.stopwatch import Stopwatch
 from src.describe.tasks import Box
-from src.index.folder import Index, load_index
 from src.pages.match_picture import draw_matches
 from src.pages.query_sheet import Result
-from src.photo_search.answers import Answer, answer
+from src.photo_search.answers import Answer
 from src.photo_search.asking import Query
-from src.photo_search.collection import Collection
-from src.photo_search.opening import open_collection, photos_of
-from src.photo_search.queries import STAGES
+from src.photo_search.duplicates import Group
+from src.photo_search.open_folder import OpenFolder
 from src.photo_search.settings import SearchSettings
+from src.photos.finding import list_photos
 from src.photos.reading import read_image
 from src.ranking.pair import PairMatch
 
@@ -61,12 +57,7 @@ class Hit:
     @property
     def box(self) -> tuple[float, float, float, float] | None:
         """(left, top, right, bottom) around the inliers, in pixels of the photo; None without."""
-        match = self.match()
-        points = match.locations_b[match.inliers]
-        if not len(points):
-            return None
-        (top, left), (bottom, right) = points.min(axis=0), points.max(axis=0)
-        return float(left), float(top), float(right), float(bottom)
+        return self.match().found_box
 
     def draw(self, output: PathLike) -> Path:
         """Write a picture of query and photo, side by side, with lines between the inliers.
@@ -84,7 +75,7 @@ class PhotoSearch:
 
     The folder is not written to: what is known of it lies under `work_path`, by default in
     `runs/search` of a clone and in the user's cache for an installed package. May be used by
-    several threads; one of them searches at a time.
+    several threads; one of them describes a query at a time, and one ranks.
 
     Args:
         folder: of the photos, searched with its sub-folders.
@@ -99,11 +90,9 @@ class PhotoSearch:
     def __init__(self, folder: PathLike, weights: PathLike | None = None, **settings: Any):
         given = {**settings, **({} if weights is None else {"checkpoint_path": weights})}
         self.folder = Path(os.path.abspath(folder))
-        self._settings = SearchSettings.from_config(settings_of(given))
-        self._lock = threading.Lock()
-        self._collection: Collection | None = None
-        self._index: Index | None = None
-        photos_of(self._settings, self.folder)  # said now, not at the first search
+        check_names(given)
+        list_photos(self.folder)  # said now, not when weights have been fetched
+        self._open = OpenFolder(SearchSettings.from_config(settings_of(given)), self.folder)
 
     def update(self) -> int:
         """Describe what is new or has changed; return how many photos can be searched.
@@ -113,13 +102,17 @@ class PhotoSearch:
         Raises:
             UserError: none of the photos can be described.
         """
-        with self._lock:
-            return self._update()
+        return self._open.update()
 
     @property
     def failed(self) -> dict[str, str]:
         """Photos that could not be described, by name, with the reason."""
-        return dict(self._collection.failed) if self._collection is not None else {}
+        return self._open.failed
+
+    @property
+    def kept(self) -> Path:
+        """The folder of what is known of these photos; there once they were updated."""
+        return self._open.kept
 
     def find(self, query: PathLike, top: int = 10, box: Box | None = None) -> list[Hit]:
         """Return the photos that show what a photo shows, best first.
@@ -135,42 +128,29 @@ class PhotoSearch:
         asked = Query(Path(os.path.abspath(query)), box)
         if not asked.photo.is_file():
             raise UserError(f"there is no query photo {asked.photo}")
-        with self._lock:
-            found = self._ask(asked, top)
+        found = self._open.ask(asked, top)
         return [self._hit(result, found, asked.photo) for result in found.results]
 
-    def _ask(self, asked: Query, top: int) -> Answer:
-        if self._index is None:
-            self._update()
-        stages = Stopwatch(STAGES)
-        try:
-            return answer(
-                self._collection, self._index, self._settings.retrieval, asked, top, stages
-            )
-        except UserError as error:
-            if not asked.photo.is_file():
-                raise
-            with exclusive(self._collection.folder, "searching these photos"):
-                self._collection.repair(error)
-            self._index = load_index(self._collection.index)
-            return answer(
-                self._collection, self._index, self._settings.retrieval, asked, top, stages
-            )
+    def duplicates(self, output: PathLike | None = None) -> list[Group]:
+        """Group photos of one thing: the same file, near-duplicates, the same building.
 
-    def _update(self) -> int:
-        images = photos_of(self._settings, self.folder)
-        if self._collection is None:
-            self._collection = open_collection(self._settings, self.folder)
-        with exclusive(self._collection.folder, "searching these photos"):
-            self._collection.update(images)
-        self._index = load_index(self._collection.index)
-        return len(images) - len(self._collection.failed)
+        Each photo is asked against the index once, and the answers are kept: a call that was
+        interrupted goes on where it was.
+
+        Args:
+            output: folder for a page and a table (`duplicates.csv`) of the groups; by default none
+                is written.
+
+        Returns:
+            The groups, the largest first, each with its photos; photos without their like are in
+            none.
+
+        Raises:
+            UserError: none of the photos can be described, or the page cannot be written.
+        """
+        return self._open.duplicates(output)
 
     def _hit(self, result: Result, found: Answer, query: Path) -> Hit:
-        def match() -> PairMatch:
-            with self._lock:
-                return found.matches(result.image)
-
         return Hit(
             result.photo,
             result.name,
@@ -180,5 +160,5 @@ class PhotoSearch:
             int(result.inliers),
             float(result.votes),
             query,
-            match,
+            lambda: self._open.match(found, result.image),
         )

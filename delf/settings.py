@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +29,24 @@ def settings_of(given: Mapping[str, Any]) -> Config:
         UserError: a name is no setting, or its value is out of its bounds; the weights cannot be
             got.
     """
-    known = vars(load_config([], config_path=str(SEARCH)))
-    strange = sorted(set(given) - set(known))
-    if strange:
-        raise UserError(f"{strange[0]} is no setting; delf_config.yaml names and explains them all")
+    check_names(given)
     values = {name: value for name, value in given.items() if value is not None}
     if not values.keys() & {"checkpoint_path", "mindir_path"}:
         values["checkpoint_path"] = weights_at_hand()
     texts = [f"--{name}={_text(value)}" for name, value in values.items()]
     return load_config(texts, config_path=str(SEARCH))
+
+
+def check_names(given: Iterable[str]) -> None:
+    """Raise `UserError` unless all are names of settings: before photos are looked for."""
+    strange = sorted(set(given) - _names())
+    if strange:
+        raise UserError(f"{strange[0]} is no setting; delf_config.yaml names and explains them all")
+
+
+@functools.cache
+def _names() -> frozenset[str]:
+    return frozenset(vars(load_config([], config_path=str(SEARCH))))
 
 
 def weights_at_hand() -> Path:
@@ -51,6 +62,26 @@ def weights_at_hand() -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         main(["--weights_only", f"--output={path}"])
     return path
+
+
+def divided(arguments: Sequence[str], own: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """Divide a command line: what a word takes itself, and settings (--name=value).
+
+    Args:
+        arguments: of the command line.
+        own: names of the word's own options.
+
+    >>> divided(["a.jpg", "--output=b.jpg", "--work_path=my work"], ["output"])
+    (['a.jpg', '--output=b.jpg'], {'work_path': 'my work'})
+    """
+    taken, settings = [], {}
+    for argument in arguments:
+        found = re.fullmatch(r"--(\w+)=(.*)", argument, re.DOTALL)
+        if found is None or found[1] in own:
+            taken.append(argument)
+        else:
+            settings[found[1]] = found[2]
+    return taken, settings
 
 
 def _text(value: Any) -> str:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 from pathlib import Path
 from typing import Any
 
-from delf.settings import settings_of
+from delf.settings import check_names, settings_of
 from src.common.atomic_files import PathLike
 from src.common.errors import UserError
+from src.describe.attention_map import attention_map
 from src.describe.one_photo import described
 from src.describe.pca import Pca
 from src.describe.pca_choice import find_pca
 from src.describe.recipe import Describer, DescribeSettings, choose_describer
 from src.describe.tasks import PhotoTask
 from src.feature_io import Features as Features
+from src.pages.attention_picture import PICTURE_SUFFIXES, draw_attention, drawn_shape
+from src.photos.reading import read_image
+from src.postprocess import Described, choose_features
 from src.ranking.pair import MatchSettings, match_pair
 from src.ranking.pair import PairMatch as PairMatch
 
@@ -36,10 +41,8 @@ def describe(photo: PathLike, weights: PathLike | None = None, **settings: Any) 
     Raises:
         UserError: the photo or the weights cannot be read, or a setting is none.
     """
+    path = _there(photo, settings)
     describer, pca = _describer(_key(weights, settings))
-    path = Path(os.path.abspath(photo))
-    if not path.exists():
-        raise UserError(f"there is no photo {path}")
     tasks = [PhotoTask(path.name, path.name)]
     (found,) = described(
         describer.engine,
@@ -49,11 +52,7 @@ def describe(photo: PathLike, weights: PathLike | None = None, **settings: Any) 
         pca,
         describer.devices[0],
     )
-    if found.features is None:
-        raise UserError(
-            f"{path}: {found.reason}" if path.name not in found.reason else found.reason
-        )
-    return found.features
+    return _read(found, path)
 
 
 def match(
@@ -72,8 +71,64 @@ def match(
     Raises:
         UserError: see `describe`.
     """
+    for photo in (first, second):
+        _there(photo, settings)
     features = [describe(photo, weights, **settings) for photo in (first, second)]
     return match_pair(*features, MatchSettings())
+
+
+def attention(
+    photo: PathLike, output: PathLike, weights: PathLike | None = None, **settings: Any
+) -> Features:
+    """Draw where the network looks in a photo: the map of its scores, and the features.
+
+    Args:
+        photo: its file.
+        output: picture to write (.jpg, .png, …).
+        weights, settings: see `describe`.
+
+    Returns:
+        The features that are drawn, with descriptors float32 [N, 1024].
+
+    Raises:
+        UserError: see `describe`; the picture cannot be written.
+    """
+    if Path(output).suffix.lower() not in PICTURE_SUFFIXES:
+        known = ", ".join(PICTURE_SUFFIXES)
+        raise UserError(f"{output} is no name of a picture; it must end in one of {known}")
+    path = _there(photo, settings)
+    describer, _ = _describer(_key(weights, {**settings, "use_pca": False}))
+    config = describer.features
+    task = PhotoTask(path.name, path.name)
+    device = describer.devices[0]
+    with contextlib.closing(
+        describer.engine.outputs(path.parent, [task], config, device)
+    ) as photos:
+        outputs = next(iter(photos))
+    features = _read(choose_features(outputs, config), path)
+    image = read_image(path)
+    heat = attention_map(outputs.levels, outputs.size, drawn_shape(image.shape[:2]), config)
+    score = "attention" if config.score == "attention" else "norm of the descriptors"
+    draw_attention(image, heat, features, output, f"{path.name}: {score}", config.stride)
+    return features
+
+
+def _there(photo: PathLike, settings: dict[str, Any]) -> Path:
+    """Return the path of a photo; what is wrong is said before weights are fetched."""
+    check_names(settings)
+    path = Path(os.path.abspath(photo))
+    if not path.exists():
+        raise UserError(f"there is no photo {path}")
+    return path
+
+
+def _read(found: Described, path: Path) -> Features:
+    """Return the features of a photo, or say why there are none."""
+    if found.features is None:
+        raise UserError(
+            f"{path}: {found.reason}" if path.name not in found.reason else found.reason
+        )
+    return found.features
 
 
 def _key(weights: PathLike | None, settings: dict[str, Any]) -> tuple[tuple[str, Any], ...]:

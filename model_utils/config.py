@@ -12,7 +12,11 @@ import yaml
 
 from model_utils.bounds import DEFAULT_CONFIG, YAML_LOADER, Bounds
 from model_utils.environment import IS_INSTALLED, PROJECT_ROOT, kept_root
-from src.common.errors import UserError
+from src.common.errors import UserError, one_line
+from src.common.regular_files import open_regular
+
+# Of a configuration: bytes, lists within lists, and references, which multiply where they are.
+_LARGEST, _DEEPEST, _MOST_ALIASES = 2**20, 10, 20
 
 
 class Config(SimpleNamespace):
@@ -133,13 +137,37 @@ def _checked(path: Path, name: str, value: Any, default: Any) -> Any:
     return float(value) if isinstance(default, float) else value
 
 
+def _documents(path: Path) -> list[Any]:
+    """Return the documents of a YAML file.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError, RecursionError or yaml.YAMLError: it is no YAML, or none that people write.
+    """
+    with open_regular(path) as file:
+        content = file.read(_LARGEST + 1)
+    if len(content) > _LARGEST:
+        raise ValueError(f"it is larger than {_LARGEST >> 10} KB")
+    text = content.decode("utf-8")
+    depth = aliases = 0
+    # libyaml builds what is nested by calling itself, and crashes where that is too deep.
+    for event in yaml.parse(text, YAML_LOADER):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        aliases += isinstance(event, yaml.AliasEvent)
+        if depth > _DEEPEST or aliases > _MOST_ALIASES:
+            raise ValueError(f"line {event.start_mark.line + 1} is nested too deep")
+    return list(yaml.load_all(text, YAML_LOADER))
+
+
 def _parse(path: Path) -> tuple[dict[str, Any], dict[str, str], dict[str, Any]]:
     if not path.is_file():
         raise UserError(f"configuration {path} does not exist")
     try:
-        documents = list(yaml.load_all(path.read_text(encoding="utf-8"), YAML_LOADER))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"configuration {path} is not valid YAML: {error}") from error
+        documents = _documents(path)
+    except (yaml.YAMLError, ValueError, RecursionError, OSError) as error:
+        raise UserError(f"configuration {path} is not valid YAML: {one_line(error)}") from error
     documents += [{}] * (3 - len(documents))
     if len(documents) > 3 or not all(isinstance(document or {}, dict) for document in documents):
         raise UserError(f"configuration {path} should hold names with values, in three documents")

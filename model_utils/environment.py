@@ -43,7 +43,8 @@ def use_project_environment() -> None:
     # An installed package runs by the Python it is installed for, whatever that has.
     if IS_INSTALLED or importlib.util.find_spec("mindspore") is not None:
         return
-    python = PROJECT_ROOT / ".venv" / "bin" / "python"
+    inside = "Scripts/python.exe" if os.name == "nt" else "bin/python"
+    python = PROJECT_ROOT / ".venv" / inside
     if not python.exists() or Path(sys.prefix).resolve() == python.parents[1].resolve():
         print(
             "error: MindSpore is not installed for this Python; run `bash scripts/setup.sh` in "

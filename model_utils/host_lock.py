@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
-from src.common.errors import UserError, one_line
+from src.common.errors import UserError
 from src.common.locks import Lock, wait_for
 
 
@@ -22,7 +22,7 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"cannot make the folder {folder} ({one_line(error)})") from error
+        raise UserError(f"cannot make the folder {folder} ({error.strerror})") from error
 
 
 @contextlib.contextmanager

@@ -110,7 +110,8 @@ def _own_cores() -> int:
         host = Path("/proc/sys/kernel/random/boot_id").read_text()
     except OSError:
         host = platform.node()
-    cores = f"{host} {sorted(os.sched_getaffinity(0))}"
+    shared = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else "all"
+    cores = f"{host} {shared}"
     return int.from_bytes(hashlib.sha256(cores.encode()).digest()[:3], "big")
 
 

@@ -24,7 +24,7 @@ from sample_world.scenes.photo import take_photo, take_view
 from sample_world.street.props import Props, build_props
 from src.common.atomic_files import write_json
 from src.common.cpus import cpu_count
-from src.common.errors import UserError
+from src.common.errors import UserError, raise_if_of_system
 from src.common.progress import progress_bar
 from src.common.signals import blocked
 from src.common.worker_processes import guard_worker
@@ -34,7 +34,8 @@ def finished(output: Path, group: Group) -> list[dict] | None:
     """Return the records of a group that is complete on disk, else None."""
     try:
         records = json.loads(_part_file(output, group).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError) as error:
+        raise_if_of_system(error, _part_file(output, group))
         return None
     if [record["file"] for record in records] != [shot.file for shot in group.shots]:
         return None

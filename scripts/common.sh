@@ -6,6 +6,9 @@
 # PYTHONSAFEPATH, a program does not find the modules beside it; PYTHONOPTIMIZE takes its help texts.
 unset CDPATH PYTHONHOME PYTHONSAFEPATH PYTHONOPTIMIZE
 
+# Where files may not grow as large (ulimit -f), a program is to say so, not to be killed.
+trap '' XFSZ
+
 PROJECT_ROOT="$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)"
 VENV="$PROJECT_ROOT/.venv"
 
@@ -15,6 +18,31 @@ say() { printf '%s\n' "$*"; }
 die() {
     printf 'error: %s\n' "$*" >&2
     exit 2
+}
+
+# make_folder FOLDER: make it where there is none, or end with one line.
+make_folder() {
+    local said
+    said="$(mkdir -p -- "$1" 2>&1)" || die "folder $1 cannot be made (${said##*: }); name another place"
+}
+
+# expect_writable FILE: end with one line unless it can be written to; it is made where there is none.
+expect_writable() {
+    local said
+    said="$( (: >>"$1") 2>&1)" || die "$1 cannot be written (${said##*: }); name another place, or get the right to it"
+}
+
+# put_in_place PROGRAM PLACE: copy it there, so that the place has a whole one at any moment.
+put_in_place() {
+    local new
+    new="$(mktemp "${2%/*}/.${2##*/}.XXXXXX" 2>/dev/null)" && cp -- "$1" "$new" 2>/dev/null &&
+        chmod 755 -- "$new" && mv -T -- "$new" "$2" 2>/dev/null ||
+        die "$2 cannot be written; is the disk full, or a folder in its place?"
+}
+
+# expect_own FILE: end with one line where a link was laid: what is written would go elsewhere.
+expect_own() {
+    [ ! -L "$1" ] || die "$1 is a symbolic link, which nobody of ours lays; remove it"
 }
 
 # ensure_environment [dev]: make or reuse the project's virtual environment.

@@ -5,7 +5,7 @@
 #
 # DATASET_PATH receives oxbuild_images/ (photos) and gt_files_170407/ (ground truth).
 # Run it again after any failure: what is complete is kept and quickly passed over.
-# Options: --no-keep_archives, --base_url MIRROR, --retries N, --timeout SECONDS, --help.
+# Options: --accept_sum=NAME (take a file that is another one than at the first download), --no-keep_archives, --base_url MIRROR, --retries N, --timeout SECONDS, --help.
 # Environment: DELF_OXFORD_URL (a mirror), DELF_KEEP_ARCHIVES=0.
 
 source "$(dirname -- "$0")/common.sh"

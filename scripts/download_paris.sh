@@ -6,7 +6,7 @@
 # DATASET_PATH receives paris6k_images/ (photos), paris_120310/ (ground truth) and paris_corrupt.txt,
 # the list of photos that are damaged at the source. They stay among the others, and are reported.
 # Run it again after any failure: what is complete is kept and quickly passed over.
-# Options: --no-keep_archives, --base_url MIRROR, --retries N, --timeout SECONDS, --help.
+# Options: --accept_sum=NAME (take a file that is another one than at the first download), --no-keep_archives, --base_url MIRROR, --retries N, --timeout SECONDS, --help.
 # Environment: DELF_PARIS_URL (a mirror), DELF_KEEP_ARCHIVES=0.
 
 source "$(dirname -- "$0")/common.sh"

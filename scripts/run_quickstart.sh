@@ -12,7 +12,7 @@ expect_words "$usage" 0 1
 [ "${#settings[@]}" = 0 ] || die "the quickstart takes no settings; $usage"
 folder="$(absolute_path "${words[0]:-$PROJECT_ROOT/runs/quickstart}")"
 ensure_environment
-mkdir -p -- "$folder" || die "folder $folder cannot be made"
+make_folder "$folder"
 weights="$PROJECT_ROOT/resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
 world="$folder/sample_world"
 

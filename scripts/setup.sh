@@ -31,6 +31,21 @@ interruptible() {
     return "$code"
 }
 
+# saying COMMAND...: run it, with what it says in `said`.
+saying() {
+    local code=0
+    said="$(interruptible "$@" 2>&1)" || code=$?
+    [ "$code" != 130 ] || exit 130
+    return "$code"
+}
+
+# refused WHAT: end with the reason, where `said` has one that the system gave.
+refused() {
+    local reason
+    reason="$(grep -o '\[Errno [0-9]*\] [^:]*' <<<"$said" | tail -n 1)" || return 0
+    die "$1 (${reason#*\] }); mend that, and run the same command again"
+}
+
 is_ready() {
     [ "$(cat "$VENV/.installed-$kind" 2>/dev/null)" = "$(digest "$kind")" ] &&
         interruptible "$VENV/bin/python" -c "" 2>/dev/null
@@ -61,7 +76,9 @@ if is_ready; then exit 0; fi
 
 # One installation at a time: two launchers may start together.
 if command -v flock >/dev/null; then
-    exec 9>"$PROJECT_ROOT/.venv.lock"
+    expect_own "$PROJECT_ROOT/.venv.lock"
+    expect_writable "$PROJECT_ROOT/.venv.lock"
+    exec 9>>"$PROJECT_ROOT/.venv.lock"
     flock 9
     if is_ready; then exit 0; fi
 fi
@@ -69,12 +86,14 @@ fi
 if ! { [ -x "$VENV/bin/python" ] && is_supported "$VENV/bin/python"; }; then
     python="$(find_python)" || exit $?
     say "Making a virtual environment in .venv with $("$python" -V) ..." >&2
-    rm -rf "$VENV"
+    [ ! -e "$VENV" ] || [ -d "$VENV" ] || die "$VENV is a file; move it away: an environment belongs there"
+    rm -rf "$VENV" || die "$VENV cannot be removed, to be made again"
     # Some systems ship Python without ensurepip: then this Python's own pip fills the environment.
-    interruptible "$python" -m venv "$VENV" >/dev/null 2>&1 ||
-        interruptible "$python" -m venv --without-pip "$VENV" ||
+    saying "$python" -m venv "$VENV" || saying "$python" -m venv --without-pip "$VENV" || {
+        refused "$VENV cannot be made"
         die "this Python cannot make virtual environments; install its venv module (Debian: python3-venv)"
-    printf '%s\n' "$python" >"$VENV/.made-by"
+    }
+    printf '%s\n' "$python" 2>/dev/null >"$VENV/.made-by" || die "$VENV/.made-by cannot be written; is the disk full?"
 fi
 if "$VENV/bin/python" -m pip --version >/dev/null 2>&1; then
     pip=("$VENV/bin/python" -m pip)
@@ -83,8 +102,13 @@ else
 fi
 
 say "Installing the packages of $(basename "$requirements") into .venv (about 1 GB; the first time takes minutes) ..." >&2
-interruptible "${pip[@]}" install --quiet --disable-pip-version-check --requirement "$requirements" >&2 ||
+saying "${pip[@]}" install --quiet --disable-pip-version-check --requirement "$requirements" || {
+    refused "the packages could not be installed in $VENV"
+    say "$said" >&2
     die "the packages could not be installed (pip's message is above); check the network and run the same command again"
-digest run >"$VENV/.installed-run"
-if [ "$kind" = dev ]; then digest dev >"$VENV/.installed-dev"; fi
+}
+[ -z "$said" ] || say "$said" >&2
+note() { digest "$1" 2>/dev/null >"$VENV/.installed-$1" || die "$VENV/.installed-$1 cannot be written; is the disk full?"; }
+note run
+if [ "$kind" = dev ]; then note dev; fi
 say "The environment is ready." >&2

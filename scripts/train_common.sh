@@ -20,7 +20,7 @@ read_stage() {
 # open_logs: set `logs`, the folder of the logs, which is made.
 open_logs() {
     logs="$(absolute_path "${DELF_LOG_ROOT:-$PROJECT_ROOT}")"
-    mkdir -p -- "$logs" || die "folder $logs cannot be made"
+    make_folder "$logs"
 }
 
 # hold_log LOG: end with one line while a training of this host writes to it (hosts of a job may share a
@@ -28,6 +28,8 @@ open_logs() {
 hold_log() {
     local lock="${1%/*}/.${1##*/}.$(uname -n)-${DELF_NODE_RANK:-0}.lock" refused=0
     command -v flock >/dev/null || return 0
+    expect_own "$lock"
+    expect_writable "$lock"
     exec 8<>"$lock"
     # Where the disk has no locks, the lock of the checkpoint folder has to do.
     flock -n -E 9 8 2>/dev/null || refused=$?
@@ -45,7 +47,8 @@ train_in_background() {
     local stage="$1" log="$2" log_lock="" process start code=0
     shift 2
     hold_log "$log"
-    printf '== %s %s\n' "$(date '+%Y-%m-%d %H:%M:%S')" "$*" >>"$log" || die "$log cannot be written"
+    expect_writable "$log"
+    printf '== %s %s\n' "$(date '+%Y-%m-%d %H:%M:%S')" "$*" 2>/dev/null >>"$log" || die "$log cannot be written; is the disk full?"
     start=$(($(wc -c <"$log") + 1))
     # The background shell outlives this one and writes the last line whatever happens.
     nohup bash -c '

@@ -17,8 +17,9 @@ import logging
 import math
 import random
 import threading
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import cv2
 import mindspore.dataset as ds
@@ -26,7 +27,7 @@ import numpy as np
 from mindspore import Tensor
 
 from src.common.cpus import cpu_count
-from src.common.errors import UserError
+from src.common.errors import UserError, first_line
 from src.photos.jpeg_frame import read_frame
 from src.shards.inventory import Shards, count_classes, count_labels, find_shards
 
@@ -134,7 +135,33 @@ class PhotoBatches:
 
         Columns `image` float32 [B, 3, S, S], RGB, (x − 128) / 128, and `label` int32 [B].
         """
+        return self._pipeline(epoch, first_step, [])
+
+    def batches(
+        self, epoch: int = 0, first_step: int = 0, output_numpy: bool = False
+    ) -> Iterator[Sequence[Any]]:
+        """Yield what the pipeline of an epoch gives, from a step of it on.
+
+        Raises:
+            UserError: a photo is broken, or a shard cannot be read; MindSpore says that by a
+                `RuntimeError` of many lines.
+        """
+        faults: list[UserError] = []
+        pipeline = self._pipeline(epoch, first_step, faults)
+        try:
+            yield from pipeline.create_tuple_iterator(num_epochs=1, output_numpy=output_numpy)
+        except RuntimeError as error:
+            if faults:
+                raise faults[0] from None
+            raise UserError(
+                f"the shards in {Path(self.files[0]).parent} cannot be read ({first_line(error)}); "
+                "copy them again, or build the data set again"
+            ) from error
+
+    def _pipeline(self, epoch: int, first_step: int, faults: list[UserError]) -> ds.Dataset:
+        """Make the pipeline of an epoch; what is wrong with a photo goes into `faults`."""
         skipped = first_step * self.batches_a_step * self.batch_size
+        maker = _BatchMaker(self.image_size, self.training, self.seed, epoch, self.files, faults)
         # A prefetched batch of 32 is 40 MB, and MindSpore's default is sixteen of them for each
         # operation.
         ds.config.set_prefetch_size(_PREFETCHED_BATCHES)
@@ -147,7 +174,7 @@ class PhotoBatches:
         return rows.batch(
             self.batch_size,
             num_parallel_workers=self.workers,
-            per_batch_map=_BatchMaker(self.image_size, self.training, self.seed, epoch),
+            per_batch_map=maker,
             input_columns=["data", "label", "file_id"],
             output_columns=["image", "label"],
         ).project(["image", "label"])
@@ -159,7 +186,7 @@ class PhotoBatches:
         """
         epoch, skipped = divmod(first_step, self.steps_per_epoch)
         while True:
-            yield from self.epoch(epoch, skipped).create_tuple_iterator(num_epochs=1)
+            yield from self.batches(epoch, skipped)
             epoch, skipped = epoch + 1, 0
 
     def _rows(self, epoch: int) -> np.ndarray:
@@ -210,7 +237,17 @@ def _allowed_workers(wanted: int | None) -> int:
 class _BatchMaker:
     """Turns the rows of a batch into arrays; called by several threads at once."""
 
-    def __init__(self, image_size: int, training: bool, seed: int, epoch: int):
+    def __init__(
+        self,
+        image_size: int,
+        training: bool,
+        seed: int,
+        epoch: int,
+        files: Sequence[str],
+        faults: list[UserError],
+    ):
+        self.files = files
+        self.faults = faults
         self.image_size = image_size
         self.training = training
         self.seed = seed
@@ -243,11 +280,22 @@ class _BatchMaker:
             self.buffers.images = buffer
         return buffer[:count]
 
+    def _broken(self, photo_id: str, what: str) -> UserError:
+        """Say that a photo is not what it should be, and in which shard: its name stands there."""
+        places = [file for file in self.files if photo_id.encode() in Path(file).read_bytes()]
+        where = " or ".join(places) or "the shards"
+        fault = UserError(
+            f"photo {photo_id} in {where} is {what}; copy the shard again, or build the data set "
+            "again"
+        )
+        self.faults.append(fault)
+        return fault
+
     def _square(self, data: bytes, photo_id: str, generator: random.Random | None) -> np.ndarray:
         """Decode a photo and cut out its square, uint8 [S, S, 3], BGR."""
         frame = read_frame(data)
         if frame is None:
-            raise UserError(f"photo {photo_id} in the shards is no JPEG; build the data set again")
+            raise self._broken(photo_id, "no JPEG")
         height, width = frame.height, frame.width
         box = (
             Box(0, 0, height, width) if generator is None else random_crop(height, width, generator)
@@ -257,7 +305,7 @@ class _BatchMaker:
             reduction *= 2
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), _REDUCED[reduction])
         if pixels is None:
-            raise UserError(f"photo {photo_id} in the shards is broken; build the data set again")
+            raise self._broken(photo_id, "broken")
         if (pixels.shape[0] > pixels.shape[1]) != (height > width) and height != width:
             # OpenCV has turned the photo upright by its EXIF orientation.
             height, width = width, height

@@ -29,13 +29,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from src.common.atomic_files import PathLike, read_npz, write_npz
-from src.common.errors import UserError, one_line
+from src.common.atomic_files import PathLike, write_npz
+from src.common.errors import UserError, one_line, raise_if_of_system
 from src.common.feature_manifest import MANIFEST_NAME as MANIFEST_NAME
 from src.common.feature_manifest import Manifest as Manifest
 from src.common.feature_manifest import read_manifest
 from src.common.feature_manifest import write_manifest as write_manifest
 from src.common.file_names import file_name_for
+from src.common.json_files import parse_json, shaped
+from src.common.npy_format import read_npz
 from src.common.packed_store import is_packed, open_store
 from src.common.settings_check import check_settings
 from src.common.settings_check import comparable as comparable
@@ -45,10 +47,8 @@ _ARRAYS = ("locations", "scales", "descriptors", "attention")
 #: What a feature file may hold beside them, and how it is kept there.
 _MORE = {"size": np.int32, "global_descriptor": np.float16}
 # What reading something else as a feature file may raise; RuntimeError: "it is encrypted".
-_NO_FEATURES = (
-    *(ValueError, KeyError, EOFError, OSError, TypeError, RuntimeError),
-    *(zipfile.BadZipFile, zlib.error),
-)
+_NO_FEATURES = (ValueError, KeyError, EOFError, OSError, TypeError, RuntimeError)
+_NO_FEATURES += (zipfile.BadZipFile, zlib.error)
 
 
 class DamagedFeaturesError(UserError):
@@ -146,10 +146,14 @@ class Features:
 
         Raises:
             KeyError: an array is missing.
-            ValueError: as for the class.
+            ValueError: as for the class, or the descriptors are not of unit length.
         """
         more = {name: arrays[name] for name in _MORE if name in arrays}
-        return cls(**{name: arrays[name] for name in _ARRAYS}, **more)
+        found = cls(**{name: arrays[name] for name in _ARRAYS}, **more)
+        norms = np.linalg.norm(found.descriptors, axis=1)
+        if ((np.abs(norms - 1) > 0.01) & (norms > 0)).any():  # others round to less than 32 bits
+            raise ValueError("its descriptors are not of unit length")
+        return found
 
 
 def _checked_size(size: Any) -> tuple[int, int]:
@@ -185,12 +189,9 @@ class Origin:
         """Return what the comment of a feature file says; None where there is none.
 
         Raises:
-            ValueError, KeyError or TypeError: it is something else.
+            ValueError: it is something else.
         """
-        if not comment:
-            return None
-        content = json.loads(comment)
-        return cls(str(content["photo"]), str(content["settings"]))
+        return shaped(parse_json(comment), cls) if comment else None
 
     def comment(self) -> bytes:
         """Return the comment that says this."""
@@ -233,9 +234,8 @@ def feature_path(folder: PathLike, name: str) -> Path | InStore:
     parts = name.split("/")
     ours = [file_name_for(part) for part in parts]
     plain = Path(folder) / f"{name}.npz"
-    return (
-        plain if parts == ours or os.path.exists(plain) else Path(folder, f"{'/'.join(ours)}.npz")
-    )
+    is_plain = parts == ours or os.path.exists(plain)
+    return plain if is_plain else Path(folder, f"{'/'.join(ours)}.npz")
 
 
 def write_features(
@@ -314,6 +314,7 @@ def _damaged(path: PathLike | InStore, error: Exception) -> DamagedFeaturesError
             f"the features of {path.name} in the packed store {path.folder} cannot be read "
             f"({what}); extract the features again: what is whole is kept"
         )
+    raise_if_of_system(error, path)
     if isinstance(error, FileNotFoundError):
         return DamagedFeaturesError(f"there is no feature file {path}; extract the features first")
     return DamagedFeaturesError(

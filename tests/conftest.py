@@ -7,12 +7,27 @@ import os
 import pytest
 
 from model_utils.device import set_up_device, tune_cpu_libraries
+from src.common.user_cache import user_cache
+from src.downloads.known_sums import KNOWN_NAME
 from tests.helpers.checkout import ODD_NAME, Checkout
 from tests.helpers.loopback_server import LoopbackServer
 from tests.helpers.weights import random_weights
 
 # All networks of this process, whichever comes first: oneDNN asks for its instruction set once.
 tune_cpu_libraries()
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--mutations", type=int, default=1, metavar="TIMES", help="try TIMES as many damaged inputs"
+    )
+    parser.addoption("--fuzz", type=int, default=300, help="damaged files of each kind to try")
+
+
+@pytest.fixture(scope="session")
+def mutations(request):
+    """How many times as many damaged inputs as usual are tried."""
+    return request.config.getoption("--mutations")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -52,6 +67,8 @@ def server(monkeypatch):
     """A web server on the loopback address, reached without a proxy."""
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
+    # What another test's server had under this address is not remembered.
+    (user_cache() / KNOWN_NAME).unlink(missing_ok=True)
     with LoopbackServer() as running:
         yield running
 

@@ -14,6 +14,8 @@ struct Options {
   std::string config;                   // MindSpore Lite configuration file; empty: none
   std::string precision;                // Ascend's precision mode; empty: the runtime's default
   int threads = 0;                      // on CPU; 0: as many as there are cores
+  uint32_t patience = 600;              // seconds for the runtime to load the model, or run a photo
+  uint32_t memory_mb = 0;               // it may take; 0: nine tenths of the machine's
   std::string time_file;                // where the mean time goes; empty: nowhere
 };
 

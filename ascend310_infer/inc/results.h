@@ -11,6 +11,11 @@ namespace delf {
 // stand in the middle of the stream. Throws Error(kOutput) when there was none.
 std::FILE *OpenResults();
 
+// For a program that starts another one: gives the next program what was standard output; and lets
+// go of it in this one.
+void ReturnStandardOutput();
+void ForgetStandardOutput();
+
 }  // namespace delf
 
 #endif  // DELF_ASCEND310_INFER_RESULTS_H_

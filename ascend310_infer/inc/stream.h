@@ -9,6 +9,8 @@
 
 namespace delf {
 
+const uint32_t kMaxSide = 1U << 16;  // pixels of a level, larger than anything sensible
+
 // One level of a photo's pyramid: RGB pixels, row by row.
 struct Level {
   uint32_t height = 0;
@@ -49,6 +51,7 @@ class FrameReader {
 
  private:
   void Read(void *target, size_t bytes);
+  void ReadPixels(uint64_t bytes, std::vector<uint8_t> *pixels);
   uint32_t ReadNumber();
   std::string ReadText(uint32_t limit, const char *what);
   [[noreturn]] void Fail(const std::string &reason) const;

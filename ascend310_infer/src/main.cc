@@ -18,6 +18,7 @@
 #include "inc/options.h"
 #include "inc/results.h"
 #include "inc/stream.h"
+#include "inc/watch.h"
 
 namespace delf {
 namespace {
@@ -63,6 +64,7 @@ class Timing {
   } catch (const std::exception &error) {
     std::cerr << "error: " << error.what() << std::endl;
   }
+  Watch().Enter(Phase::kEnded);
   std::_Exit(code);
 }
 
@@ -91,19 +93,23 @@ class Worker {
 Result Describe(Network *network, Frame frame, Timing *timing) {
   Result result;
   if (frame.kind == FrameKind::kPhoto) {
+    Watch().Compute(frame.name);
     try {
       result.outputs = timing->Measure([&] { return network->Run(frame.levels); });
     } catch (const Error &error) {
       throw Error(error.code(), "photo " + frame.name + ": " + error.what());
     }
   }
+  Watch().Enter(Phase::kWaiting);
   frame.levels.clear();
   result.frame = std::move(frame);
   return result;
 }
 
 void Run(const Options &options) {
+  Watch().Enter(Phase::kLoading);
   Network network(options);
+  Watch().Enter(Phase::kWaiting);
   ResultWriter writer(OpenResults());  // its first bytes say that the model is loaded
   BoundedQueue<Frame> photos(kWaiting);
   BoundedQueue<Result> results(kWaiting);
@@ -174,11 +180,13 @@ int main(int argc, char **argv) {
       std::FILE *output = delf::OpenResults();
       std::fputs(delf::Usage().c_str(), output);
       std::fflush(output);
+      delf::Watch().Enter(delf::Phase::kEnded);
       return delf::kDone;
     }
     delf::Run(delf::ParseOptions(argc, argv));
   } catch (...) {
     delf::Exit(std::current_exception());
   }
+  delf::Watch().Enter(delf::Phase::kEnded);
   return delf::kDone;
 }

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <memory>
 #include <thread>
@@ -18,6 +20,7 @@ using mindspore::MSTensor;
 
 const uint32_t kStride = 32;  // pixels between neighbouring features (src/delf_config.py)
 const size_t kChannels = 3;
+const int64_t kMaxBatch = 1024;
 
 uint32_t Cells(uint32_t side) { return (side + kStride - 1) / kStride; }
 
@@ -50,6 +53,18 @@ std::shared_ptr<mindspore::Context> MakeContext(const Options &options) {
     context->MutableDeviceInfo().push_back(std::make_shared<mindspore::CPUDeviceInfo>());
   }
   return context;
+}
+
+// Whether there is a float for each place of a shape: what the runtime says of both need not agree.
+bool HoldsFloats(const MSTensor &tensor) {
+  size_t count = 1;
+  for (const int64_t side : tensor.Shape()) {
+    if (side < 1 || static_cast<uint64_t>(side) > tensor.DataSize() / sizeof(float) / count) {
+      return false;
+    }
+    count *= static_cast<size_t>(side);
+  }
+  return tensor.DataType() == mindspore::DataType::kNumberTypeFloat32;
 }
 
 // Lays RGB pixels as planes (x - 128) / 128 into the top left corner of an input of some size and
@@ -115,7 +130,7 @@ std::vector<Size> ReadProfiles(const std::string &config) {
       Size size;
       int length = 0;
       if (std::sscanf(text, "[%5u,%5u]%n", &size.height, &size.width, &length) != 2 || length == 0 ||
-          size.height == 0 || size.width == 0) {
+          size.height == 0 || size.width == 0 || size.height > kMaxSide || size.width > kMaxSide) {
         throw Error(kUsage, "the configuration " + config + " lists sizes as '" + line +
                               "'; give dynamic_dims=[height,width],[height,width]");
       }
@@ -131,7 +146,8 @@ std::vector<Size> ReadProfiles(const std::string &config) {
 }
 
 Network::Network(const Options &options) : profiles_(ReadProfiles(options.config)) {
-  if (!std::ifstream(options.model)) {
+  std::error_code error;  // a pipe would be waited for, a device read without end
+  if (!std::filesystem::is_regular_file(options.model, error) || !std::ifstream(options.model)) {
     throw Error(kUsage, "the model " + options.model + " cannot be read");
   }
   if (!options.config.empty()) {
@@ -156,7 +172,7 @@ void Network::CheckInput() {
   const std::vector<MSTensor> inputs = model_.GetInputs();
   const std::vector<int64_t> shape = inputs.size() == 1 ? inputs[0].Shape() : std::vector<int64_t>();
   if (shape.size() != 4 || shape[1] != static_cast<int64_t>(kChannels) || shape[0] < 1 ||
-      (shape[2] > 0) != (shape[3] > 0) || inputs[0].DataType() != mindspore::DataType::kNumberTypeFloat32) {
+      shape[0] > kMaxBatch || shape[2] > kMaxSide || shape[3] > kMaxSide || (shape[2] > 0) != (shape[3] > 0) || inputs[0].DataType() != mindspore::DataType::kNumberTypeFloat32) {
     throw Error(kUsage, "the model takes " +
                           (inputs.size() == 1 ? Text(shape) : std::to_string(inputs.size()) + " inputs") +
                           ", not float32 photos [N, 3, H, W]: it is no DELF network of export.py");
@@ -254,8 +270,7 @@ void Network::Append(const std::vector<MSTensor> &outputs, size_t place, const L
     const std::vector<int64_t> rows_columns = {Cells(current_.height), Cells(current_.width)};
     const auto *data = static_cast<const float *>(output.MutableData());
     if (shape.size() != 4 || shape[0] != static_cast<int64_t>(batch_) || shape[1] < 1 ||
-        shape[2] != rows_columns[0] || shape[3] != rows_columns[1] || data == nullptr ||
-        output.DataType() != mindspore::DataType::kNumberTypeFloat32) {
+        shape[2] != rows_columns[0] || shape[3] != rows_columns[1] || data == nullptr || !HoldsFloats(output)) {
       FailOutput(shape);
     }
     const auto channels = static_cast<size_t>(shape[1]);
@@ -278,8 +293,7 @@ void Network::Append(const std::vector<MSTensor> &outputs, size_t place, const L
 void Network::AppendVector(MSTensor *output, size_t place, const Level &level, LevelOutput *result) const {
   const std::vector<int64_t> shape = output->Shape();
   const auto *data = static_cast<const float *>(output->MutableData());
-  if (shape[0] != static_cast<int64_t>(batch_) || shape[1] < 1 || data == nullptr ||
-      output->DataType() != mindspore::DataType::kNumberTypeFloat32) {
+  if (shape[0] != static_cast<int64_t>(batch_) || shape[1] < 1 || data == nullptr || !HoldsFloats(*output)) {
     FailOutput(shape);
   }
   if (level.height != current_.height || level.width != current_.width) {

@@ -35,6 +35,8 @@ std::string Usage() {
     "  --config=FILE         MindSpore Lite configuration: dynamic_dims, precision and others\n"
     "  --precision=MODE      Ascend's precision mode, such as enforce_fp32\n"
     "  --threads=0           on CPU; 0: as many as there are cores\n"
+    "  --patience=600        seconds for the runtime to load the model, or to run a photo\n"
+    "  --memory_mb=0         it may take; 0: nine tenths of the machine's\n"
     "  --time_file=FILE      where the mean time per photo goes\n";
 }
 
@@ -60,6 +62,10 @@ Options ParseOptions(int argc, char **argv) {
       options.precision = value;
     } else if (name == "threads") {
       options.threads = static_cast<int>(ParseNumber(name, value));
+    } else if (name == "patience") {
+      options.patience = ParseNumber(name, value);
+    } else if (name == "memory_mb") {
+      options.memory_mb = ParseNumber(name, value);
     } else if (name == "time_file") {
       options.time_file = value;
     } else {

@@ -45,4 +45,17 @@ std::FILE *OpenResults() {
   return file;
 }
 
+void ReturnStandardOutput() {
+  if (descriptor < 0 || dup2(descriptor, STDOUT_FILENO) < 0) {
+    close(STDOUT_FILENO);
+  }
+}
+
+void ForgetStandardOutput() {
+  if (descriptor >= 0) {
+    close(descriptor);
+    descriptor = -1;
+  }
+}
+
 }  // namespace delf

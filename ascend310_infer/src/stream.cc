@@ -1,9 +1,11 @@
 #include "inc/stream.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
 #include "inc/errors.h"
+#include "inc/watch.h"
 
 namespace delf {
 namespace {
@@ -11,12 +13,11 @@ namespace {
 const char kInputMagic[8] = {'D', 'E', 'L', 'F', 'L', 'V', '0', '1'};
 const char kOutputMagic[8] = {'D', 'E', 'L', 'F', 'M', 'P', '0', '2'};
 // Larger than anything sensible: a broken stream must not make us ask for all memory.
-const uint32_t kMaxName = 4096;
 const uint32_t kMaxContext = 1U << 20;
 const uint32_t kMaxLevels = 256;
-const uint32_t kMaxSide = 1U << 16;
 const uint64_t kMaxPixels = 1ULL << 29;
 const uint64_t kChannels = 3;
+const uint64_t kFirstPiece = 1U << 20;
 
 static_assert(sizeof(float) == 4, "the stream holds 32-bit floats");
 
@@ -57,8 +58,7 @@ Frame FrameReader::Next() {
       if (pixels == 0 || level.height > kMaxSide || level.width > kMaxSide || pixels > kMaxPixels) {
         Fail("announces a level of " + std::to_string(level.height) + "x" + std::to_string(level.width));
       }
-      level.pixels.resize(pixels * kChannels);
-      Read(level.pixels.data(), level.pixels.size());
+      ReadPixels(pixels * kChannels, &level.pixels);
       frame.levels.push_back(std::move(level));
     }
   }
@@ -71,6 +71,16 @@ void FrameReader::Read(void *target, size_t bytes) {
     return;
   }
   Fail(std::ferror(file_) ? std::string("cannot be read: ") + std::strerror(errno) : "ended before its end mark");
+}
+
+// Asks for memory as the bytes come: a stream that announces a gigabyte and ends does not get it.
+void FrameReader::ReadPixels(uint64_t bytes, std::vector<uint8_t> *pixels) {
+  while (pixels->size() < bytes) {
+    const size_t start = pixels->size();
+    const size_t piece = std::min<uint64_t>(bytes - start, std::max<uint64_t>(start, kFirstPiece));
+    pixels->resize(start + piece);
+    Read(pixels->data() + start, piece);
+  }
 }
 
 uint32_t FrameReader::ReadNumber() {

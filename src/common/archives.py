@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import glob
 import gzip
 import logging
 import os
+import secrets
 import shutil
 import stat
 import tarfile
@@ -16,12 +19,16 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, BinaryIO, NamedTuple
 
-from src.common.errors import UserError, naming_file
+from src.common.atomic_files import make_new
+from src.common.errors import UserError, naming_file, one_line
+from src.common.file_names import file_name_for
 from src.common.progress import progress, progress_bar
 
 LOG = logging.getLogger(__name__)
 
 CHUNK = 1 << 20
+#: Errors of a name for which a folder has no place.
+_NO_PLACE = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.EILSEQ)
 
 
 class Damaged(UserError):
@@ -49,10 +56,11 @@ def unpack_tar(
     Raises:
         Damaged: the archive cannot be read to its end, or holds links, devices, paths that lead
             out of `folder` or (with `flat`) two files of one name.
+        UserError: `folder` has no place for a file of that name.
     """
     names: list[str] = []
     seen: set[str] = set()
-    kept = 0
+    unpacking = _Unpacking(archive, folder)
     try:
         with _uncompressed(archive) as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
             with progress_bar(f"unpacking {archive.name}", None, "file") as bar:
@@ -69,13 +77,13 @@ def unpack_tar(
                     names.append(relative)
                     source = partial(tar.extractfile, member)
                     file = _Member(member.name, member.size, source)
-                    kept += _unpack_one(file, folder / relative, archive)
+                    unpacking.write(file, relative)
                     bar.update()
             while stream.read(CHUNK):  # gzip checks its sum at the very end
                 pass
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise Damaged(f"{archive} is damaged: {error}") from error
-    _warn_of_kept(kept, folder, archive)
+        raise Damaged(f"{archive} is damaged: {one_line(error)[:200]}") from error
+    unpacking.finish()
     return names
 
 
@@ -94,14 +102,18 @@ def unpack_zip(archive: Path, folder: Path) -> list[str]:
             members = {str(name): member for name, member in named if name}
             if len(members) < sum(1 for name, _ in named if name):
                 raise Damaged(f"{archive} holds two files of one name")
-            kept = 0
+            unpacking = _Unpacking(archive, folder)
             for name, member in progress(members.items(), f"unpacking {archive.name}", "file"):
                 source = partial(opened.open, member)  # which checks the sum at its end
                 file = _Member(member.filename, member.file_size, source)
-                kept += _unpack_one(file, folder / name, archive)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
-        raise Damaged(f"{archive} is damaged: {error}") from error
-    _warn_of_kept(kept, folder, archive)
+                unpacking.write(file, name)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError) as error:
+        raise Damaged(f"{archive} is damaged: {one_line(error)[:200]}") from error
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        raise Damaged(f"{archive} is damaged: it names places outside of itself") from error
+    unpacking.finish()
     return list(members)
 
 
@@ -160,24 +172,70 @@ class _Member(NamedTuple):
     open: Callable[[], IO[bytes]]
 
 
-def _unpack_one(member: _Member, target: Path, archive: Path) -> bool:
-    """Write one file; tell whether another file of its name was there and kept."""
-    try:
-        return target.stat().st_size != member.size
-    except FileNotFoundError:
-        pass
-    target.parent.mkdir(parents=True, exist_ok=True)
-    # One name for the archive: what a killed run leaves behind is overwritten by the next one.
-    temporary = target.parent / f".{archive.name}.part"
-    with naming_file(target), member.open() as source, open(temporary, "wb") as file:
-        shutil.copyfileobj(source, file, CHUNK)
-        file.flush()
-        if file.tell() != member.size:
-            raise EOFError(f"{member.name} is cut off")
-    os.replace(temporary, target)
-    return False
+class _Unpacking:
+    """Writes the files of an archive into a folder, each whole or not at all."""
+
+    def __init__(self, archive: Path, folder: Path):
+        self._archive = archive
+        self._folder = folder
+        self._kept = 0
+        self._swept: set[Path] = set()
+        self._name = f".{file_name_for(archive.name)}."
+
+    def write(self, member: _Member, relative: str) -> None:
+        """Write one file, unless there is one of its name, which is kept.
+
+        Raises:
+            UserError: the disk does not take its name, or has a folder there, or a file above it.
+        """
+        target = self._folder / relative
+        try:
+            if target.is_dir():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
+            if target.exists():
+                self._kept += target.stat().st_size != member.size
+                return
+            target.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            if error.errno not in _NO_PLACE:
+                raise
+            raise UserError(
+                f"{self._archive} holds {_short(member.name)}, for which there is no place in "
+                f"{self._folder} ({os.strerror(error.errno)}); name another folder, or move away "
+                "what is in the way"
+            ) from None
+        self._sweep(target.parent)
+        self._write_new(member, target)
+
+    def _write_new(self, member: _Member, target: Path) -> None:
+        temporary = target.with_name(f"{self._name}{secrets.token_hex(6)}.part")
+        with naming_file(target), open(make_new(temporary), "wb") as file:
+            try:
+                with member.open() as source:
+                    shutil.copyfileobj(source, file, CHUNK)
+                file.flush()
+                if file.tell() != member.size:
+                    raise EOFError(f"{member.name} is cut off")
+                os.replace(temporary, target)
+            except BaseException:
+                temporary.unlink()
+                raise
+
+    def _sweep(self, folder: Path) -> None:
+        """Remove what a killed run has left of a file; there is no other run now."""
+        if folder not in self._swept:
+            self._swept.add(folder)
+            for path in folder.glob(f"{glob.escape(self._name)}*part"):
+                path.unlink()
+
+    def finish(self) -> None:
+        """Say how many files were kept that differ from those in the archive."""
+        if self._kept:
+            LOG.warning(
+                *("%d files in %s differ from those in %s; kept", self._kept),
+                *(self._folder, self._archive.name),
+            )
 
 
-def _warn_of_kept(kept: int, folder: Path, archive: Path) -> None:
-    if kept:
-        LOG.warning("%d files in %s differ from those in %s; kept", kept, folder, archive.name)
+def _short(name: str) -> str:
+    return repr(name if len(name) <= 80 else f"{name[:60]}…")

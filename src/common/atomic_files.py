@@ -13,9 +13,8 @@ import errno
 import io
 import json
 import os
-import struct
+import secrets
 import zipfile
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,8 @@ from src.common.file_names import file_name_for
 PathLike = str | os.PathLike
 
 
+#: Flags by which no link is followed, and no pipe waited for.
+PLAIN_ONLY = sum(getattr(os, flag, 0) for flag in ("O_NOFOLLOW", "O_CLOEXEC", "O_NONBLOCK"))
 # What file systems without such a thing say to a flush of a file or folder.
 _NO_FLUSH = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF)
 
@@ -36,10 +37,12 @@ _NO_FLUSH = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF)
 def atomic_path(path: PathLike, durable: bool = True) -> Iterator[Path]:
     """Yield a temporary path beside `path` that takes its place when the block ends well.
 
-    The temporary name keeps the suffix of `path` (libraries choose formats by it) and carries the
-    process id, so that two processes never write to one file; it is no longer than a file's name
-    may be, however long `path` is. Folders on the way are made. On an error the temporary file is
-    removed and `path` stays as it was; a full disk's error names it.
+    The temporary name keeps the suffix of `path` (libraries choose formats by it). It is random,
+    and the file is made here where there was none: in a folder that others may write to nobody can
+    lay a link there for us to write through, and no two processes write to one file. It is no
+    longer than a file's name may be, however long `path` is. Folders on the way are made. On an
+    error the temporary file is removed and `path` stays as it was; an error of the operating
+    system names `path`.
 
     Args:
         path: the file.
@@ -47,20 +50,40 @@ def atomic_path(path: PathLike, durable: bool = True) -> Iterator[Path]:
             False: call `flush` for them before it is said anywhere that they are complete.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{file_name_for(path.stem)}.{os.getpid()}.tmp{path.suffix}")
+    with naming_file(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = temporary_name(path)
     try:
-        with naming_file(path):
+        try:
+            os.close(make_new(temporary))
             yield temporary
             if durable:
                 _flush(temporary)
             os.replace(temporary, path)
-            if durable:
-                _flush(path.parent)
+        except OSError as error:
+            if error.filename in (None, str(temporary)) and error.errno is not None:
+                error.filename, error.filename2 = str(path), None
+            raise
+        if durable:
+            _flush(path.parent)
     except BaseException:
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):
             temporary.unlink()
         raise
+
+
+def temporary_name(path: Path) -> Path:
+    """Return a random name for a temporary file or folder that takes the place of `path`."""
+    return path.with_name(f".{file_name_for(path.stem)}.{secrets.token_hex(6)}.tmp{path.suffix}")
+
+
+def make_new(path: PathLike) -> int:
+    """Make an empty file where there is nothing, not even a link, and return its descriptor.
+
+    Raises:
+        OSError: that is not possible.
+    """
+    return os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | PLAIN_ONLY, 0o666)
 
 
 def flush(paths: Iterable[PathLike]) -> None:
@@ -92,10 +115,56 @@ def _flush(path: Path) -> None:
         os.close(opened)
 
 
+def check_writable(path: PathLike) -> None:
+    """Look whether a file could be written, before hours are spent on what goes into it.
+
+    Nothing is made.
+
+    Raises:
+        OSError: it could not.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise OSError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    folder = next(folder for folder in path.absolute().parents if os.path.lexists(folder))
+    if not folder.is_dir():
+        raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
+    if not os.access(folder, os.W_OK | os.X_OK):
+        is_fixed = hasattr(os, "statvfs") and os.statvfs(folder).f_flag & os.ST_RDONLY
+        code = errno.EROFS if is_fixed else errno.EACCES
+        raise OSError(code, os.strerror(code), str(path))
+
+
+def raise_why_unwritten(path: Path, more: int) -> None:
+    """Raise what the operating system says to a file that a library could not write.
+
+    For libraries that tell of every error that it went wrong and no more.
+
+    Args:
+        path: the file, as far as it was written, or not there.
+        more: bytes behind it that were to be written.
+
+    Raises:
+        OSError: the file cannot be made, or cannot become that long. Else nothing is raised.
+    """
+    with naming_file(path):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | PLAIN_ONLY, 0o666)
+        try:
+            if hasattr(os, "posix_fallocate"):  # neither on macOS nor on Windows
+                os.posix_fallocate(descriptor, os.fstat(descriptor).st_size, more)
+        finally:
+            os.close(descriptor)
+
+
+def write_bytes(path: PathLike, content: bytes | memoryview, durable: bool = True) -> None:
+    """Write a file in one step; `durable` as for `atomic_path`."""
+    with atomic_path(path, durable) as temporary:
+        temporary.write_bytes(content)
+
+
 def write_text(path: PathLike, text: str) -> None:
     """Write a text file (UTF-8) in one step."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_bytes(path, text.encode())
 
 
 def write_json(path: PathLike, value: Any) -> None:
@@ -122,47 +191,18 @@ def write_npz(
         comment: of the whole file, which is a zip archive; no reader of arrays minds it.
         durable: as for `atomic_path`.
     """
+    # On a full disk NumPy, writing by itself, would leave a half-closed archive that complains
+    # later, or say no more than how many numbers it could not write.
     content = io.BytesIO()
     np.savez(content, **arrays)
     if comment:
         with zipfile.ZipFile(content, "a") as archive:
             archive.comment = comment
-    _write_laid_out(path, content, durable)
-
-
-def read_npz(file: PathLike | io.BytesIO) -> dict[str, np.ndarray]:
-    """Return the arrays of a file by `write_npz`, each compared with its sum in the archive.
-
-    `np.load` compares it only when it has read an array to the end. It does not where one flipped
-    bit in front of the numbers makes the array shorter, or its numbers other ones.
-
-    Raises:
-        OSError: the file cannot be read.
-        ValueError: it is damaged, or something else.
-    """
-    try:
-        with zipfile.ZipFile(file) as archive:
-            content = {name: archive.read(name) for name in archive.namelist()}
-        return {
-            name.removesuffix(".npy"): np.lib.format.read_array(io.BytesIO(array))
-            for name, array in content.items()
-        }
-    except (
-        *(ArithmeticError, EOFError, LookupError, MemoryError, RuntimeError, TypeError),
-        *(zipfile.BadZipFile, zlib.error, struct.error),
-    ) as error:
-        raise ValueError(str(error) or type(error).__name__) from error
+    write_bytes(path, content.getbuffer(), durable)
 
 
 def write_npy(path: PathLike, array: np.ndarray) -> None:
     """Write an array in one step."""
     content = io.BytesIO()
     np.save(content, array)
-    _write_laid_out(path, content)
-
-
-def _write_laid_out(path: PathLike, content: io.BytesIO, durable: bool = True) -> None:
-    # On a full disk NumPy, writing by itself, would leave a half-closed archive that complains
-    # later, or say no more than how many numbers it could not write.
-    with atomic_path(path, durable) as temporary:
-        temporary.write_bytes(content.getbuffer())
+    write_bytes(path, content.getbuffer())

@@ -13,11 +13,17 @@ def to_disk(path: PathLike) -> None:
 
     Without it a file that was renamed into its place may be there after a power cut, and empty.
     """
-    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except PermissionError:
+        if os.name != "nt":  # Windows opens no folders
+            raise
+        return
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # a disk that cannot be asked to
+        # A disk that cannot be asked to; and Windows flushes only what is open for writing.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):
             raise
     finally:
         os.close(descriptor)

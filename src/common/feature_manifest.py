@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from src.common.atomic_files import PathLike, write_json
-from src.common.errors import UserError
+from src.common.errors import UserError, raise_if_of_system
+from src.common.json_files import read_json, shaped
 
 FORMAT = 1
 MANIFEST_NAME = "features.json"
@@ -62,21 +62,21 @@ def read_manifest(folder: PathLike) -> Manifest:
     """
     path = Path(folder) / MANIFEST_NAME
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
     except FileNotFoundError:
         raise UserError(
             f"{folder} holds no complete features (no {MANIFEST_NAME}); "
             "run the feature extraction to its end first"
         ) from None
     except (OSError, ValueError) as error:
+        raise_if_of_system(error, path)
         raise UserError(f"cannot read {path} ({error}); extract the features again") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise UserError(f"{path} is not a feature manifest of format {FORMAT}; extract again")
     try:
-        images = tuple((str(name), str(file)) for name, file in content["images"])
-        manifest = Manifest(images, dict(content["settings"]), dict(content["failed"]))
-    except (KeyError, TypeError, ValueError):
-        raise UserError(f"{path} lacks images, settings or failed; extract again") from None
+        manifest = shaped({"failed": None, **content}, Manifest)
+    except ValueError as error:
+        raise UserError(f"{path} is damaged ({error}); extract again") from None
     if list(manifest.names) != sorted(set(manifest.names)):
         raise UserError(f"{path} lists its images out of order or twice; extract again")
     return manifest

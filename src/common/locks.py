@@ -52,7 +52,7 @@ class Lock:
         """Take the lock, and tell whether it could be had within `patience` seconds.
 
         Raises:
-            UserError: the file cannot be written.
+            OSError: the file cannot be written.
             NoLocksError: the disk has no locks.
         """
         try:
@@ -60,10 +60,9 @@ class Lock:
         except filelock.Timeout:
             return False
         except (OSError, NotImplementedError) as error:
-            if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+            full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+            if full or getattr(error, "filename", None) is not None:  # opening it went wrong
                 raise
-            if getattr(error, "filename", None) is not None:  # it was opening that went wrong
-                raise UserError(f"cannot write in {self.path.parent} ({_reason(error)})") from error
             raise NoLocksError(f"cannot lock {self.path} ({_reason(error)})") from error
         return True
 
@@ -86,7 +85,8 @@ def wait_for(path: Path, holder: str, no_locks: str | None = ELSEWHERE) -> Itera
         no_locks: what to do about a disk without locks; None: go on unlocked, with a warning.
 
     Raises:
-        UserError: the file cannot be written, or the disk has no locks.
+        OSError: the file cannot be written.
+        NoLocksError: the disk has no locks.
     """
     lock = Lock(path)
     if not _taken(lock, no_locks):
@@ -109,7 +109,8 @@ def claim(path: Path, refusal: str, no_locks: str | None = ELSEWHERE) -> Iterato
 
     Raises:
         HeldError: `refusal`.
-        UserError: the file cannot be written, or the disk has no locks.
+        OSError: the file cannot be written.
+        NoLocksError: the disk has no locks.
     """
     lock = Lock(path)
     if not _taken(lock, no_locks, _MOMENT):

@@ -15,7 +15,6 @@ from __future__ import annotations
 import bisect
 import functools
 import hashlib
-import json
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -24,9 +23,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from src.common.atomic_files import PathLike, read_npz, write_json, write_npz
+from src.common.atomic_files import PathLike, write_json, write_npz
 from src.common.block_files import Block, BlockFile
 from src.common.errors import UserError
+from src.common.json_files import read_json
+from src.common.npy_format import read_npz
 from src.common.packed_arrays import unpack_arrays
 
 MARKER_NAME = "packed.json"
@@ -237,7 +238,7 @@ def _opened(folder: str, *state: int) -> PackedStore:
 
 def _marked_settings(path: Path) -> str:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
     except (OSError, ValueError) as error:
         raise UserError(f"cannot read {path} ({error}); bring it back") from None
     found = content.get("format") if isinstance(content, dict) else None

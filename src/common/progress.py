@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 LOG = logging.getLogger(__name__)
@@ -16,6 +18,31 @@ SHARE, SECONDS = 0.05, 30.0
 #: … but none sooner after another one.
 PAUSE = 5.0
 _PREFIXES = ("", "k", "M", "G", "T")
+
+#: Called with what is done, how much of it, and how much there is, where that is known.
+Listener = Callable[[str, int, "int | None"], None]
+_LISTENER: ContextVar[Listener | None] = ContextVar("listener", default=None)
+
+
+@contextlib.contextmanager
+def told_to(listener: Listener) -> Iterator[None]:
+    """Tell a listener too how far the works are that this thread begins in a block."""
+    token = _LISTENER.set(listener)
+    try:
+        yield
+    finally:
+        _LISTENER.reset(token)
+
+
+@contextlib.contextmanager
+def part_of(before: int, total: int) -> Iterator[None]:
+    """Tell the listener of works in a block as parts of one work, of which `before` was done."""
+    listener = _LISTENER.get()
+    if listener is None:
+        yield
+        return
+    with told_to(lambda what, done, _: listener(what, before + done, total)):
+        yield
 
 
 def progress(items: Iterable[T], what: str, unit: str, total: int | None = None) -> Iterator[T]:
@@ -47,11 +74,40 @@ def progress_bar(
         initial: how much was done before.
         scaled: large numbers are written with k, M, G.
     """
-    if sys.stderr.isatty():
+    listener = _LISTENER.get()
+    if listener is not None:
+        return HeardProgress(_shown(what, total, unit, initial, scaled), listener, what, total)
+    return _shown(what, total, unit, initial, scaled)
+
+
+def _shown(what: str, total: int | None, unit: str, initial: int, scaled: bool) -> Any:
+    # Of nothing there is nothing to tell; who wants it quiet wants no bar.
+    if sys.stderr.isatty() and total != 0 and LOG.isEnabledFor(logging.INFO):
         from tqdm import tqdm
 
         return tqdm(desc=what, total=total, unit=unit, initial=initial, unit_scale=scaled)
     return ProgressLines(what, total, unit, initial, scaled)
+
+
+class HeardProgress:
+    """A bar that also tells a listener how far it is."""
+
+    def __init__(self, bar: Any, listener: Listener, what: str, total: int | None):
+        """Begin; see `progress_bar`."""
+        self._bar, self._listener, self._what, self._total = bar, listener, what, total
+
+    def __enter__(self) -> HeardProgress:
+        self._bar.__enter__()
+        self._listener(self._what, self._bar.n, self._total)
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._bar.__exit__(*error)
+
+    def update(self, count: int = 1) -> None:
+        """Note that so much more is done."""
+        self._bar.update(count)
+        self._listener(self._what, self._bar.n, self._total)
 
 
 class ProgressLines:

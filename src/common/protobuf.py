@@ -83,3 +83,13 @@ def bytes_of(content: int | memoryview) -> memoryview:
     if isinstance(content, int):
         raise ValueError("a number stands where bytes were expected")
     return content
+
+
+def number_field(number: int, value: int) -> bytes:
+    """Return field `number` of a message that is to be written: a number of 0 or more."""
+    return to_varint(number << 3 | VARINT) + to_varint(value)
+
+
+def bytes_field(number: int, content: bytes) -> bytes:
+    """Return field `number` of a message that is to be written: bytes, text or another message."""
+    return to_varint(number << 3 | LENGTH_DELIMITED) + to_varint(len(content)) + content

@@ -25,5 +25,11 @@ def open_regular(path: PathLike) -> BinaryIO:
     return file
 
 
+def read_regular(path: PathLike) -> bytes:
+    """Return the bytes of a file; raises as `open_regular`."""
+    with open_regular(path) as file:
+        return file.read()
+
+
 def _without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))

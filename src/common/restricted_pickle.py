@@ -18,6 +18,7 @@ import numpy as np
 
 from src.common.atomic_files import PathLike
 from src.common.errors import UserError, one_line
+from src.common.regular_files import read_regular
 
 #: Kind and size of the numbers and strings an array may hold.
 _DTYPE = re.compile(r"[biu?][1248]?|f[248]|U\d{1,5}")
@@ -39,7 +40,7 @@ def load_plain_pickle(path: PathLike) -> Any:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise pickle.UnpicklingError(f"it is larger than {MAX_BYTES >> 20} MB")
-        content = path.read_bytes()
+        content = read_regular(path)
         check_memo(content)
         # Latin-1 keeps the bytes of strings that Python 2 wrote.
         return _PlainUnpickler(io.BytesIO(content), encoding="latin1").load()

@@ -27,6 +27,14 @@ def is_ours(number: int) -> bool:
     return in_main_thread and signal.getsignal(number) != signal.SIG_IGN
 
 
+def how_it_ended(code: int | None) -> str:
+    """Say how a process ended by its exit code: below 0 it is the number of a signal."""
+    if code is None or code >= 0:
+        return f"exit code {code}"
+    name = signal.Signals(-code).name
+    return f"{name}, perhaps for lack of memory" if name == "SIGKILL" else name
+
+
 @contextlib.contextmanager
 def handled(number: int, handler: Any) -> Iterator[None]:
     """Handle a signal in another way until the end of a block, where it `is_ours`."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from src.common.errors import UserError
+from src.common.errors import UserError, raise_if_of_system
+from src.common.regular_files import read_regular
 
 
 def read_lines(path: Path, what: str, if_missing: str) -> list[str]:
@@ -19,8 +20,9 @@ def read_lines(path: Path, what: str, if_missing: str) -> list[str]:
         UserError: the file is missing or cannot be read.
     """
     try:
-        return path.read_text(encoding="utf-8-sig").splitlines()
+        return read_regular(path).decode("utf-8-sig").splitlines()
     except FileNotFoundError:
         raise UserError(if_missing) from None
     except (OSError, UnicodeDecodeError) as error:
+        raise_if_of_system(error, path)
         raise UserError(f"cannot read the {what} {path}: {error}") from None

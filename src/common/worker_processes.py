@@ -28,7 +28,7 @@ def in_processes(function: Callable[[T], R], tasks: Iterable[T], workers: int) -
     """
     pool = ProcessPoolExecutor(
         workers,
-        mp_context=multiprocessing.get_context("fork"),
+        mp_context=multiprocessing.get_context(_start_method()),
         initializer=guard_worker,
         initargs=(os.getpid(),),
     )
@@ -50,6 +50,12 @@ def in_processes(function: Callable[[T], R], tasks: Iterable[T], workers: int) -
         for future in pending:
             future.cancel()
         pool.shutdown()
+
+
+def _start_method() -> str:
+    """Return how processes are started: forked, at once; anew where the system forks none."""
+    methods = multiprocessing.get_all_start_methods()
+    return "fork" if "fork" in methods else methods[0]
 
 
 def guard_worker(parent: int) -> None:

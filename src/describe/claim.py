@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from collections.abc import Iterator, Mapping
@@ -10,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from src.common.atomic_files import PathLike, write_json
-from src.common.errors import UserError
+from src.common.errors import UserError, raise_if_of_system
+from src.common.json_files import read_json
 from src.common.packed_store import is_packed, open_store
 from src.describe.record import Record
 from src.feature_io import (
@@ -93,8 +93,9 @@ def _claims(feature_folder: Path) -> Iterator[tuple[Path, dict[str, Any] | None]
     path = feature_folder / UNFINISHED_NAME
     if os.path.exists(path):
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            found = read_json(path)
+        except (OSError, ValueError) as error:
+            raise_if_of_system(error, path)
             found = None
         yield path, found if isinstance(found, dict) else None
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from src.common.errors import UserError
 from src.common.protobuf import LENGTH_DELIMITED, bytes_of, fields, to_varint, whole_numbers
+from src.common.regular_files import read_regular
 from src.describe.pca import Pca
 
 SHAPE, FLOAT_LIST, UINT32_LIST = 1, 2, 3
@@ -26,7 +27,7 @@ def read_datum(path: str | Path) -> np.ndarray:
         UserError: the file is missing or is not a datum.
     """
     try:
-        return parse_datum(Path(path).read_bytes())
+        return parse_datum(read_regular(path))
     except FileNotFoundError:
         raise UserError(f"{path} does not exist") from None
     except ValueError as error:

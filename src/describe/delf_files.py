@@ -32,8 +32,9 @@ from pathlib import Path
 import numpy as np
 
 from src.common.atomic_files import PathLike, atomic_path
-from src.common.errors import UserError, one_line, run_command
+from src.common.errors import UserError, one_line, raise_if_of_system, run_command
 from src.common.protobuf import FIXED32, LENGTH_DELIMITED, bytes_of, fields, to_varint
+from src.common.regular_files import read_regular
 from src.describe.datum_io import datum_bytes, parse_datum
 from src.feature_io import (
     MANIFEST_NAME,
@@ -63,10 +64,11 @@ def read_delf(path: PathLike) -> Features:
         DamagedFeaturesError: it is missing, cut short, or something else.
     """
     try:
-        return parse_delf(Path(path).read_bytes())
+        return parse_delf(read_regular(path))
     except FileNotFoundError:
         raise DamagedFeaturesError(f"there is no file {path}") from None
     except (ValueError, OSError) as error:
+        raise_if_of_system(error, path)
         raise DamagedFeaturesError(
             f"{path} is not a readable file of DELF features ({one_line(error)}); make it again"
         ) from None
@@ -89,7 +91,10 @@ def parse_delf(data: bytes) -> Features:
             if part == _DESCRIPTOR:
                 descriptor = parse_datum(bytes(bytes_of(value))).reshape(-1)
             elif part in found:
-                (found[part],) = struct.unpack("<f", bytes_of(value))
+                number = bytes_of(value)
+                if len(number) != 4:
+                    raise ValueError(f"a number of a feature has {len(number)} bytes, not 4")
+                (found[part],) = struct.unpack("<f", number)
         if descriptor is None or not found[_SCALE] > 0:
             raise ValueError("it has a feature without a descriptor or a scale")
         if descriptors and len(descriptor) != len(descriptors[0]):

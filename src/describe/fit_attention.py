@@ -31,6 +31,7 @@ import numpy as np
 
 from model_utils.bounds import number
 from model_utils.environment import kept_root
+from src.common.atomic_files import check_writable
 from src.common.errors import UserError, run_command
 from src.delf_config import DelfConfig
 from src.describe.attention_head import Head, own_share, train_head
@@ -145,6 +146,7 @@ def main() -> None:
     parser.add_argument("--max_level_side", type=side, default=1024, help="of the pyramid")
     add_engine_arguments(parser)
     arguments = parser.parse_args()
+    check_writable(arguments.output)
     side = arguments.max_level_side
     engine = choose_engine(
         EngineSettings(

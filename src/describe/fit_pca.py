@@ -34,14 +34,14 @@ import numpy as np
 
 from model_utils.bounds import number
 from model_utils.environment import PROJECT_ROOT
-from src.common.atomic_files import PathLike
+from src.common.atomic_files import PathLike, check_writable
 from src.common.errors import run_command
 from src.common.progress import progress
 from src.delf_config import DelfConfig, add_config_arguments, config_from_arguments
 from src.describe.engines.choice import EngineSettings, add_engine_arguments, choose_engine
 from src.describe.engines.interface import Engine
 from src.describe.one_photo import described
-from src.describe.pca import Pca, fit_pca, write_pca
+from src.describe.pca import MEAN_NAME, Pca, fit_pca, write_pca
 from src.describe.tasks import PhotoTask
 from src.photos.finding import list_images
 from src.photos.left_out import read_left_out
@@ -228,6 +228,8 @@ def main() -> None:
             precision=arguments.precision,
         )
     )
+    output = arguments.output_directory or PROJECT_PCA / engine.fingerprint
+    check_writable(Path(output, MEAN_NAME))
     left_out = read_left_out(arguments.leave_out)
     with _photo_folders(arguments.images_path, arguments.num_images, arguments.seed) as folders:
         chosen = choose_photos(folders, arguments.num_images, arguments.seed, left_out)
@@ -252,7 +254,6 @@ def main() -> None:
         },
         engine=engine.settings(),
     )
-    output = arguments.output_directory or PROJECT_PCA / engine.fingerprint
     write_pca(output, pca)
     LOG.info("%s: %s", output, pca.about)
 

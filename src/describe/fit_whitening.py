@@ -27,11 +27,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from model_utils.bounds import number
 from model_utils.environment import kept_root
-from src.common.errors import UserError, one_line, run_command
+from src.common.atomic_files import check_writable
+from src.common.csv_tables import read_columns
+from src.common.errors import UserError, run_command
 from src.delf_config import CONV5_CHANNELS, DelfConfig
 from src.describe.engines.choice import EngineSettings, add_engine_arguments, choose_engine
 from src.describe.engines.global_head import GlobalEngine
@@ -103,18 +104,12 @@ def read_landmarks(folder: Path) -> dict[str, str]:
         UserError: there is no table, or it is something else.
     """
     path = folder / TABLE_NAME
-    try:
-        table = pd.read_csv(path, usecols=["id", "landmark_id"], dtype=str, keep_default_na=False)
-    except FileNotFoundError:
-        raise UserError(
-            f"there is no {path}; give --images_path of a folder in the layout of Google Landmarks "
-            "v2: photos, and a train.csv with id and landmark_id"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"{path} is no csv table with id and landmark_id: {one_line(error)}"
-        ) from None
-    return dict(zip(table["id"], table["landmark_id"]))
+    missing = (
+        f"there is no {path}; give --images_path of a folder in the layout of Google Landmarks v2: "
+        "photos, and a train.csv with id and landmark_id"
+    )
+    parts = read_columns(path, ("id", "landmark_id"), missing)
+    return {name: landmark for part in parts for name, landmark in zip(part.id, part.landmark_id)}
 
 
 def describe_landmarks(
@@ -231,6 +226,7 @@ def main() -> None:
     parser.add_argument("--max_level_side", type=side, default=1024, help="of the pyramid")
     add_engine_arguments(parser)
     arguments = parser.parse_args()
+    check_writable(arguments.output)
     whitening = fit(arguments)
     write_whitening(arguments.output, whitening)
     LOG.info(

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
-import json
 import logging
 import os
 import time
@@ -28,6 +26,7 @@ from src.delf_config import DelfConfig
 from src.describe.claim import UNFINISHED_NAME, check_claim, is_claimed
 from src.describe.engines.interface import Engine
 from src.describe.keepers import chosen_store
+from src.describe.made_with import feature_settings
 from src.describe.parts import Part, check_part, write_part
 from src.describe.pca import Pca
 from src.describe.record import RECORD_NAME, Noted, write_record
@@ -67,7 +66,7 @@ class ExtractionSummary:
         seconds: duration of the whole run.
         worker_seconds: seconds spent in each of `PARTS`, all workers together. Decoding runs beside
             the network; "decode" is the time that the network waited for it.
-        peak_megabytes: largest peak memory of a worker.
+        peak_megabytes: largest peak memory of a worker; 0 where the system does not say.
         absent: names of photos whose features are kept, but which were not asked for.
     """
 
@@ -84,13 +83,17 @@ class ExtractionSummary:
     def text(self) -> str:
         """Return the summary in one line."""
         parts = ", ".join(f"{name} {spent:.1f} s" for name, spent in self.worker_seconds.items())
-        rate = self.extracted / self.seconds if self.seconds else 0.0
         not_finite = f" ({self.not_finite} for values not finite)" if self.not_finite else ""
-        return (
+        counts = (
             f"{self.extracted} photos described ({self.features} features), {self.skipped} were "
-            f"there, {len(self.failed)} could not be described{not_finite}; {self.seconds:.1f} s, "
-            f"{rate:.3f} photos/s ({parts}); peak memory of a worker {self.peak_megabytes:.0f} MB"
+            f"there, {len(self.failed)} could not be described{not_finite}"
         )
+        if not self.extracted or not self.seconds:
+            return counts
+        rate = f"{self.extracted / self.seconds:.3f} photos/s"
+        peak = f"{self.peak_megabytes:.0f} MB" if self.peak_megabytes else ""
+        memory = f"; peak memory of a worker {peak}" if peak else ""
+        return f"{counts}; {self.seconds:.1f} s, {rate} ({parts}){memory}"
 
 
 @dataclass
@@ -113,7 +116,7 @@ class _Progress:
             seconds, peak = values
             for part, spent in seconds.items():
                 self.seconds[part] = self.seconds.get(part, 0.0) + spent
-            self.peak_megabytes = max(self.peak_megabytes, peak)
+            self.peak_megabytes = max(self.peak_megabytes, peak or 0.0)
             return
         if kind == "failed":
             name, noted, reason, finite = values
@@ -130,6 +133,17 @@ class _Progress:
             self.features += count
         self.bar.update()
         self.pace.photo_done()
+
+    def summary(
+        self, stock: Stock, tasks: Sequence[PhotoTask], seconds: float
+    ) -> ExtractionSummary:
+        """Return what a run did in so many seconds."""
+        return ExtractionSummary(
+            *(len(self.done), len(stock.kept)),
+            dict(sorted({**stock.failed, **self.failed}.items())),
+            *(self.not_finite, self.features, seconds, self.seconds, self.peak_megabytes),
+            stock.absent(tasks),
+        )
 
 
 def extract_folder(
@@ -195,22 +209,10 @@ def extract_folder(
         *(config, pca, settings, stock.states),
         store=chosen_store(feature_folder, store),
         part=part,
-        times={
-            task.name: stock.times[task.name] for task in stock.pending if task.name in stock.times
-        },
+        times=stock.times_of_pending(),
     )
     progress = _describe(_share(job, engine.processes(devices)), stock)
-    summary = ExtractionSummary(
-        len(progress.done),
-        len(stock.kept),
-        dict(sorted({**stock.failed, **progress.failed}.items())),
-        progress.not_finite,
-        progress.features,
-        time.perf_counter() - start,
-        progress.seconds,
-        progress.peak_megabytes,
-        stock.absent(tasks),
-    )
+    summary = progress.summary(stock, tasks, time.perf_counter() - start)
     if stock.pending:
         LOG.info("%s", summary.text())
     _check_outcome(
@@ -248,22 +250,6 @@ def _check_outcome(
     _judge(summary, photos, max_bad_fraction, images_path)
 
 
-def feature_settings(
-    engine: Engine, config: DelfConfig, pca: Pca | None, tasks: Sequence[PhotoTask]
-) -> dict[str, Any]:
-    """Return all that the features depend on, as it stands in the manifest."""
-    settings = {
-        **config.settings(),
-        "checkpoint": engine.fingerprint,
-        "pca": pca.fingerprint if config.use_pca and pca else None,
-        "crop_boxes": _boxes_fingerprint(tasks),
-    }
-    runtime = engine.settings()
-    if "global" in runtime:  # no matter of the runtime: others make the same
-        settings["global"] = runtime.pop("global")
-    return {**settings, "engine": runtime} if runtime else settings
-
-
 def _tell(stock: Stock, images_path: Path, feature_folder: Path) -> None:
     """Say what was found."""
     if stock.damaged:
@@ -274,7 +260,9 @@ def _tell(stock: Stock, images_path: Path, feature_folder: Path) -> None:
     for block in stock.blocks if stock.pending else ():
         LOG.warning("%s; its photos alone are described again", block)
     if not stock.pending:
-        LOG.info("all %d photos of %s have been described before", len(stock.kept), images_path)
+        count = len(stock.kept)
+        share = f"{count} of {count + len(stock.failed)}" if stock.failed else f"all {count}"
+        LOG.info("%s photos of %s are described", share, images_path)
     if stock.failed:
         LOG.warning(
             "%d photos of %s could not be described before and are as they were (the first: %s)",
@@ -389,17 +377,6 @@ def _judge(
         f"than the share of {max_bad_fraction:g} allowed (the first: {first}); the features of the "
         "others are kept: repair or remove the photos and run the same command again"
     )
-
-
-def _boxes_fingerprint(tasks: Sequence[PhotoTask]) -> str | None:
-    parts = [
-        [task.name, *map(float, task.box or ()), *([f"turn {task.turn}"] if task.turn else [])]
-        for task in tasks
-        if task.box is not None or task.turn
-    ]
-    if not parts:
-        return None
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
 def _warn_of_foreign_pca(pca: Pca | None, fingerprint: str) -> None:

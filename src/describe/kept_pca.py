@@ -7,6 +7,7 @@ import os
 import shutil
 from pathlib import Path
 
+from src.common.atomic_files import temporary_name
 from src.common.errors import UserError
 from src.describe.pca import Pca, read_pca, write_pca
 
@@ -56,10 +57,15 @@ def _copy(folder: Path) -> Path:
 
 def _write_whole(folder: Path, pca: Pca) -> None:
     """Write a PCA so that the folder is one at any moment, or none."""
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    write_pca(temporary, pca)
-    if folder.is_dir():
-        shutil.rmtree(folder)
-    else:
-        folder.unlink(missing_ok=True)
-    os.replace(temporary, folder)
+    temporary = temporary_name(folder)
+    temporary.mkdir(parents=True)  # ours alone: where there is something, it is an error
+    try:
+        write_pca(temporary, pca)
+        if folder.is_dir():
+            shutil.rmtree(folder)
+        else:
+            folder.unlink(missing_ok=True)
+        os.replace(temporary, folder)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import NamedTuple
 from src.common.atomic_files import PathLike, write_json
 from src.common.errors import UserError
 from src.common.feature_manifest import MANIFEST_NAME
+from src.common.json_files import read_json
 from src.common.settings_check import check_settings
 from src.describe.tasks import PhotoTask
 
@@ -74,7 +74,7 @@ def read_part(folder: PathLike) -> Part | None:
     """
     path = Path(folder, PART_NAME)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         numbers = (int(content[name]) for name in ("number", "of", "photos"))
         return Part(*numbers, str(content["digest"]))
     except FileNotFoundError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +11,9 @@ from typing import Any
 import numpy as np
 
 from src.common.atomic_files import PathLike, write_json, write_npy
-from src.common.errors import UserError
+from src.common.errors import UserError, raise_if_of_system
+from src.common.json_files import read_json, shaped
+from src.common.npy_format import read_npy
 from src.extract_utils_np import unit_length
 
 MEAN_NAME = "mean.npy"
@@ -152,8 +153,9 @@ def read_pca(folder: PathLike) -> Pca:
         )
     about_path = folder / ABOUT_NAME
     try:
-        about = json.loads(about_path.read_text("utf-8")) if about_path.exists() else {}
+        about = shaped(read_json(about_path), dict[str, Any]) if about_path.exists() else {}
     except (OSError, ValueError) as error:
+        raise_if_of_system(error, about_path)
         raise UserError(f"cannot read {about_path} ({error}); fit the PCA again") from None
     pca = Pca(mean, projection, variances[: len(projection)], about)
     if about.get("fingerprint", pca.fingerprint) != pca.fingerprint:
@@ -166,13 +168,14 @@ def read_pca(folder: PathLike) -> Pca:
 
 def _read_array(path: Path) -> np.ndarray:
     try:
-        array = np.load(path, allow_pickle=False)
+        array = read_npy(path)
     except FileNotFoundError:
         raise UserError(
             f"there is no {path}; fit a PCA with src/describe/fit_pca.py, or download one with "
             "scripts/download_pretrained.sh"
         ) from None
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError) as error:
+        raise_if_of_system(error, path)
         raise UserError(f"cannot read {path} ({error}); fit the PCA again") from None
     if not np.issubdtype(array.dtype, np.number) or not np.isfinite(array).all():
         raise UserError(f"{path} holds values that are not finite numbers; fit the PCA again")

@@ -18,8 +18,9 @@ from src.delf_config import DelfConfig
 from src.describe.claim import check_claim, claim_folder
 from src.describe.engines.choice import EngineSettings, KnownWeights, choose_engine
 from src.describe.engines.interface import Engine
-from src.describe.folder import ExtractionSummary, extract_folder, feature_settings
+from src.describe.folder import ExtractionSummary, extract_folder
 from src.describe.keepers import FileKeeper
+from src.describe.made_with import feature_settings
 from src.describe.pca import Pca
 from src.describe.stock import take_stock
 from src.describe.switching import tell_of_before
@@ -141,11 +142,11 @@ class Describer:
         feature_folder: PathLike,
         pca: Pca | None,
         tasks: Sequence[PhotoTask],
-    ) -> bool:
-        """Tell whether there is anything that `extract` would have to describe."""
+    ) -> list[PhotoTask]:
+        """Return the photos that `extract` would have to describe."""
         settings = feature_settings(self.engine, self.features, pca, tasks)
         claimed = check_claim(feature_folder, settings, is_cache=True)
-        return bool(take_stock(images_path, feature_folder, tasks, settings, claimed).pending)
+        return take_stock(images_path, feature_folder, tasks, settings, claimed).pending
 
     def tell_of_before(
         self, images_path: PathLike, results: Path, tasks: Sequence[PhotoTask]

@@ -8,17 +8,18 @@ been touched after the record was written is in doubt, and is looked at.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from src.common.atomic_files import PathLike, flush, write_json
 from src.common.digests import sha256_of_open
+from src.common.errors import raise_if_of_system
+from src.common.json_files import read_json, shaped
 from src.common.packed_store import is_packed
 from src.feature_io import feature_path
 from src.photos.places import Archived, Place, open_photo
@@ -93,11 +94,12 @@ class Record:
         path = Path(feature_folder, RECORD_NAME)
         try:
             written = path.stat().st_mtime_ns
-            content = json.loads(path.read_text(encoding="utf-8"))
-            photos = {str(name): _noted(*values) for name, values in content.items()}
+            content = shaped(read_json(path), dict[str, Any])
+            photos = {name: _noted(*values) for name, values in content.items()}
         except FileNotFoundError:
             return cls()
-        except (OSError, ValueError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, TypeError, OverflowError) as error:
+            raise_if_of_system(error, path)
             LOG.warning("%s is damaged (%s) and is made again from the photos", path, error)
             return cls()
         # One from the future was written by another clock: nothing is older than it.

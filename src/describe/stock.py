@@ -58,6 +58,12 @@ class Stock:
     times: dict[str, int] = field(default_factory=dict)
     blocks: list[str] = field(default_factory=list)
 
+    def times_of_pending(self) -> dict[str, int]:
+        """Return `times` of the photos to describe."""
+        return {
+            task.name: self.times[task.name] for task in self.pending if task.name in self.times
+        }
+
     def absent(self, tasks: Sequence[PhotoTask]) -> list[str]:
         """Return the names of photos that are noted and not among these."""
         return sorted(self.record.photos.keys() - {task.name for task in tasks})

@@ -11,6 +11,7 @@ import numpy as np
 from src.common.atomic_files import PathLike
 from src.common.errors import UserError
 from src.photos.finding import list_images
+from src.photos.names import PhotoNames
 from src.photos.places import Place, list_places, photo_place
 from src.photos.reading import UnreadableImageError, read_enough, read_image
 
@@ -57,7 +58,9 @@ def chosen_tasks(
         UserError: a photo is not in the folder.
     """
     files = dict(list_images(images_path))
-    missing = sorted(set(photos.values()) - files.keys())
+    known = PhotoNames(files)
+    found = {photo: known.find(photo) for photo in set(photos.values())}
+    missing = sorted(photo for photo, name in found.items() if name is None)
     if missing:
         raise UserError(
             f"{len(missing)} of the images asked for are not in {images_path}: "
@@ -65,7 +68,8 @@ def chosen_tasks(
         )
     boxes = boxes or {}
     return [
-        PhotoTask(name, files[photo], boxes.get(name)) for name, photo in sorted(photos.items())
+        PhotoTask(name, files[found[photo]], boxes.get(name))
+        for name, photo in sorted(photos.items())
     ]
 
 

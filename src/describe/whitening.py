@@ -13,8 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from src.common.atomic_files import PathLike, read_npz, write_npz
-from src.common.errors import UserError, one_line
+from src.common.atomic_files import PathLike, write_npz
+from src.common.errors import UserError, one_line, raise_if_of_system
+from src.common.json_files import parse_json, shaped
+from src.common.npy_format import read_npz
 from src.delf_config import CONV5_CHANNELS, DelfConfig
 from src.extract_utils_np import pyramid_level_sizes, unit_length
 
@@ -138,7 +140,7 @@ def read_whitening(path: PathLike) -> Whitening:
             str(arrays["network"]),
             str(arrays["conv5"]),
             tuple(arrays["scales"].tolist()),
-            dict(json.loads(str(arrays["about"]))),
+            shaped(parse_json(str(arrays["about"])), dict[str, Any]),
         )
         _check(whitening)
     except FileNotFoundError:
@@ -149,6 +151,7 @@ def read_whitening(path: PathLike) -> Whitening:
     except KeyError as error:
         raise _unreadable(path, f"it lacks {error}") from None
     except (OSError, ValueError, TypeError, RuntimeError) as error:
+        raise_if_of_system(error, path)
         raise _unreadable(path, one_line(error)) from None
     return whitening
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
-import resource
 import signal
 import threading
 import traceback
@@ -19,8 +18,9 @@ from typing import Any
 import cv2
 
 from model_utils.bounds import setting_bounds
-from src.common.errors import UserError, one_line
-from src.common.signals import interruptible
+from src.common.errors import UserError, one_line, system_line
+from src.common.memory import peak_megabytes
+from src.common.signals import how_it_ended, interruptible
 from src.delf_config import DelfConfig
 from src.describe.claim import claim_folder, is_claimed
 from src.describe.engines.interface import Engine
@@ -97,7 +97,7 @@ def run_jobs(jobs: Sequence[Job], report: Callable[..., None]) -> None:
         jobs: what to do.
         report: called with ("done", name, what is to be noted, number of features), ("failed",
             name, what is to be noted or None, reason, whether the output was finite), and at the
-            end of each job ("end", seconds by part, peak memory in megabytes).
+            end of each job ("end", seconds by part, peak memory in megabytes or None).
 
     Raises:
         UserError: a worker met one, or was killed.
@@ -121,9 +121,7 @@ def _run_job(job: Job, report: Callable[..., None]) -> None:
     files = {task.name: photo_place(job.images_path, task.file) for task in job.tasks}
     with contextlib.ExitStack() as stack:
         _keep_all(job, photos, files, stack, stopwatch, report)
-    usage = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    peak = max(resource.getrusage(who).ru_maxrss for who in usage) / 1024
-    report("end", stopwatch.seconds, peak)
+    report("end", stopwatch.seconds, peak_megabytes())
 
 
 def _keep_all(
@@ -211,12 +209,9 @@ def _run_workers(jobs: Sequence[Job], report: Callable[..., None]) -> None:
 def _obituary(process: BaseProcess) -> str:
     """Say how a worker that stopped in the middle ended."""
     process.join(10)
-    code = process.exitcode
-    how = f"exit code {code}"
-    if code is not None and code < 0:
-        how = signal.Signals(-code).name
-        if -code == signal.SIGKILL:
-            how += ", perhaps for lack of memory: use fewer devices"
+    how = how_it_ended(process.exitcode)
+    if "memory" in how:
+        how += ": use fewer devices"
     return (
         f"{process.name} (process {process.pid}) died: {how}; what was complete is kept, run the "
         "same command again"
@@ -249,7 +244,9 @@ def _worker_environment(threads: int | None) -> Iterator[None]:
 
 def _worker_main(job: Job, connection: Connection) -> None:
     """Run a job in a process of its own; ends when its parent does."""
-    os.setpgid(0, 0)  # away from the terminal's Ctrl-C: MindSpore sets a handler of its own for it
+    if hasattr(os, "setpgid"):  # not on Windows
+        # Away from the terminal's Ctrl-C: MindSpore sets a handler of its own for it.
+        os.setpgid(0, 0)
     lock = threading.Lock()
 
     def report(*message: Any) -> None:
@@ -263,6 +260,8 @@ def _worker_main(job: Job, connection: Connection) -> None:
         os._exit(1)
     except UserError as error:
         report("user error", one_line(error))
+    except OSError as error:
+        report("user error", system_line(error))
     except BaseException:
         report("defect", traceback.format_exc())
 

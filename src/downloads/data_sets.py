@@ -68,6 +68,14 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument(
         "--backoff", type=float, default=defaults.backoff, help="first pause, seconds"
     )
+    common.add_argument(
+        *("--accept_md5", "--accept_sum"),
+        dest="accept",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="take the file of this name, say images_000.tar, whatever its sum is",
+    )
     _switch(common, "keep_archives", "DELF_KEEP_ARCHIVES", "keep archives once they are unpacked")
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -106,11 +114,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
             network,
             options.unpack,
             options.keep_archives,
+            options.accept,
         )
         return
     is_oxford = options.command == "oxford"
     download = oxford_paris.download_oxford if is_oxford else oxford_paris.download_paris
-    download(options.dataset_path, options.base_url, network, options.keep_archives)
+    how = (network, options.keep_archives, options.accept)
+    download(options.dataset_path, options.base_url, *how)
 
 
 if __name__ == "__main__":

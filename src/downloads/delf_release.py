@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
 
 from src.common.atomic_files import atomic_path
@@ -12,6 +12,7 @@ from src.common.errors import UserError
 from src.describe.datum_io import parse_datum, pca_of_datums
 from src.describe.pca import Pca
 from src.downloads.http_fetch import Network, fetch, is_reachable
+from src.downloads.known_sums import as_first_time, take_kept
 from src.downloads.records import RECORDS
 from src.downloads.resnet50_h5 import check_weights
 from src.downloads.tar_files import read_members
@@ -23,21 +24,24 @@ MODEL = "delf_gld_20190411.tar.gz"
 
 
 @contextlib.contextmanager
-def release_file(url: str, folder: Path, network: Network) -> Iterator[Path]:
+def release_file(
+    url: str, folder: Path, network: Network, accept: Collection[str] = ()
+) -> Iterator[Path]:
     """Fetch a file of the release for the time of the block; a closed network is noticed soon.
 
     Raises:
-        UserError: it is out of reach.
+        UserError: it is out of reach, or has changed and is not in `accept`.
     """
     path = folder / RECORDS / PurePosixPath(url).name
-    if not path.exists():
+    if not path.exists() and not take_kept(path, accept):
         if not is_reachable(url):
             raise UserError(f"{url} is out of reach")
         fetch(url, path, network)
     try:
-        yield path
+        with as_first_time(path, url, accept):
+            yield path
     finally:
-        path.unlink()
+        path.unlink(missing_ok=True)  # one that has changed is kept under another name
 
 
 def write_weights(tarball: Path, output: Path) -> None:

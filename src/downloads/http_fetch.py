@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import http.client
 import logging
 import os
@@ -11,6 +12,7 @@ import re
 import shutil
 import socket
 import ssl
+import stat
 import threading
 import time
 import urllib.error
@@ -20,6 +22,7 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import urlsplit
 
+from src.common.atomic_files import PLAIN_ONLY, write_bytes
 from src.common.errors import UserError, naming_file
 from src.common.progress import progress_bar
 
@@ -85,15 +88,41 @@ def fetch(url: str, path: Path, network: Network | None = None) -> None:
     network = network or Network()
     path.parent.mkdir(parents=True, exist_ok=True)
     part = part_path(path)
-    with open(part, "ab") as file:
+    with _open_part(part) as file:
         try:
             _transfer_patiently(url, part, file, network)
-        finally:
+        except BaseException:
             if file.seek(0, os.SEEK_END) == 0:
                 part.unlink()
-    part.touch()  # an empty file is a file too
+            raise
     os.replace(part, path)
     _validator_path(part).unlink(missing_ok=True)
+
+
+def _open_part(part: Path) -> BinaryIO:
+    """Open what has arrived so far, to write behind it; it is made where there is nothing.
+
+    Its name is known to all, so that a later run goes on with it: in a folder that others may write
+    to it may be a link, by which we would write somewhere else.
+    """
+    try:
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_APPEND | PLAIN_ONLY, 0o666)
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.ENXIO):  # a link, a pipe
+            raise
+        raise _foreign(part) from None
+    file = os.fdopen(descriptor, "ab")
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+        file.close()
+        raise _foreign(part)
+    return file
+
+
+def _foreign(part: Path) -> UserError:
+    return UserError(
+        f"{part} is a link or no file, so nothing is downloaded through it; remove it, then {AGAIN}"
+    )
 
 
 def _transfer_patiently(url: str, part: Path, file: BinaryIO, network: Network) -> None:
@@ -153,8 +182,8 @@ def _transfer(url: str, part: Path, file: BinaryIO, network: Network) -> None:
     headers = {}
     if offset:
         headers["Range"] = f"bytes={offset}-"
-        with contextlib.suppress(FileNotFoundError):
-            headers["If-Range"] = _validator_path(part).read_text(encoding="ascii")
+        with contextlib.suppress(FileNotFoundError, ValueError):
+            headers["If-Range"] = _validator(part)
     with _open(url, network.timeout, headers) as response:
         start, total = _content_range(response)
         if response.status == 416:  # nothing lies beyond the offset: complete, or another file
@@ -314,12 +343,20 @@ def _validator_path(part: Path) -> Path:
     return part.with_name(f"{part.name}.version")
 
 
+def _validator(part: Path) -> str:
+    """Return what identifies the version of the file of which a part is here."""
+    path = _validator_path(part)
+    if path.is_symlink():
+        raise _foreign(path)
+    return path.read_text(encoding="ascii")
+
+
 def _keep_validator(part: Path, response: http.client.HTTPResponse) -> None:
     """Note what identifies this version of the file, for If-Range; weak ETags may not be used."""
     etag = response.headers.get("ETag")
     validator = etag if etag and etag.startswith('"') else response.headers.get("Last-Modified")
     if validator and validator.isascii() and validator.isprintable():
-        _validator_path(part).write_text(validator, encoding="ascii")
+        write_bytes(_validator_path(part), validator.encode("ascii"), durable=False)
     else:
         _validator_path(part).unlink(missing_ok=True)
 

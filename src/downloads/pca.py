@@ -7,12 +7,13 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
 
 from model_utils.environment import PROJECT_ROOT
-from src.common.errors import UserError
+from src.common.errors import UserError, raise_if_of_system
 from src.describe.pca import (
     ABOUT_NAME,
     MEAN_NAME,
@@ -36,6 +37,7 @@ def prepare_pca(
     images_path: str | None = None,
     base_url: str = delf_release.URL,
     network: Network | None = None,
+    accept: Collection[str] = (),
 ) -> str:
     """Make sure that `folder` holds a PCA of descriptors; one that fits together is kept.
 
@@ -45,6 +47,7 @@ def prepare_pca(
         images_path: the photos to fit it to; without, a rendered sample world.
         base_url: where the DELF release is.
         network: how patient to be.
+        accept: names of files of the release that are taken though they have changed.
 
     Returns:
         One line that says where the PCA comes from.
@@ -74,7 +77,8 @@ def prepare_pca(
                     )
                 return source
         shutil.rmtree(new, ignore_errors=True)
-        source = _make_pca(new, folder, checkpoint, images_path, base_url, network or Network())
+        network = network or Network()
+        source = _make_pca(new, folder, checkpoint, images_path, base_url, network, accept)
         read_pca(new)
         for name in (*ARRAY_NAMES, ABOUT_NAME):  # should this end half-way, `new` is there to tell
             os.replace(new / name, folder / name)
@@ -93,7 +97,8 @@ def _is_damaged_and_ours(folder: Path) -> bool:
     try:
         for name in ARRAY_NAMES:
             np.load(folder / name, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+    except (OSError, ValueError, EOFError) as error:
+        raise_if_of_system(error, folder)
         return True
     return False
 
@@ -105,11 +110,12 @@ def _make_pca(
     images_path: str | None,
     base_url: str,
     network: Network,
+    accept: Collection[str],
 ) -> str:
     """Write a PCA into the folder `new`: the release's, else one fitted here."""
     url = f"{base_url.rstrip('/')}/{delf_release.MODEL}"
     try:
-        with delf_release.release_file(url, folder, network) as archive:
+        with delf_release.release_file(url, folder, network, accept) as archive:
             write_pca(new, delf_release.read_release_pca(archive, url))
         LOG.info(
             "this PCA was made for the release's own weights; for others: src/describe/fit_pca.py"

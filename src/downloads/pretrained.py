@@ -56,12 +56,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
         default=os.environ.get(delf_release.VARIABLE) or delf_release.URL,
         help=f"address of the DELF release (or {delf_release.VARIABLE})",
     )
+    parser.add_argument(
+        *("--accept_sum", "--accept_md5"),
+        dest="accept",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="take the file of this name of the release, though it has changed",
+    )
     options = parser.parse_args(arguments)
     if options.with_top and options.output.name == WEIGHTS_NAME:
         raise UserError("--with_top needs --output FILE: the file called notop is without the top")
-    prepare_weights(options.output, options.with_top, options.base_url, options.tarball)
+    prepare_weights(
+        *(options.output, options.with_top, options.base_url, options.tarball),
+        accept=options.accept,
+    )
     if not options.with_top and not options.weights_only:
-        prepare_pca(options.pca_directory, options.output, options.images_path, options.base_url)
+        prepare_pca(
+            *(options.pca_directory, options.output, options.images_path, options.base_url),
+            accept=options.accept,
+        )
 
 
 if __name__ == "__main__":

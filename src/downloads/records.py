@@ -6,12 +6,12 @@ They hold size and time of the file, so that a second run does not read 500 GB a
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from src.common.atomic_files import write_json
+from src.common.atomic_files import write_json, write_text
+from src.common.json_files import read_json, shaped
 from src.common.locks import wait_for
 
 RECORDS = ".download"
@@ -30,7 +30,7 @@ def _records_folder(path: Path) -> Path:
     folder = record_path(path).parent
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / ".gitignore").exists():
-        (folder / ".gitignore").write_text("*\n", encoding="ascii")
+        write_text(folder / ".gitignore", "*\n")
     return folder
 
 
@@ -42,10 +42,9 @@ def record_path(path: Path) -> Path:
 def read_record(path: Path) -> dict[str, Any]:
     """Return the record of a file: empty where there is none or it cannot be read."""
     try:
-        record = json.loads(record_path(path).read_text(encoding="utf-8"))
+        return shaped(read_json(record_path(path)), dict[str, Any])
     except (FileNotFoundError, ValueError):
         return {}
-    return record if isinstance(record, dict) else {}
 
 
 def write_record(path: Path, **facts: Any) -> None:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import errno
-import os
-import shutil
+import io
 from collections.abc import Mapping
 from pathlib import Path
 
 import h5py
 import numpy as np
 
-from src.common.atomic_files import atomic_path
+from src.common.atomic_files import write_bytes
+from src.common.errors import raise_if_of_system
 
 BATCH_NORM = ("gamma", "beta", "moving_mean", "moving_variance")
 
@@ -64,6 +63,7 @@ def check_weights(path: Path, with_top: bool = False) -> None:
                 if sorted(found) != sorted(shapes):
                     raise ValueError(f"layer {layer} has tensors {found}, ResNet50 has {shapes}")
     except OSError as error:
+        raise_if_of_system(error, path)
         raise ValueError(f"it cannot be read as HDF5 ({error})") from error
 
 
@@ -74,11 +74,8 @@ def write_keras_h5(path: Path, layers: Mapping[str, Mapping[str, np.ndarray]]) -
         path: the file; it appears whole or not at all.
         layers: for each layer, in the network's order, its tensors by name, in Keras' order.
     """
-    room = sum(tensor.nbytes for tensors in layers.values() for tensor in tensors.values())
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if room > shutil.disk_usage(path.parent).free:  # HDF5 would report it without its error number
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+    content = io.BytesIO()  # on a full disk HDF5, writing by itself, would say no more than that
+    with h5py.File(content, "w") as file:
         file.attrs["layer_names"] = np.array([name.encode() for name in layers])
         file.attrs["backend"] = np.bytes_(b"tensorflow")
         file.attrs["keras_version"] = np.bytes_(b"2.2.4")
@@ -89,6 +86,7 @@ def write_keras_h5(path: Path, layers: Mapping[str, Mapping[str, np.ndarray]]) -
             for name, tensor in zip(names, tensors.values()):
                 # Each chunk carries a sum, which HDF5 compares whenever it is read.
                 group.create_dataset(name, data=tensor, fletcher32=True)
+    write_bytes(path, content.getbuffer())
 
 
 def group_by_layer(

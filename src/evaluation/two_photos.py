@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from src.common.atomic_files import check_writable
 from src.common.file_names import file_name_for
 from src.describe.pca_choice import find_pca
 from src.describe.recipe import choose_describer
@@ -22,6 +23,7 @@ def match_two_photos(settings: MatchTaskSettings) -> PairMatch:
         UserError: the list, a photo, the checkpoint or settings are missing or do not fit.
     """
     with stage_log("extract_feature.log"):
+        check_writable(settings.match_output)
         photos = listed_photos(settings.list_images_path, settings.images_path)
         pair = [name for name, _ in photos]
         describer = choose_describer(settings.describe)

@@ -196,10 +196,11 @@ def _plan(kind: str, settings: IndexSettings, rows: int, dimension: int) -> Inde
         "ivf_sq8": ("SQ8", dimension),
         "ivf_pq": (f"PQ{parts}np", parts),  # np: codes are not sorted for a use that is not made
     }[kind]
-    return IndexPlan(kind, settings.lists or _list_count(rows), code, code_bytes)
+    return IndexPlan(kind, settings.lists or list_count(rows), code, code_bytes)
 
 
-def _list_count(rows: int) -> int:
+def list_count(rows: int) -> int:
+    """Return the power of two of lists that suits a number of rows."""
     wanted = round(math.log2(4 * math.sqrt(rows)))
     most = math.floor(math.log2(max(1, rows // _FEWEST_PER_LIST)))
     return 2 ** min(wanted, most)

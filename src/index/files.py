@@ -16,11 +16,13 @@ import os
 import re
 import zlib
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from src.common.atomic_files import PathLike, write_json
-from src.common.errors import UserError
+from src.common.errors import UserError, raise_if_of_system
+from src.common.json_files import Count, read_json, shaped
 from src.common.locks import claim
 from src.index.summed_files import BLOCK_BYTES, SummedFiles, damaged
 
@@ -31,10 +33,88 @@ DESCRIPTION = "index.json"
 _LOCK = "index.lock"
 _OURS = re.compile(
     r"(descriptors|locations)-\d+\.bin|images-\d+\.npz|trained-\d+\.faiss|lists-\d+-\d+\.bin"
-    r"|\.(index\.\d+\.tmp\.json|images-\d+\.\d+\.tmp\.npz)|" + re.escape(_LOCK)
+    r"|\.(index\.[0-9a-f]+\.tmp\.json|images-\d+\.[0-9a-f]+\.tmp\.npz)|" + re.escape(_LOCK)
 )
 _SAMPLES = 16
 _SAMPLE_BYTES = 4096
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """See `src.index.choice.IndexPlan`."""
+
+    kind: str
+    lists: Count
+    code: str
+    code_bytes: Count
+
+
+@dataclass(frozen=True)
+class _Search:
+    """See `src.index.structure.SearchStructure` and `src.index.rows.RowFiles`."""
+
+    plan: _Plan
+    chosen_at: Count
+    probes: Count
+    recall: float | None
+    trained_file: str | None
+    lists_files: tuple[str, ...]
+    descriptors_file: str
+    locations_file: str
+    images_file: str
+
+    def __post_init__(self) -> None:
+        if self.probes > self.plan.lists:
+            raise ValueError(f"search.probes is {self.probes}, of {self.plan.lists} lists")
+        if (self.trained_file is None) != (self.plan.lists == 0) or (
+            self.trained_file and not (self.probes and self.lists_files)
+        ):
+            raise ValueError("search lacks lists, or what is looked into of them")
+
+
+@dataclass(frozen=True)
+class _File:
+    """See `src.index.summed_files.BlockSums`."""
+
+    bytes: Count
+    sums: str | None = None
+    checksum: Count | None = None
+
+
+@dataclass(frozen=True)
+class _Description:
+    """The shape of `index.json`."""
+
+    generation: Count
+    settings: dict[str, Any]
+    files: dict[str, _File]
+    images: Count
+    rows: Count
+    features: Count
+    dimension: Count
+    search: _Search
+
+    def __post_init__(self) -> None:
+        search = self.search
+        trained = [search.trained_file] if search.trained_file else []
+        needed = (search.descriptors_file, search.locations_file, search.images_file)
+        for name in (*needed, *trained, *search.lists_files):
+            if name not in self.files:
+                raise ValueError(f"files lacks {name[:80]}")
+        size = self.files[search.descriptors_file].bytes
+        if self.rows * self.dimension * 4 != size or self.features > self.rows:
+            raise ValueError(
+                f"it says {self.rows} rows and {self.features} features of {self.dimension} "
+                f"numbers, and {size} bytes of them"
+            )
+
+
+@dataclass(frozen=True)
+class _SummedDescription(_Description):
+    """The shape of `index.json` with sums."""
+
+    block_bytes: Count
+    digest: str
 
 
 def read_description(index_folder: PathLike) -> dict[str, Any]:
@@ -45,20 +125,19 @@ def read_description(index_folder: PathLike) -> dict[str, Any]:
     """
     path = Path(index_folder) / DESCRIPTION
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(f"there is no index in {index_folder}; build it first") from None
     except (OSError, ValueError) as error:
+        raise_if_of_system(error, path)
         raise UserError(f"cannot read {path} ({error}); delete {index_folder} and build") from None
     found = content.get("format") if isinstance(content, dict) else None
     if found not in (FORMAT, FORMAT_OF_SAMPLES):
         raise UserError(f"{path} is not of format {FORMAT}; delete {index_folder} and build")
-    keys = {"generation", "settings", "files", "images", "rows", "features", "dimension", "search"}
-    if found == FORMAT:
-        keys |= {"block_bytes", "digest"}
-    missing = ", ".join(sorted(keys - content.keys()))
-    if missing:
-        raise UserError(f"{path} lacks {missing}; delete {index_folder} and build")
+    try:
+        shaped(content, _SummedDescription if found == FORMAT else _Description)
+    except ValueError as error:
+        raise UserError(f"{path} is damaged: {error}; delete {index_folder} and build") from None
     if "digest" in content and content["digest"] != _digest(content):
         raise damaged(Path(index_folder), f"{DESCRIPTION} says something else than was written")
     if content.get("block_bytes", BLOCK_BYTES) != BLOCK_BYTES:

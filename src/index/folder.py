@@ -16,7 +16,7 @@ import faiss
 import numpy as np
 
 from src.common.atomic_files import PathLike
-from src.common.errors import UserError
+from src.common.errors import UserError, raise_if_of_system
 from src.index.files import check_files, read_description
 from src.index.image_table import ImageTable
 from src.index.lists import SearchedLists
@@ -72,11 +72,9 @@ class Index:
         """Length D of a descriptor."""
         return self._stored.shape[1]
 
-    @cached_property
-    def image_of(self) -> np.ndarray:
-        """The image of each feature, int32 [features]."""
-        images = np.arange(self.image_count, dtype=np.int32)
-        return np.repeat(images, np.diff(self.offsets))
+    def images_of(self, rows: np.ndarray) -> np.ndarray:
+        """Return the image of each of some features, int32 [N], by their rows, int64 [N]."""
+        return (np.searchsorted(self.offsets, rows, side="right") - 1).astype(np.int32)
 
     def nearest(self, descriptors: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Find the nearest features of the index.
@@ -185,6 +183,7 @@ def load_index(index_folder: PathLike) -> Index:
             replaced = read_description(folder)["generation"] != description["generation"]
             if replaced and attempt + 1 < _OPENINGS:
                 continue
+            raise_if_of_system(error, folder)
             raise error if isinstance(error, DamagedError) else damaged(folder, error) from None
     raise AssertionError("unreachable")
 

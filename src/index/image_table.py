@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from src.common.atomic_files import read_npz
 from src.common.errors import UserError
+from src.common.json_files import parse_json, shaped
+from src.common.npy_format import read_npz
 from src.index.summed_files import SummedFiles, damaged
 
 
@@ -165,7 +166,7 @@ class ImageTable:
             arrays = read_npz(io.BytesIO(files.open(name).read()))
             count = len(arrays["starts"])
             table = cls(
-                tuple(json.loads(arrays["names"].tobytes())),
+                shaped(parse_json(arrays["names"].tobytes()), tuple[str, ...]),
                 arrays["starts"],
                 arrays["counts"],
                 arrays["extents"],

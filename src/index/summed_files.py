@@ -16,6 +16,7 @@ import binascii
 import contextlib
 import itertools
 import os
+import threading
 import weakref
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -24,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from src.common.errors import UserError, naming_file
+from src.common.errors import UserError, naming_file, raise_if_of_system
 
 #: Bytes with one sum: 16 KB of sums for a GB, and little is read for a row that is wanted.
 BLOCK_BYTES = 256 * 1024
@@ -116,9 +117,10 @@ class SummedFile:
         self.path = path
         self.size = size
         try:
-            self._file = os.open(path, os.O_RDONLY)
+            self._file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         except OSError as error:
-            raise self.damaged(_reason(error)) from None
+            raise_if_of_system(error, path)
+            raise self.damaged("is missing") from None
         weakref.finalize(self, os.close, self._file)
         there = os.fstat(self._file).st_size
         if there < size:
@@ -128,6 +130,7 @@ class SummedFile:
         self._compared = np.zeros(-(-size // BLOCK_BYTES), dtype=bool)
         self._all_compared = not size or (sums is None and is_sane is None)
         self._readers = itertools.count()
+        self._one_reader = threading.Lock()
 
     @property
     def summed(self) -> bool:
@@ -147,7 +150,7 @@ class SummedFile:
             starts, ends: of ranges of bytes, int64 [N] or one of each.
 
         Raises:
-            DamagedError: a block is not what was written, or cannot be read.
+            DamagedError: a block is not what was written.
         """
         if self._all_compared:
             return
@@ -189,13 +192,19 @@ class SummedFile:
         self.check_all()
         return self.mapped(np.uint8).tobytes()
 
+    def _read_at(self, start: int, count: int) -> bytes:
+        if hasattr(os, "pread"):
+            return os.pread(self._file, count, start)
+        with self._one_reader:  # Windows: the place in the file is shared by all threads
+            os.lseek(self._file, start, os.SEEK_SET)
+            return os.read(self._file, count)
+
     def _compare(self, block: int) -> None:
         start = block * BLOCK_BYTES
         end = min(start + BLOCK_BYTES, self.size)
-        try:  # not through the map: a process that maps what a disk cannot read is killed
-            content = os.pread(self._file, end - start, start)
-        except OSError as error:
-            raise self.damaged(f"cannot be read: {_reason(error)}") from None
+        with naming_file(self.path):
+            # Not through the map: a process that maps what a disk cannot read is killed.
+            content = self._read_at(start, end - start)
         if len(content) < end - start:
             raise self.damaged(f"has been cut to {start + len(content)} bytes or less")
         whole = zlib.crc32(content) == self._sums[block] if self.summed else self._is_sane(content)
@@ -289,7 +298,3 @@ class SummedFiles:
         for start in range(0, len(content), BLOCK_BYTES):
             sums.extend(content[start : start + BLOCK_BYTES])
         return sums
-
-
-def _reason(error: OSError) -> str:
-    return "is missing" if isinstance(error, FileNotFoundError) else error.strerror or str(error)

@@ -1,4 +1,4 @@
-"""The format of MindSpore's checkpoints, read so that a damaged file is an error.
+"""The format of MindSpore's checkpoints, written, and read so that a damaged file is an error.
 
 A checkpoint is a row of records, each with the name, the type, the shape and the bytes of a tensor,
 or of the next part of a large one. MindSpore's own reader believes what a record says of its shape:
@@ -14,19 +14,30 @@ from __future__ import annotations
 import itertools
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from src.common.protobuf import LARGEST_VARINT, bytes_of, fields, varint, whole_numbers
+from src.common.protobuf import (
+    LARGEST_VARINT,
+    bytes_field,
+    bytes_of,
+    fields,
+    number_field,
+    varint,
+    whole_numbers,
+)
+from src.common.regular_files import open_regular
 
 _RECORD = b"\n"  # protobuf: field 1, of a length that is said
+_VALUE = 1
 _TAG, _TENSOR = 1, 2
 _DIMS, _KIND, _CONTENT = 1, 2, 3
 _CRC = b"crc_num"  # and ten bytes, where somebody asked MindSpore for it
 _CRC_BYTES = len(_CRC) + 10
+_PART_BYTES = 512 << 20  # of a large tensor
 _BFLOAT16 = "BFloat16"  # NumPy has none: the upper half of a float32
 _TYPES = {
     "Bool": np.dtype(np.bool_),
@@ -48,7 +59,7 @@ def tensors_in(path: Path) -> Iterator[tuple[str, np.ndarray]]:
         ValueError: the file is damaged, or it is no checkpoint.
     """
     seen: set[str] = set()
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         for name, records in itertools.groupby(_parts(file), lambda part: part.name):
             parts = list(records)
             if parts[0].kind == _TEXT:
@@ -67,8 +78,33 @@ def names_in(path: Path) -> set[str]:
     Raises:
         ValueError: it is no row of records.
     """
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         return {part.name for part in _parts(file) if part.kind != _TEXT}
+
+
+def write_tensors(file: BinaryIO, tensors: Iterable[tuple[str, np.ndarray]]) -> None:
+    """Write tensors as MindSpore does, to the byte.
+
+    MindSpore's own writer says of a full disk, beside its error, a line of its own, and has a
+    temporary file whose name can be guessed.
+
+    Raises:
+        OSError: they could not be written.
+        ValueError: a tensor is of a type that checkpoints do not have.
+    """
+    kinds = {dtype: kind for kind, dtype in _TYPES.items() if kind != _BFLOAT16}
+    for name, tensor in tensors:
+        if tensor.dtype not in kinds:
+            raise ValueError(f"{name!r} is of type {tensor.dtype}")
+        content = tensor.tobytes()
+        for start in range(0, len(content), _PART_BYTES):
+            parts = (
+                b"".join(number_field(_DIMS, side) for side in tensor.shape),
+                bytes_field(_KIND, kinds[tensor.dtype].encode()),
+                bytes_field(_CONTENT, content[start : start + _PART_BYTES]),
+            )
+            record = bytes_field(_TAG, name.encode()) + bytes_field(_TENSOR, b"".join(parts))
+            file.write(bytes_field(_VALUE, record))
 
 
 class _Part(NamedTuple):

@@ -17,12 +17,12 @@ import numpy as np
 from model_utils.bounds import check_fields
 from model_utils.config import Config
 from model_utils.device import set_up_device
-from src.common.atomic_files import atomic_path
+from src.common.atomic_files import atomic_path, check_writable
 from src.common.errors import UserError, naming_file
 from src.delf_config import DelfConfig, Layout
 from src.network.conv5_source import find_conv5, read_conv5
 from src.network.feature_weights import has_attention, read_feature_weights
-from src.network.mindir import as_pooling, read_proto, sign
+from src.network.mindir import as_pooling, read_proto, sign, to_bytes
 from src.network.mindir_version1 import OLD_VERSION, to_version1
 from src.network.weights import Weights, layout_of, load_weights
 
@@ -157,7 +157,7 @@ def export_weights(
     output = Path(output)
     if output.suffix != ".mindir":
         output = output.with_name(output.name + ".mindir")
-    _make_folder(output.parent)
+    check_writable(output)
     with _exported(network, weights, dims, settings.version) as written:
         if height * width * batch <= CHECKED_PIXELS:
             _check_outputs(written, reference, dims)
@@ -172,16 +172,6 @@ def export_weights(
             temporary.write_bytes(written.read_bytes())
     LOG.info("%s: %.1f MB, input %s", output, output.stat().st_size / 1e6, dims)
     return output
-
-
-def _make_folder(folder: Path) -> None:
-    """Make a folder where there is none, before minutes are spent on what goes into it."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"folder {folder} cannot be made ({error.strerror}); export to another one"
-        ) from error
 
 
 @contextlib.contextmanager
@@ -228,7 +218,7 @@ def _sign(path: Path, weights: Weights) -> None:
     model = read_proto(path)
     sign(model, weights)
     with naming_file(path):
-        path.write_bytes(model.SerializeToString())
+        path.write_bytes(to_bytes(model))
 
 
 def _rewrite(path: Path, dims: list[int | None]) -> None:
@@ -239,7 +229,7 @@ def _rewrite(path: Path, dims: list[int | None]) -> None:
     native = ms.nn.GraphCell(ms.load(str(path)))
     to_version1(model)
     with naming_file(path):
-        path.write_bytes(model.SerializeToString())
+        path.write_bytes(to_bytes(model))
     if np.prod([side or 1 for side in dims]) > 3 * CHECKED_PIXELS:
         return  # tried in small, see `export_weights`
     rewritten = ms.nn.GraphCell(ms.load(str(path)))

@@ -6,7 +6,8 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from src.common.errors import UserError
+from src.common.errors import UserError, raise_if_of_system
+from src.common.regular_files import open_regular
 from src.network.keras_h5 import convert_h5
 from src.network.resnet50 import listed
 from src.network.tf_bundle import bundle_prefix, is_bundle
@@ -66,19 +67,20 @@ def _reader(path: Path) -> Callable[[str | Path], Weights] | None:
     try:
         if not path.exists():
             raise UserError(f"there is no file {path}, nor a TensorFlow checkpoint {path}.index")
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             head = file.read(len(_HDF5))
         if head == _HDF5:
             return convert_h5
         return convert_torch if is_torch(path) or is_safetensors(path) else None
     except (OSError, zipfile.BadZipFile) as error:
+        raise_if_of_system(error, path)
         raise UserError(f"cannot read {path}: {getattr(error, 'strerror', error)}") from None
 
 
 def looks_like(path: str | Path) -> str:
     """Say in some words what a file that nothing reads is."""
     path = Path(path)
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         head = file.read(_HEAD)
     size = path.stat().st_size
     if not head:

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from src.common.errors import UserError, one_line
+from src.common.errors import UserError, one_line, raise_if_of_system
+from src.common.unpacked_size import check_unpacked
 from src.network.resnet50 import CAFFE_PIXELS, Family, Place, convert, listed, places
 from src.network.weights import Weights, check_numbers
 
@@ -130,8 +131,9 @@ def read_h5(path: str | Path) -> dict[str, np.ndarray]:
         )
     try:
         with h5py.File(path, "r") as file:
-            tensors, unknown = _tensors(file)
+            tensors, unknown = _tensors(file, path.stat().st_size)
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+        raise_if_of_system(error, path)
         reason = one_line(error)[:200]
         raise UserError(f"{path} cannot be read as an h5 file of weights: {reason}") from error
     if unknown:
@@ -140,14 +142,15 @@ def read_h5(path: str | Path) -> dict[str, np.ndarray]:
     return tensors
 
 
-def _tensors(file: h5py.File) -> tuple[dict[str, np.ndarray], list[str]]:
-    """Return the tensors by "layer/part", and the names that are not understood."""
+def _tensors(file: h5py.File, length: int) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Return the tensors of a file so long by "layer/part", and the names not understood."""
     import h5py
 
     datasets: dict[str, h5py.Dataset] = {}
     file.visititems(
         lambda name, item: datasets.update({name: item}) if isinstance(item, h5py.Dataset) else None
     )
+    check_unpacked(length, sum(dataset.nbytes for dataset in datasets.values()))
     tensors: dict[str, np.ndarray] = {}
     unknown: list[str] = []
     for name, dataset in datasets.items():

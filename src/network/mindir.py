@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from src.common.atomic_files import PathLike
-from src.common.errors import UserError, one_line
+from src.common.errors import UserError, one_line, raise_if_of_system
+from src.common.regular_files import read_regular
 from src.network.weights import LAYOUT, Weights, check_numbers, fingerprint
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 _SIGNATURE = "delf.weights"
 _LAYOUT = "delf.layout"
+_SEAL = "delf.file"
 # In the exported network conv5 stands here, in a checkpoint there.
 _POOLING, _CONV5 = "pooling.stage5.", "backbone.stage5."
 
@@ -44,21 +46,52 @@ def read_proto(path: PathLike) -> ModelProto:
     """Return the content of a MindIR file.
 
     Raises:
-        UserError: there is no such file, or it is something else.
+        UserError: there is no such file, it is something else, or it is not as `to_bytes` made it.
+            Models that were written before files were sealed are read without.
     """
     from google.protobuf.message import DecodeError
     from mindspore.train.mind_ir_pb2 import ModelProto
 
     model = ModelProto()
     try:
-        model.ParseFromString(Path(path).read_bytes())
+        content = read_regular(path)
+        model.ParseFromString(content)
     except FileNotFoundError:
         raise UserError(f"there is no model {path}; export one with export.py") from None
-    except (DecodeError, OSError) as error:
-        raise UserError(f"model {path} cannot be read ({error}); export it again") from None
+    except (DecodeError, OSError, ValueError, RecursionError) as error:
+        raise_if_of_system(error, path)
+        reason = one_line(error)[:200]
+        raise UserError(f"model {path} cannot be read ({reason}); export it again") from None
     if not model.graph.node:
         raise UserError(f"model {path} is no MindIR; export it with export.py")
+    if _SEAL in model.user_info and not _is_sealed(content):
+        raise UserError(
+            f"model {path} is damaged: its bytes are not those that were exported; export it again"
+        )
     return model
+
+
+def to_bytes(model: ModelProto) -> bytes:
+    """Return a model as a file whose last field says the sum of all bytes before it.
+
+    The runtimes believe what a file says of its graph, and fall when it is wrong. They read over
+    the field: it is one of the notes that MindIR has room for.
+    """
+    model.user_info.pop(_SEAL, None)
+    content = model.SerializeToString()
+    return content + _seal(content)
+
+
+def _is_sealed(content: bytes) -> bool:
+    body = memoryview(content)[: -len(_seal(b""))]
+    return content.endswith(_seal(body))
+
+
+def _seal(content: bytes | memoryview) -> bytes:
+    from mindspore.train.mind_ir_pb2 import ModelProto
+
+    said = {_SEAL: hashlib.sha256(content).hexdigest()}
+    return ModelProto(user_info=said).SerializePartialToString()
 
 
 def sign(model: ModelProto, weights: Weights) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from src.common.atomic_files import PathLike, atomic_path
 from src.common.errors import UserError
-from src.network.mindir import read_proto
+from src.network.mindir import read_proto, to_bytes
 
 if TYPE_CHECKING:
     from mindspore.train.mind_ir_pb2 import ModelProto, PrimitiveProto
@@ -59,7 +59,7 @@ def write_version1(source: PathLike, target: PathLike) -> None:
     model = read_proto(source)
     to_version1(model)
     with atomic_path(target) as temporary:
-        temporary.write_bytes(model.SerializeToString())
+        temporary.write_bytes(to_bytes(model))
 
 
 def _drop_pad_list(primitive: PrimitiveProto) -> None:

@@ -18,8 +18,9 @@ from typing import NamedTuple
 import numpy as np
 
 from src.common.crc32c import crc32c, unmasked
-from src.common.errors import UserError, one_line
+from src.common.errors import UserError, one_line, raise_if_of_system
 from src.common.protobuf import bytes_of, fields, varint
+from src.common.regular_files import open_regular, read_regular
 from src.common.snappy import unpacked
 
 MAGIC = (0xDB4775248B80FB57).to_bytes(8, "little")
@@ -84,8 +85,9 @@ class Bundle:
         self.prefix = bundle_prefix(path)
         index = Path(f"{self.prefix}.index")
         try:
-            self._shards, self.entries = _parse_index(index.read_bytes())
+            self._shards, self.entries = _parse_index(read_regular(index))
         except OSError as error:
+            raise_if_of_system(error, index)
             raise UserError(f"cannot read {index}: {error.strerror}") from None
         except ValueError as error:
             raise UserError(
@@ -132,7 +134,7 @@ class Bundle:
         """Return the data file of a tensor, and the tensor's bytes."""
         path = Path(f"{self.prefix}.data-{entry.shard:05d}-of-{self._shards:05d}")
         try:
-            with open(path, "rb") as file:
+            with open_regular(path) as file:
                 file.seek(entry.offset)
                 content = file.read(entry.size)
         except FileNotFoundError:
@@ -140,6 +142,7 @@ class Bundle:
                 f"there is no {path}, which holds the numbers of {self.prefix}.index; put it beside"
             ) from None
         except OSError as error:
+            raise_if_of_system(error, path)
             raise UserError(f"cannot read {path}: {error.strerror}") from None
         if len(content) != entry.size:
             raise UserError(f"{path} is cut short; copy it again")

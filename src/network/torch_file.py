@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from src.common.errors import UserError, one_line
+from src.common.errors import UserError, one_line, raise_if_of_system
+from src.common.regular_files import open_regular, read_regular
 from src.common.restricted_pickle import check_memo
 
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
@@ -61,10 +62,13 @@ def read_torch(path: str | Path) -> Any:
     """
     path = Path(path)
     try:
-        if zipfile.is_zipfile(path):
+        with open_regular(path) as file:
+            is_zip = zipfile.is_zipfile(file)
+        if is_zip:
             return _read_zip(path)
-        return _read_legacy(path.read_bytes())
+        return _read_legacy(read_regular(path))
     except OSError as error:
+        raise_if_of_system(error, path)
         raise UserError(f"cannot read {path}: {error.strerror or one_line(error)}") from None
     except Exception as error:  # a broken or hostile pickle makes the unpickler raise anything
         reason = one_line(error)[:200]
@@ -94,7 +98,7 @@ def read_safetensors(path: str | Path) -> dict[str, np.ndarray]:
         UserError: it is missing or damaged.
     """
     try:
-        data = Path(path).read_bytes()
+        data = read_regular(path)
         start = 8 + int.from_bytes(data[:8], "little")
         tensors = {}
         for name, about in json.loads(data[8:start]).items():
@@ -105,6 +109,7 @@ def read_safetensors(path: str | Path) -> dict[str, np.ndarray]:
             tensors[name] = _array(content, _SAFE_TYPES[about["dtype"]], tuple(about["shape"]))
         return tensors
     except OSError as error:
+        raise_if_of_system(error, path)
         raise UserError(f"cannot read {path}: {error.strerror}") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         reason = one_line(error)[:200]

@@ -17,8 +17,8 @@ import numpy as np
 
 from src.common.atomic_files import atomic_path
 from src.common.durable import to_disk
-from src.common.errors import UserError, one_line
-from src.network.checkpoint_format import names_in, tensors_in
+from src.common.errors import UserError, one_line, raise_if_of_system
+from src.network.checkpoint_format import names_in, tensors_in, write_tensors
 from src.network.keras_h5 import convert_h5, is_h5
 from src.network.weights import Weights, check_numbers, digest_of
 
@@ -65,6 +65,7 @@ def _readable(path: str | Path) -> Iterator[None]:
     try:
         yield
     except (ValueError, OSError) as error:
+        raise_if_of_system(error, path)
         raise UserError(
             f"checkpoint {path} cannot be read: it is damaged or no MindSpore checkpoint "
             f"({one_line(error)}); weights of PyTorch or TensorFlow are converted by "
@@ -89,22 +90,12 @@ def write_checkpoint(path: str | Path, weights: Weights) -> None:
     Raises:
         UserError: it is not.
     """
-    import mindspore as ms
-
     path = Path(path)
     sums = _sums(weights.items())
     summed = {_SUM: np.frombuffer(_combined(sums), np.uint8).copy(), **weights}
     with atomic_path(path) as temporary:
-        try:
-            ms.save_checkpoint(
-                [{"name": name, "data": ms.Tensor(value)} for name, value in summed.items()],
-                str(temporary),
-            )
-        finally:
-            # MindSpore has a temporary file of its own, and leaves it on a full disk.
-            temporary.with_suffix(".tmp").unlink(missing_ok=True)
-        # MindSpore makes files that their owner can only read.
-        temporary.chmod(0o644)
+        with open(temporary, "wb") as file:
+            write_tensors(file, summed.items())
         to_disk(temporary)
         _forget_cached(temporary)
         if not _holds(temporary, {**sums, **_sums([(_SUM, summed[_SUM])])}):
@@ -124,6 +115,8 @@ def _holds(path: Path, sums: dict[str, bytes]) -> bool:
 
 def _forget_cached(path: Path) -> None:
     """Let the next reader see what the disk has, not what the memory still holds of it."""
+    if not hasattr(os, "posix_fadvise"):  # macOS, Windows
+        return
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)

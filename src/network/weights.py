@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from src.common.errors import UserError, one_line
+from src.common.json_files import parse_json, shaped
 from src.delf_config import Layout
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def layout_of(weights: Weights) -> Layout:
     if LAYOUT not in weights:
         return Layout()
     try:
-        return Layout(**json.loads(weights[LAYOUT].tobytes()))
+        return shaped(parse_json(weights[LAYOUT].tobytes()), Layout, strict=True)
     except (ValueError, TypeError) as error:
         raise UserError(
             f"these weights are for a network that is not known here ({one_line(error)}); "

@@ -156,17 +156,7 @@ def page_html(page: Page, folder: Path) -> str:
     """Return the HTML text of a page whose pictures are in `folder`."""
     numbered = list(enumerate(page.entries, 1))
     protocols = list(page.entries[0].precisions) if page.entries else []
-    parts = [
-        "<!DOCTYPE html>",
-        '<html lang="en">',
-        '<head><meta charset="utf-8">',
-        '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>{_text(page.title)}</title>",
-        '<link rel="icon" href="data:,">',
-        f"<style>{_COLOURS}{_STYLE}</style></head>",
-        f"<body><header><h1>{_text(page.title)}</h1>",
-        *(f"<p>{_text(sentence)}</p>" for sentence in page.lead),
-    ]
+    parts = page_top(page.title, page.lead)
     sections = {}
     if page.table:
         sections["metrics"] = ("Results", [_metrics(page.table)])
@@ -182,30 +172,51 @@ def page_html(page: Page, folder: Path) -> str:
     sections["sheets"] = ("What was found", [_legend(page.entries), *articles])
     if page.settings:
         rows = (
-            f'<tr><th scope="row">{_text(name)}</th><td>{_text(value)}</td></tr>'
+            f'<tr><th scope="row">{shown_text(name)}</th><td>{shown_text(value)}</td></tr>'
             for name, value in page.settings.items()
         )
         table = ['<div class="wide"><table class="words"><tbody>', *rows, "</tbody></table></div>"]
         sections["settings"] = ("Settings", table)
     parts.append("<nav>" if len(sections) > 2 else "")
     if len(sections) > 2:
-        parts += [f'<a href="#{key}">{_text(name)}</a>' for key, (name, _) in sections.items()]
+        parts += [f'<a href="#{key}">{shown_text(name)}</a>' for key, (name, _) in sections.items()]
         parts.append("</nav>")
     parts.append("</header><main>")
     for key, (name, content) in sections.items():
-        parts += [f'<section id="{key}"><h2>{_text(name)}</h2>', *content, "</section>"]
+        parts += [f'<section id="{key}"><h2>{shown_text(name)}</h2>', *content, "</section>"]
     parts += ["</main>", f"<script>{_SCRIPT}</script>" if protocols else "", "</body></html>"]
     return "\n".join(part for part in parts if part) + "\n"
+
+
+def page_top(title: str, lead: Sequence[str], style: str = "") -> list[str]:
+    """Return the beginning of a page, up to the sentences below its heading.
+
+    Args:
+        title: heading.
+        lead: those sentences.
+        style: what the page adds to the style of all.
+    """
+    return [
+        "<!DOCTYPE html>",
+        '<html lang="en">',
+        '<head><meta charset="utf-8">',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        f"<title>{shown_text(title)}</title>",
+        '<link rel="icon" href="data:,">',
+        f"<style>{_COLOURS}{_STYLE}{style}</style></head>",
+        f"<body><header><h1>{shown_text(title)}</h1>",
+        *(f"<p>{shown_text(sentence)}</p>" for sentence in lead),
+    ]
 
 
 def _metrics(table: Sequence[Sequence[str]]) -> str:
     head, *rows = table
     lines = ['<div class="wide"><table><thead><tr>']
-    lines += [f'<th scope="col">{_text(cell)}</th>' for cell in head]
+    lines += [f'<th scope="col">{shown_text(cell)}</th>' for cell in head]
     lines.append("</tr></thead><tbody>")
     for name, *cells in rows:
-        lines.append(f'<tr><th scope="row">{_text(name)}</th>')
-        lines += [f"<td>{_text(cell)}</td>" for cell in cells]
+        lines.append(f'<tr><th scope="row">{shown_text(name)}</th>')
+        lines += [f"<td>{shown_text(cell)}</td>" for cell in cells]
         lines.append("</tr>")
     return "".join([*lines, "</tbody></table></div>"])
 
@@ -226,10 +237,12 @@ def _overview(entries: Sequence[tuple[int, Entry]], protocols: Sequence[str]) ->
     ]
     for name in names:
         sort = ' aria-sort="ascending"' if name == protocols[0] else ""
-        lines.append(f'<th scope="col"{sort}><button type="button">{_text(name)}</button></th>')
+        lines.append(
+            f'<th scope="col"{sort}><button type="button">{shown_text(name)}</button></th>'
+        )
     lines.append("</tr></thead><tbody>")
     for number, entry in entries:
-        label = _text(entry.sheet.label)
+        label = shown_text(entry.sheet.label)
         lines.append(f'<tr><td data-value="{label}"><a href="#query-{number}">{label}</a></td>')
         for protocol in protocols:
             value = entry.precisions[protocol]
@@ -261,12 +274,12 @@ def _article(number: int, entry: Entry, folder: Path) -> list[str]:
     alt = f"query {sheet.label} and its first {len(sheet.results)} results, listed below"
     picture = _image(folder, entry.picture, alt, lazy=True)
     parts = [
-        f'<article id="query-{number}"><h3>{_text(sheet.label)}</h3>',
+        f'<article id="query-{number}"><h3>{shown_text(sheet.label)}</h3>',
         f'<a class="sheet" href="{_address(entry.picture)}">{picture}</a>',
     ]
     head = ("rank", "photo", "verdict", "inliers", "votes")
     rows = "".join(
-        f"<tr><td>{result.rank}</td><td>{_text(result.name)}</td>"
+        f"<tr><td>{result.rank}</td><td>{shown_text(result.name)}</td>"
         f"<td>{_verdict(result.verdict)}</td>"
         f"<td>{plain_number(result.inliers)}</td><td>{plain_number(result.votes)}</td></tr>"
         for result in sheet.results
@@ -294,7 +307,7 @@ def _image(folder: Path, path: str, alt: str, lazy: bool = False) -> str:
         width, height = picture.size  # so that the page does not jump while pictures come
     loading = ' loading="lazy"' if lazy else ""
     return (
-        f'<img src="{_address(path)}" alt="{_text(alt)}" '
+        f'<img src="{_address(path)}" alt="{shown_text(alt)}" '
         f'width="{width}" height="{height}"{loading}>'
     )
 
@@ -303,7 +316,7 @@ def _address(path: str) -> str:
     return html.escape(quote(path))
 
 
-def _text(value: object) -> str:
+def shown_text(value: object) -> str:
     """Return any text such that it shows as it is, in text and in attributes."""
     return html.escape(str(value).encode("utf-8", "replace").decode())
 

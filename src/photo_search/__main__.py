@@ -33,11 +33,11 @@ from pathlib import Path
 
 from model_utils.bounds import number
 from model_utils.config import load_config
-from model_utils.environment import PROJECT_ROOT
+from model_utils.environment import IS_INSTALLED, PROJECT_ROOT
 from model_utils.host_lock import exclusive
 from src.common.atomic_files import PathLike
 from src.common.digests import sha256_of
-from src.common.errors import UserError, run_command
+from src.common.errors import QUIET, VERBOSE, UserError, run_command, set_up_logging
 from src.describe.stopwatch import Stopwatch
 from src.describe.tasks import Box
 from src.pages.box import write_box_page
@@ -174,7 +174,8 @@ def _box_page(settings: SearchSettings, given: argparse.Namespace, others: Seque
         raise UserError(f"there is no query photo {query}")
     paths = (os.path.abspath(given.photos), os.path.abspath(query))
     script = PROJECT_ROOT / "scripts" / "run_search.sh"
-    command = ["bash", str(script), *paths, f"--top={given.top}", *others]
+    begin = ["delf", "search"] if IS_INSTALLED or os.name == "nt" else ["bash", str(script)]
+    command = [*begin, *paths, f"--top={given.top}", *others]
     folder = Path(os.path.abspath(settings.work_path), "boxes", sha256_of(Path(query))[:16])
     return write_box_page(folder, query, command)
 
@@ -191,7 +192,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         allow_abbrev=False,
     )
     parser.add_argument("photos", help="folder of photos")
-    parser.add_argument("queries", nargs="*", help="photos to look for; none: describe the folder")
+    parser.add_argument(
+        "queries", nargs="*", default=[], help="photos to look for; none: describe the folder"
+    )
     top = number(int, "top", min=1)
     parser.add_argument("--top", type=top, default=10, help="results to show (%(default)s)")
     parser.add_argument(
@@ -206,8 +209,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         metavar="X,Y,WIDTH,HEIGHT",
         help="look for this part of the query only, in its pixels; --box alone: draw it on a page",
     )
+    loudness = parser.add_mutually_exclusive_group()
+    loudness.add_argument("--quiet", action="store_true", help="say results and warnings only")
+    loudness.add_argument("--verbose", action="store_true", help="say more of what is done")
     own, others = sort_arguments(sys.argv[1:] if arguments is None else arguments)
     given = parser.parse_args(own)
+    if given.quiet or given.verbose:
+        set_up_logging(QUIET if given.quiet else VERBOSE)
     config = load_config(others, description=parser.description, config_path=str(SETTINGS))
     settings = SearchSettings.from_config(config)
     if given.box is not None and len(given.queries) != 1:

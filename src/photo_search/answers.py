@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -45,6 +46,7 @@ def answer(
     query: Query,
     top: int,
     stages: Stopwatch,
+    early: Callable[[tuple[Result, ...]], None] | None = None,
 ) -> Answer:
     """Rank the photos of a collection for a query.
 
@@ -55,6 +57,7 @@ def answer(
         query: what to look for.
         top: results to return.
         stages: counts the time of describing and ranking.
+        early: called with what is found upright, where the query is turned for want of better.
 
     Raises:
         UserError: the query cannot be read, or features are damaged.
@@ -67,8 +70,13 @@ def answer(
         return by_turn[1:]
 
     itself = query.name_inside(collection.photos, collection.files)
+
+    def upright(found: RankedQuery) -> None:
+        if early is not None:
+            early(_results(collection, index, itself, found, len(by_turn[0]), top)[0])
+
     with stages.part("search"):
-        found = rank_turned(index, by_turn[0], turned, retrieval, cpu_count(), itself)
+        found = rank_turned(index, by_turn[0], turned, retrieval, cpu_count(), itself, upright)
     results, caption = _results(collection, index, itself, found, len(by_turn[0]), top)
     evidence = [index.settings, features_checksum(path), asdict(retrieval), len(by_turn)]
     matches = QueryMatches(index, by_turn, retrieval, found.turns)
@@ -84,14 +92,15 @@ def _results(
     top: int,
 ) -> tuple[tuple[Result, ...], str]:
     """Return the nearest photos of a query, itself left out, and what is said above them."""
-    files = collection.files
     calibration = calibration_for(index.settings["features"])
     order, probabilities = ranking.ranks, None
     if calibration is not None:
         probabilities = calibration.probabilities(ranking.inliers, ranking.similarities)
         # What shows the same beyond doubt never stands below what does not.
         order = order[np.argsort(probabilities[order] < calibration.same, kind="stable")]
-    others = [image for image in order.tolist() if index.names[image] != itself]
+    # What could not be described is in the index, without features.
+    left_out = {itself, *collection.failed}
+    others = [image for image in order.tolist() if index.names[image] not in left_out]
     results = []
     for rank, image in enumerate(others[:top] if feature_count else [], 1):
         inliers, votes = ranking.inliers[image].item(), ranking.votes[image].item()
@@ -100,7 +109,7 @@ def _results(
             probability = float(probabilities[image])
             verdict = calibration.verdict(probability)
         name = index.names[image]
-        photo = collection.photos / files[name]
+        photo = collection.photos / name  # a search calls its photos as their files are called
         results.append(Result(image, rank, name, photo, verdict, inliers, votes, probability))
     if not feature_count:
         return (), "nothing in this photo can be recognised: is it of one colour?"

@@ -35,10 +35,12 @@ class Query:
     Attributes:
         photo: the query photo.
         box: (left, top, right, bottom) of the part of it that counts, in its pixels; None: all.
+        kept: folder for its features, where they are not to be kept with the others.
     """
 
     photo: Path
     box: Box | None = None
+    kept: Path | None = None
 
     def name_inside(self, photos: Path, files: Mapping[str, str]) -> str | None:
         """Return the name of a query photo that is itself one of the photos of a folder."""
@@ -81,7 +83,8 @@ def _described(
         digest = sha256_of(query.photo)
     except OSError as error:
         raise UserError(f"cannot read the query photo {query.photo} ({error.strerror})") from None
-    paths = {turn: _kept_path(collection.queries, digest, query.box, turn) for turn in turns}
+    folder = query.kept or collection.queries
+    paths = {turn: _kept_path(folder, digest, query.box, turn) for turn in turns}
     missing = [turn for turn, path in paths.items() if not _is_whole(path, digest)]
     if any(paths[turn].exists() for turn in missing):
         LOG.warning("the features of %s are damaged and are made again", query.photo)
@@ -89,10 +92,10 @@ def _described(
     file = query.photo.name
     tasks = [PhotoTask(file, file, query.box, turn) for turn in missing]
     parts = Stopwatch()
-    with stages.part("describe"):
+    with stages.part("describe"), collection.asking as engine:
         photos = list(
             described(
-                describer.engine,
+                engine,
                 query.photo.parent,
                 tasks,
                 describer.features,

@@ -8,13 +8,19 @@ not there stay, unless they are to be forgotten: a disk that is not plugged in i
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import shutil
-from collections.abc import Mapping, Sequence
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from src.common.errors import UserError, first_clause
-from src.common.locks import HeldError
+from src.common.locks import HeldError, NoLocksError
+from src.common.progress import part_of
+from src.describe.engines.interface import Engine
 from src.describe.folder import ExtractionSummary
 from src.describe.kept_pca import keep_pca, read_kept_pca
 from src.describe.pca_choice import find_pca, fit_asked_pca
@@ -27,6 +33,11 @@ from src.photo_search.first_pca import fit_first_pca, reduced
 from src.photo_search.settings import SearchSettings
 
 LOG = logging.getLogger(__name__)
+
+#: A folder that is to be searched while it is described is indexed whenever so many seconds have
+#: passed, but not before it has grown by this share: indexing takes longer, the more there is.
+PART_SECONDS, PART_SHARE = 20.0, 0.2
+_SMALLEST_PART = 8
 
 
 class Collection:
@@ -50,6 +61,17 @@ class Collection:
         self.pca = read_kept_pca(folder / "pca") if is_reduced else None
         self.failed: Mapping[str, str] = {}
         self._images: Sequence[tuple[str, str]] = ()
+        self._work = threading.RLock()  # one thread at a time changes what is kept
+        self._asking: AbstractContextManager[Engine] = contextlib.nullcontext(describer.engine)
+
+    @property
+    def asking(self) -> AbstractContextManager[Engine]:
+        """The engine that describes queries, for the length of a block."""
+        return self._asking
+
+    def ask_by(self, engine: AbstractContextManager[Engine]) -> None:
+        """Describe queries by an engine of their own from now on."""
+        self._asking = engine
 
     @property
     def describer(self) -> Describer:
@@ -76,17 +98,34 @@ class Collection:
         """The file of each photo that is searched, by its name."""
         return dict(self._images)
 
-    def update(self, images: Sequence[tuple[str, str]]) -> None:
+    def update(
+        self, images: Sequence[tuple[str, str]], in_between: Callable[[], None] | None = None
+    ) -> None:
         """Describe photos that are new or have changed; those that are gone are not searched.
+
+        Args:
+            images: (name, file) of the photos.
+            in_between: called whenever the index holds more of them than before and others are
+                still to be described.
 
         Raises:
             UserError: none of the photos can be described.
         """
+        with self._work:
+            self._update(images, in_between)
+
+    def _update(
+        self, images: Sequence[tuple[str, str]], in_between: Callable[[], None] | None
+    ) -> None:
         self._images = images
         is_whole = self.pca is not None or not self._whole.features.use_pca
         if not is_whole and self._pending():
             self._make_pca()
-        summary = self._describe()
+        done, total = 0, 0
+        if in_between is not None:
+            done, total = self._update_in_parts(in_between)
+        with part_of(done, total) if total else contextlib.nullcontext():
+            summary = self._describe()
         self.failed = summary.failed
         if summary.absent:
             LOG.info(
@@ -106,6 +145,11 @@ class Collection:
         except DamagedFeaturesError:
             self.look_thoroughly()
             self._update_index()
+        if self.failed:
+            LOG.info(
+                "%d of %d photos of %s can be searched; the others could not be described",
+                *(len(images) - len(self.failed), len(images), self.photos),
+            )
 
     def forget(self, images: Sequence[tuple[str, str]]) -> None:
         """Drop the features of photos that are not among these, and those of another PCA."""
@@ -134,17 +178,53 @@ class Collection:
 
     def look_thoroughly(self) -> None:
         """Read every feature file and make again what is damaged."""
-        self._describe(trusting=False)
+        with self._work:
+            self._describe(trusting=False)
 
     def _tasks(self) -> list[PhotoTask]:
         return [PhotoTask(name, file) for name, file in self._images]
 
-    def _pending(self) -> bool:
+    def _pending(self) -> list[PhotoTask]:
         return self.describer.pending(self.photos, self.features, self.pca, self._tasks())
 
-    def _describe(self, trusting: bool = True) -> ExtractionSummary:
+    def _update_in_parts(self, in_between: Callable[[], None]) -> tuple[int, int]:
+        """Describe and index all but the last of what is pending, some photos at a time.
+
+        Returns:
+            How many photos were described, and how many were to be.
+        """
+        pending = self._pending()
+        done, total = 0, len(pending)
+        left = {task.name for task in pending}
+        there = [task for task in self._tasks() if task.name not in left]
+        seconds = 0.0
+        while pending:
+            pace = PART_SECONDS / seconds if seconds else 0
+            count = int(max(_SMALLEST_PART, pace, PART_SHARE * len(there)))
+            if count >= len(pending):
+                break
+            begun = time.monotonic()
+            some, pending = pending[:count], pending[count:]
+            with part_of(done, total):
+                failed = self._describe(tasks=sorted([*there, *some])).failed
+            seconds = (time.monotonic() - begun) / count
+            described = [task for task in some if task.name not in failed]
+            done += len(described)
+            there += described
+            if not there:
+                continue
+            try:
+                self._update_index()
+            except DamagedFeaturesError:  # is seen to when all are described
+                break
+            in_between()
+        return done, total
+
+    def _describe(
+        self, trusting: bool = True, tasks: Sequence[PhotoTask] | None = None
+    ) -> ExtractionSummary:
         return self.describer.extract(
-            *(self.photos, self.features, self.pca, self._tasks()),
+            *(self.photos, self.features, self.pca, self._tasks() if tasks is None else tasks),
             max_bad_fraction=1.0,
             trusting=trusting,
         )
@@ -177,7 +257,7 @@ class Collection:
         """Remove what killed searches have left half written; only one at a time is here."""
         for path in self.features.rglob(".*.tmp.*"):
             path.unlink()
-        for folder in self.folder.glob(".pca*.tmp"):
+        for folder in self.folder.glob(".pca*.tmp*"):
             shutil.rmtree(folder)
         if self.pca is not None:
             shutil.rmtree(self.folder / "features-plain", ignore_errors=True)
@@ -186,7 +266,7 @@ class Collection:
         """Bring the index up to date: the cost is that of what has changed."""
         try:
             update_index(self.features, self.index, self._settings.index)
-        except (DamagedFeaturesError, HeldError):  # not the index is to blame
+        except (DamagedFeaturesError, HeldError, NoLocksError):  # not the index is to blame
             raise
         except UserError as error:
             if not self.index.exists():

@@ -83,6 +83,7 @@ def _found(
     folder = collection.folder / "results" / _page_key(queries)
     with stages.part("search"):
         index = load_index(collection.index)
+    count = index.image_count - len(collection.failed)
     sheets = []
     for query in queries:
         found = answer(collection, index, retrieval, query, top, stages)
@@ -93,11 +94,11 @@ def _found(
             write_sheet(sheet, folder / "sheets" / sheet.file, found.matches)
         sheets.append(sheet)
     with stages.part("page"):
-        page = write_page(folder, _page(collection, retrieval, sheets, index.image_count))
+        page = write_page(folder, _page(collection, retrieval, sheets, count))
     for path in (page, *(folder / "sheets" / sheet.file for sheet in sheets)):
         if not path.exists():
             raise UserError(f"{path} has gone while the results were written; search again")
-    return [Found(sheet.photo, sheet.results, index.image_count, page) for sheet in sheets]
+    return [Found(sheet.photo, sheet.results, count, page) for sheet in sheets]
 
 
 def _label(query: Query, queries: Sequence[Query]) -> str:

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from src.common.atomic_files import write_json
+from src.common.errors import raise_if_of_system
+from src.common.json_files import read_json, shaped
 from src.describe.engines.choice import EngineSettings, KnownWeights, read_known_weights
 
 LOG = logging.getLogger(__name__)
@@ -46,12 +48,11 @@ def known_weights(settings: EngineSettings, work: Path) -> KnownWeights | None:
 def _read_note(path: Path) -> dict[str, Any]:
     """Return what is noted of weights; nothing where the note is damaged."""
     try:
-        noted = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(noted, dict):
-            raise ValueError("it is no table")
+        noted = shaped(read_json(path), dict[str, Any])
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
+        raise_if_of_system(error, path)
         LOG.warning("%s is damaged (%s) and is made again from the weights", path, error)
         return {}
     return noted

@@ -87,7 +87,7 @@ def list_photos(folder: PathLike) -> list[tuple[str, str]]:
         if _is_one_line_of_text(path):
             found.append(path)
         else:
-            LOG.warning("skipped: the name of %r is no text of one line; rename it", path)
+            _say_once(f"skipped: the name of {path!r} is no text of one line; rename it", True)
     if not found:
         raise _no_image(folder)
     return [(path, path) for path in sorted(found)]
@@ -137,8 +137,8 @@ def _listed(counts: Counter[str], form: str) -> str:
 
 
 @functools.lru_cache(maxsize=1024)
-def _say_once(text: str) -> None:
-    LOG.info("%s", text)
+def _say_once(text: str, is_warning: bool = False) -> None:
+    LOG.log(logging.WARNING if is_warning else logging.INFO, "%s", text)
 
 
 def is_photo(name: str) -> bool:
@@ -180,14 +180,16 @@ def walk(
     Yields:
         (folder, its sub-folders, its files); what is taken out of the sub-folders is passed over.
     """
-    seen: set[tuple[int, int]] = set()
+    seen: set[tuple[int, int | str]] = set()
     for top in tops:
         for folder, children, names in os.walk(top, onerror=_unreadable, followlinks=True):
             status = os.stat(folder)
-            if (status.st_dev, status.st_ino) in seen:  # a link that leads back to where it lies
+            # Some network shares number no files on Windows: there the path says which it is.
+            real = (status.st_dev, status.st_ino or os.path.realpath(folder))
+            if real in seen:  # a link that leads back to where it lies
                 children.clear()
                 continue
-            seen.add((status.st_dev, status.st_ino))
+            seen.add(real)
             for name in filter(is_skipped, children if left_out is not None else ()):
                 left_out.note_folder(name)
             children[:] = sorted(name for name in children if not is_skipped(name))

@@ -11,10 +11,8 @@ from __future__ import annotations
 import io
 import re
 
-from PIL import Image
-
 from src.photos.jpeg_frame import END, FRAMES, SCAN, Frame, read_frame
-from src.photos.reading import MAX_PIXELS, decode, reason
+from src.photos.reading import MAX_PIXELS, decode, open_image, reason
 
 _CORNER = 16  # pixels; decoding this much makes libjpeg check every header and table
 _SCAN_START_BYTES = 512  # of each scan, kept for decoding the corner
@@ -61,7 +59,7 @@ def _mode_of_corner(data: bytes, frame: Frame) -> str | None:
     if corner is None:
         return None
     try:
-        with Image.open(io.BytesIO(corner), formats=("JPEG",)) as image:
+        with open_image(io.BytesIO(corner), formats=("JPEG",)) as image:
             image.load()
             return image.mode
     except Exception:  # decoders raise anything at all on broken headers
@@ -107,7 +105,7 @@ def _corner(data: bytes, frame: Frame) -> bytes | None:
 def _mode_after_decoding(data: bytes) -> str:
     """Return the Pillow mode of a JPEG after decoding it to the last row."""
     try:
-        with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
+        with open_image(io.BytesIO(data), formats=("JPEG",)) as image:
             # All of the data is read, but an eighth of the side is computed.
             image.draft(image.mode, (1, 1))
             image.load()

@@ -8,18 +8,19 @@ _TEXT = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
 _KEPT = (b"Raw profile type exif", b"Raw profile type APP1", b"XML:com.adobe.xmp")
 
 
-def without_text(data: bytes) -> bytes | None:
-    """Return a PNG without its texts and colour profile; None for what is none, or has none."""
-    if data[:8] != _SIGNATURE:
-        return None
-    kept, position, dropped = [_SIGNATURE], 8, False
+def without_text(data: bytes, all_of_it: bool = False) -> bytes:
+    """Return a PNG without its texts and colour profile.
+
+    Args:
+        data: the file.
+        all_of_it: drop also what says how the photo is displayed: it is no photo's, so much it is.
+    """
+    kept, position = [_SIGNATURE], len(_SIGNATURE)
     while position < len(data):
         length = int.from_bytes(data[position : position + 4], "big")
         end = position + 12 + length  # length, kind, content, checksum
-        kind, content = data[position + 4 : position + 8], data[position + 8 : end - 4]
-        if kind in _TEXT and not content.startswith(_KEPT):
-            dropped = True
-        else:
+        kind, content = data[position + 4 : position + 8], data[position + 8 : position + 40]
+        if kind not in _TEXT or (content.startswith(_KEPT) and not all_of_it):
             kept.append(data[position:end])
         position = end
-    return b"".join(kept) if dropped else None
+    return b"".join(kept)

@@ -9,16 +9,18 @@ from __future__ import annotations
 import functools
 import io
 import logging
+import re
 import warnings
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import pillow_heif
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from src.common.atomic_files import PathLike
 from src.common.errors import UserError, one_line
 from src.photos import deep_samples, tiff
+from src.photos.bands import factor_for, image_in_bands, reduced
 from src.photos.places import Place, open_photo
 from src.photos.png_text import without_text
 from src.photos.sample_range import find_range, to_8_bits, whole_range
@@ -27,17 +29,14 @@ LOG = logging.getLogger(__name__)
 
 # Pillow's own line between a large photo and a decompression bomb (2 × 256 MB of 24-bit pixels).
 MAX_PIXELS = 178_956_970
+# Bytes of a PNG's text, profile or XMP, unpacked; editors write some megabytes, Pillow takes one.
+_MOST_TEXT = 16 << 20
+_TOO_MUCH_TEXT = ("Decompressed data too large", "Too much memory used in text chunks")
 _EXIF_ORIENTATION = 0x0112
 _ON_ITS_SIDE = (5, 6, 7, 8)  # orientations whose rows are columns of the file
-_TRANSPOSE = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
+# How many right angles rows are turned by, against the clock: of the photo, of its mirror image.
+_TURNS = {1: 0, 3: 2, 6: 3, 8: 1}
+_TURNS_MIRRORED = {2: 0, 4: 2, 5: 1, 7: 3}
 
 
 class UnreadableImageError(UserError):
@@ -67,8 +66,9 @@ def read_image(path: Place, least_side: int | None = None) -> np.ndarray:
 
     Args:
         path: the file.
-        least_side: where a smaller copy will do: a JPEG is decoded at a half, a quarter or an
-            eighth of its size, as long as its longer side keeps this many pixels. That is quicker.
+        least_side: where a smaller copy will do: a photo is read at a half, a quarter or an eighth
+            of its size, as long as its longer side keeps this many pixels. A JPEG is decoded at
+            that, which is quicker; of others each pixel is the mean of several.
 
     Returns:
         uint8 [H, W, 3], RGB.
@@ -109,7 +109,7 @@ def decode(file: BinaryIO, least_side: int | None = None) -> Decoded:
     head = file.read(4)
     file.seek(0)
     if tiff.is_tiff(head):
-        decoded = _decode_tiff(file)
+        decoded = _decode_tiff(file, least_side)
         if decoded is not None:
             return decoded
     try:
@@ -122,21 +122,27 @@ def decode(file: BinaryIO, least_side: int | None = None) -> Decoded:
             raise
         _refuse_too_large(*size)
         pixels, note = deep_samples.read_deep(data)
-        return Decoded(pixels, pixels.shape[:2], note)
-    except ValueError:
-        file.seek(0)
-        shorter = without_text(file.read())
-        if shorter is None:
+        return _displayed(pixels, 1, size, least_side, note)
+    except ValueError as error:
+        if not str(error).startswith(_TOO_MUCH_TEXT):
             raise
-        return _decode_by_pillow(io.BytesIO(shorter), least_side)
+        file.seek(0)
+        data = file.read()
+    try:
+        return _decode_by_pillow(io.BytesIO(without_text(data)), least_side)
+    except ValueError as error:
+        if not str(error).startswith(_TOO_MUCH_TEXT):
+            raise
+        return _decode_by_pillow(io.BytesIO(without_text(data, all_of_it=True)), least_side)
 
 
 def reason(error: BaseException) -> str:
     """Say in a few words why a file could not be decoded."""
     if isinstance(error, Image.DecompressionBombError):
-        return (
-            f"is larger than {MAX_PIXELS / 1e6:.0f} megapixels ({one_line(error)}); scale it down"
-        )
+        told = one_line(error)
+        found = re.search(r"\((\d+) pixels\)", told)  # Pillow's own words are about an attack
+        size = f"{found[1]} pixels" if found else told
+        return f"is larger than {MAX_PIXELS / 1e6:.0f} megapixels ({size}); scale it down"
     if isinstance(error, Image.UnidentifiedImageError):
         return "is not an image of a known format"
     told = error.strerror if isinstance(error, OSError) and error.strerror else one_line(error)
@@ -170,7 +176,7 @@ def _say_once(text: str) -> None:
     LOG.warning("%s", text)
 
 
-def _decode_tiff(file: BinaryIO) -> Decoded | None:
+def _decode_tiff(file: BinaryIO, least_side: int | None) -> Decoded | None:
     """Decode a TIFF of a kind that Pillow does not read as it is meant; None for the others."""
     page = tiff.first_page(file)
     if page is None or tiff.pillow_reads(page):
@@ -178,30 +184,40 @@ def _decode_tiff(file: BinaryIO) -> Decoded | None:
         return None
     _refuse_too_large(page.imagewidth, page.imagelength)
     pixels, note = tiff.read_page(page)
-    return _displayed(pixels, tiff.orientation(page), pixels.shape[1::-1], note)
+    size = page.imagewidth, page.imagelength
+    return _displayed(pixels, tiff.orientation(page), size, least_side, note)
 
 
 def _decode_by_pillow(file: BinaryIO, least_side: int | None) -> Decoded:
-    _set_up_pillow()
-    with Image.open(file) as image:
+    with open_image(file) as image:
         _refuse_too_large(*image.size)
         size = image.size
         if deep_samples.is_deep(image, file):
             file.seek(0)
             pixels, note = deep_samples.read_deep(file.read())
-            return _displayed(pixels, _orientation(image), size, note)
+            return _displayed(pixels, _orientation(image), size, least_side, note)
         if least_side is not None:
             image.draft(None, _at_least(image.size, least_side))
         image.load()
         # A PNG may say only after its pixels how it is displayed.
-        return _displayed(_to_rgb(image), _orientation(image), size)
+        return _displayed(_to_rgb(image, least_side), _orientation(image), size, least_side)
+
+
+def open_image(file: BinaryIO, formats: tuple[str, ...] | None = None) -> Image.Image:
+    """Open an image by Pillow, as all do that read what somebody else put there."""
+    _set_up_pillow()
+    return Image.open(file, formats=formats)
 
 
 @functools.lru_cache(maxsize=1)
 def _set_up_pillow() -> None:
-    """Let Pillow open HEIC as well, and photos of half of `MAX_PIXELS` without a warning."""
+    """Let Pillow open HEIC as well, photos up to `MAX_PIXELS` and texts up to `_MOST_TEXT`."""
     pillow_heif.register_heif_opener(thumbnails=False)
-    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+    Image.MAX_IMAGE_PIXELS = MAX_PIXELS
+    # What is too large is refused in our words, and broken EXIF does not cost the photo.
+    warnings.filterwarnings("ignore", module="PIL")
+    PngImagePlugin.MAX_TEXT_CHUNK = _MOST_TEXT
+    PngImagePlugin.MAX_TEXT_MEMORY = 4 * _MOST_TEXT
 
 
 def _refuse_too_large(width: int, height: int) -> None:
@@ -223,27 +239,50 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _displayed(
-    pixels: np.ndarray, orientation: int, size: tuple[int, int], note: str = ""
+    pixels: np.ndarray,
+    orientation: int,
+    size: tuple[int, int],
+    least_side: int | None,
+    note: str = "",
 ) -> Decoded:
-    """Return pixels as displayed under an EXIF orientation; size: (width, height) in the file."""
-    if orientation not in _TRANSPOSE:
-        return Decoded(pixels, size[::-1], note)
-    turned = np.array(Image.fromarray(pixels).transpose(_TRANSPOSE[orientation]))
-    return Decoded(turned, size if orientation in _ON_ITS_SIDE else size[::-1], note)
+    """Return pixels as displayed under an EXIF orientation, reduced where that is enough.
+
+    Args:
+        pixels: uint8 [H, W, 3], which may have been reduced.
+        orientation: 1 to 8; others say nothing.
+        size: (width, height) in the file.
+        least_side: see `read_image`.
+        note: what had to be guessed.
+    """
+    pixels = reduced(pixels, factor_for(pixels.shape[1::-1], least_side))
+    if orientation in _TURNS_MIRRORED:
+        pixels = np.rot90(pixels[:, ::-1], _TURNS_MIRRORED[orientation])
+    else:
+        pixels = np.rot90(pixels, _TURNS.get(orientation, 0))
+    displayed = size if orientation in _ON_ITS_SIDE else size[::-1]
+    return Decoded(np.ascontiguousarray(pixels), displayed, note)
 
 
-def _to_rgb(image: Image.Image) -> np.ndarray:
-    """Convert an image of any mode of Pillow to RGB, uint8 [H, W, 3]."""
-    if image.mode == "RGB" and "transparency" not in image.info:
-        return np.array(image)
+def _to_rgb(image: Image.Image, least_side: int | None) -> np.ndarray:
+    """Convert an image of any mode of Pillow to RGB, uint8 [H, W, 3], reduced as that allows."""
+    convert = _any_to_rgb
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        values = np.asarray(image)
         # Pillow brings all whole numbers of more than 8 bits to 16, whatever it calls them.
-        found = find_range(values, 32) if image.mode == "F" else whole_range(16, "u")
-        return np.repeat(to_8_bits(values, found.black, found.white)[..., None], 3, axis=2)
+        found = find_range(np.asarray(image), 32) if image.mode == "F" else whole_range(16, "u")
+
+        def convert(band: Image.Image) -> np.ndarray:
+            grey = to_8_bits(np.asarray(band), found.black, found.white)
+            return np.repeat(grey[..., None], 3, axis=2)
+
+    return image_in_bands(image, convert, factor_for(image.size, least_side))
+
+
+def _any_to_rgb(image: Image.Image) -> np.ndarray:
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return np.asarray(image)
     if image.mode == "LAB":
         return tiff.lab_to_rgb(image)
     if image.has_transparency_data:
         rgba = np.asarray(image.convert("RGBA"))
         return tiff.on_white(rgba[..., :3], rgba[..., 3])
-    return np.array(image.convert("RGB"))
+    return np.asarray(image.convert("RGB"))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 from PIL import Image, ImageCms
 
+from src.photos.bands import in_bands
 from src.photos.sample_range import SampleRange, find_range, to_8_bits, whole_range
 
 if TYPE_CHECKING:
@@ -111,13 +112,16 @@ def on_white(colour: np.ndarray, alpha: np.ndarray, associated: bool = False) ->
         alpha: uint8 [H, W], 0 where a pixel is transparent.
         associated: the colours have been multiplied by alpha already.
     """
-    height, width = alpha.shape
-    pixels = np.dstack([colour, alpha]).tobytes()
-    image = Image.frombytes("RGBa" if associated else "RGBA", (width, height), pixels)
-    image = image.convert("RGBA")
-    return np.asarray(
-        Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-    )
+    mode = "RGBa" if associated else "RGBA"
+
+    def laid(band: np.ndarray, band_alpha: np.ndarray) -> np.ndarray:
+        height, width = band_alpha.shape
+        pixels = np.dstack([band, band_alpha]).tobytes()
+        image = Image.frombytes(mode, (width, height), pixels).convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        return np.asarray(Image.alpha_composite(white, image).convert("RGB"))
+
+    return in_bands(laid, colour, alpha)
 
 
 def _colours(page: TiffPage) -> int:
@@ -185,8 +189,12 @@ def _looked_up(numbers: np.ndarray, palette: np.ndarray) -> np.ndarray:
 
 def _ink_to_rgb(inks: np.ndarray) -> np.ndarray:
     """Return CMYK, uint8 [H, W, 4] of ink, as Pillow shows it."""
-    size = inks.shape[1], inks.shape[0]
-    return np.asarray(Image.frombytes("CMYK", size, inks.tobytes()).convert("RGB"))
+
+    def shown(band: np.ndarray) -> np.ndarray:
+        size = band.shape[1], band.shape[0]
+        return np.asarray(Image.frombytes("CMYK", size, band.tobytes()).convert("RGB"))
+
+    return in_bands(shown, inks)
 
 
 def _lab_to_rgb(lab: np.ndarray, page: TiffPage) -> np.ndarray:
@@ -194,15 +202,19 @@ def _lab_to_rgb(lab: np.ndarray, page: TiffPage) -> np.ndarray:
     if page.bitspersample not in (8, 16) or page.sampleformat == _FLOAT:
         raise ValueError(f"its L*a*b* samples of {page.bitspersample} bits are not read")
     shift = page.bitspersample - 8
-    narrow = np.stack(
-        [
-            to_8_bits(lab[..., 0], 0, 2.0**page.bitspersample - 1),
-            *((lab[..., number] >> shift).astype(np.uint8) for number in (1, 2)),
-        ],
-        axis=-1,
-    )
-    height, width = lab.shape[:2]
-    return lab_to_rgb(Image.frombytes("LAB", (width, height), narrow.tobytes()))
+
+    def shown(band: np.ndarray) -> np.ndarray:
+        narrow = np.stack(
+            [
+                to_8_bits(band[..., 0], 0, 2.0**page.bitspersample - 1),
+                *((band[..., number] >> shift).astype(np.uint8) for number in (1, 2)),
+            ],
+            axis=-1,
+        )
+        height, width = band.shape[:2]
+        return lab_to_rgb(Image.frombytes("LAB", (width, height), narrow.tobytes()))
+
+    return in_bands(shown, lab)
 
 
 def lab_to_rgb(image: Image.Image) -> np.ndarray:

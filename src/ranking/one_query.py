@@ -1,5 +1,6 @@
 """Ranking the images of an index for one query: what local features and global descriptors say.
 
+In large collections the images that look like the query as a whole come first (`candidates`).
 The images with the most votes (`votes`) are verified by RANSAC (`shortlist`, `geometry`), and the
 votes that agree on one affine map count again. The votes of the best verified images are added to
 those of the query (`expansion`; all of this: `local_scores`). Where query and images have global
@@ -16,6 +17,7 @@ import numpy as np
 
 from src.feature_io import Features
 from src.index.folder import Index
+from src.ranking.candidates import searched_part
 from src.ranking.fusion import best_similarities, fused
 from src.ranking.local_scores import local_scores, of_best_turn
 from src.ranking.settings import RetrievalSettings
@@ -72,8 +74,9 @@ def rank_images(
     """
     by_turn = [features] if isinstance(features, Features) else list(features)
     settings = settings.fitted(index, by_turn[0])
+    part = searched_part(index, by_turn, settings)
     with thread_pool(threads) as pool:
-        local, turns = of_best_turn([local_scores(index, each, settings, pool) for each in by_turn])
+        local, turns = of_best_turn([local_scores(part, each, settings, pool) for each in by_turn])
     start = time.perf_counter()
     scores = local.scores
     whole = [each.global_descriptor for each in by_turn if each.global_descriptor is not None]

@@ -39,17 +39,28 @@ class PairMatch:
         inliers: bool [M], the matches that agree on one affine map.
         affine: float64 [2, 3] that maps (x, y, 1) of the first photo to (x, y) of the second; None
             without inliers.
+        indices: int64 [M, 2], which features of the two photos match; None where not asked for.
     """
 
     locations_a: np.ndarray
     locations_b: np.ndarray
     inliers: np.ndarray
     affine: np.ndarray | None
+    indices: np.ndarray | None = None
 
     @property
     def inlier_count(self) -> int:
         """Number of inliers."""
         return int(self.inliers.sum())
+
+    @property
+    def found_box(self) -> tuple[float, float, float, float] | None:
+        """(left, top, right, bottom) around the inliers in the second photo; None without any."""
+        points = self.locations_b[self.inliers]
+        if not len(points):
+            return None
+        (top, left), (bottom, right) = points.min(axis=0), points.max(axis=0)
+        return float(left), float(top), float(right), float(bottom)
 
 
 def match_pair(
@@ -79,4 +90,4 @@ def match_pair(
     by_extents = extent(features_b.locations) / extent(features_a.locations)
     frames = Frames.of(features_a.size, features_b.size, by_extents)
     found = verify(locations_a, locations_b, settings.verify, frames)
-    return PairMatch(locations_a, locations_b, found.inliers, found.affine)
+    return PairMatch(locations_a, locations_b, found.inliers, found.affine, pairs)

@@ -9,6 +9,7 @@ import numpy as np
 
 from src.feature_io import Features
 from src.index.folder import Index
+from src.ranking.candidates import searched_part
 from src.ranking.pair import PairMatch
 from src.ranking.settings import RetrievalSettings
 from src.ranking.shortlist import shortlist, verify_image
@@ -38,7 +39,8 @@ class QueryMatches:
         by_turn = [features] if isinstance(features, Features) else list(features)
         settings = settings.fitted(index, by_turn[0])
         self._turns = turns
-        self._by_turn = [_TurnMatches(index, each, settings) for each in by_turn]
+        part = searched_part(index, by_turn, settings)
+        self._by_turn = [_TurnMatches(part, each, settings) for each in by_turn]
 
     def __call__(self, image: int) -> PairMatch:
         """Return the matches with an image."""

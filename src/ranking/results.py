@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from src.common.atomic_files import read_npz, write_json, write_npy, write_npz
-from src.common.errors import UserError
+from src.common.atomic_files import write_json, write_npy, write_npz
+from src.common.errors import UserError, raise_if_of_system
 from src.common.file_names import file_name_for
+from src.common.json_files import read_json, shaped
+from src.common.npy_format import read_npz
 from src.feature_io import check_settings, features_checksum
 from src.ranking.one_query import RankedQuery
 
@@ -35,8 +37,9 @@ def begin_results(output: Path, settings: Mapping[str, Any]) -> None:
         write_json(path, settings)
         return
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = shaped(read_json(path), dict[str, Any])
     except (OSError, ValueError) as error:
+        raise_if_of_system(error, path)
         raise UserError(f"cannot read {path} ({error}); delete {output} and run again") from None
     check_settings(found, settings, f"the retrieval in {output}")
 
@@ -93,7 +96,8 @@ class QueryTask:
             return RankedQuery(*(arrays[name] for name in _KEPT))
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError) as error:
+            raise_if_of_system(error, self.result)
             LOG.warning("%s is damaged and is computed again", self.result)
             return None
 

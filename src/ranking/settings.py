@@ -14,6 +14,8 @@ from src.ranking.geometry import VerifySettings
 #: In collections too small for all neighbours there is one for so many images, and at least these.
 IMAGES_A_NEIGHBOUR = 4
 LEAST_NEIGHBOURS = 5
+#: With more images two stages are faster and lose nothing that could be measured (docs/ranking.md).
+TWO_STAGE_IMAGES = 10_000
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,9 @@ class RetrievalSettings:
         query_rotations: the degrees, counter-clockwise, by which a query is turned, with commas
             between them; whatever they are, it is asked for upright, too. "auto": by each of 90,
             180 and 270 where nothing convincing was found upright.
+        search_kind: "local": all features of the index vote; "two_stage": those of the images whose
+            global descriptors are most like the query's; "auto": two stages in large collections.
+        candidate_images: how many images the first stage finds.
         by_inliers: rank as published, by the number of inliers, then by the number of votes.
         verify: how the matches of a voted image are verified.
 
@@ -52,6 +57,8 @@ class RetrievalSettings:
     global_weight: float = 2.0
     rerank_images: int = 1000
     query_rotations: str = "auto"
+    search_kind: str = "auto"
+    candidate_images: int = 200
     by_inliers: bool = False
     verify: VerifySettings = field(default_factory=VerifySettings)
 
@@ -77,6 +84,12 @@ class RetrievalSettings:
             )
         return tuple(sorted(int(each) // 90 for each in degrees if each != "0"))
 
+    def is_two_stage(self, index: Index) -> bool:
+        """Tell whether an index is searched in two stages; without global descriptors none is."""
+        if not index.globals.size or self.search_kind == "local" or not self.global_weight:
+            return False
+        return self.search_kind == "two_stage" or index.image_count > TWO_STAGE_IMAGES
+
     def fitted(self, index: Index, features: Features) -> RetrievalSettings:
         """Return the settings for an index and a query; by local features alone they stay.
 
@@ -98,6 +111,7 @@ class RetrievalSettings:
             expansion_images=0,
             global_weight=0.0,
             query_rotations="0",
+            search_kind="local",
             by_inliers=True,
             verify=VerifySettings(max_scale=0, diagonal=0),
         )
@@ -117,6 +131,8 @@ class RetrievalSettings:
                 global_weight=config.global_weight,
                 rerank_images=config.rerank_images,
                 query_rotations=str(config.query_rotations),
+                search_kind=config.search_kind,
+                candidate_images=config.candidate_images,
             )
         verify = replace(
             settings.verify, threshold=config.inlier_threshold, max_trials=config.ransac_trials

@@ -26,6 +26,7 @@ def rank_turned(
     settings: RetrievalSettings,
     threads: int = 1,
     itself: str | None = None,
+    early: Callable[[RankedQuery], None] | None = None,
 ) -> RankedQuery:
     """Rank all images of an index for a query as it is and, as the settings say, turned.
 
@@ -37,6 +38,7 @@ def rank_turned(
             itself is convincing.
         threads: as for `rank_images`.
         itself: the query's own name in the index.
+        early: called with what is found upright, before the query is turned for want of better.
     """
     if settings.query_rotations != "auto":
         more = turned() if settings.turns else ()
@@ -44,6 +46,8 @@ def rank_turned(
     found = rank_images(index, upright, settings, threads)
     if _is_convincing(found, index, itself):
         return found
+    if early is not None:
+        early(found)
     more = turned()
     return rank_images(index, [upright, *more], settings, threads) if more else found
 

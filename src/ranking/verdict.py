@@ -9,17 +9,16 @@ it, docs/ranking.md has how far it can be relied on.
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from model_utils.environment import PROJECT_ROOT
 from src.common.atomic_files import PathLike, write_json
-from src.common.errors import UserError
+from src.common.errors import UserError, raise_if_of_system
+from src.common.json_files import read_shape
 
 #: What ships: for the weights and the whitening that ship.
 SHIPPED_CALIBRATION = PROJECT_ROOT / "weights" / "calibration.json"
@@ -81,18 +80,10 @@ def read_calibration(path: PathLike) -> Calibration:
         UserError: it cannot be read, or is none.
     """
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-        content.pop("made", None)
-        names = {"network": str, "whitening": str}
-        found = Calibration(
-            **{name: names.get(name, float)(value) for name, value in content.items()}
-        )
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+        return read_shape(path, Calibration)
+    except (OSError, ValueError) as error:
+        raise_if_of_system(error, path)
         raise UserError(f"{path} is no calibration of verdicts ({error})") from None
-    numbers = (found.bias, found.inliers, found.similarity, found.same, found.perhaps)
-    if not np.isfinite(numbers).all():
-        raise UserError(f"{path} is no calibration of verdicts (it holds numbers that are none)")
-    return found
 
 
 def calibration_for(features: Mapping[str, Any]) -> Calibration | None:

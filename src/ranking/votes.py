@@ -93,7 +93,7 @@ def cast_votes(
     from_query, column = np.nonzero(exists[:, :k])
     from_index = rows[from_query, column]
     distances = distances[from_query, column]
-    images = index.image_of[from_index]
+    images = index.images_of(from_index)
     # Stable: of a feature's matches in one image the nearest stays first.
     order = np.argsort(images.astype(np.int64) * len(descriptors) + from_query, kind="stable")
     if settings.single_match:

@@ -18,7 +18,8 @@ import cv2
 import faiss
 
 from src.common.atomic_files import PathLike
-from src.common.errors import LOG_FORMAT, UserError
+from src.common.errors import UserError
+from src.common.log_files import LogFile
 from src.common.signals import blocked
 from src.common.worker_processes import guard_worker
 from src.feature_io import Features, read_features
@@ -115,8 +116,7 @@ def _worker_log(logs: Path, number: int) -> Iterator[None]:
     """Append this process's log records to `process[X]/retrieval[X].log`."""
     path = logs / f"process{number}" / f"retrieval{number}.log"
     path.parent.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter(LOG_FORMAT))
+    handler = LogFile(open(path, "a", encoding="utf-8"))  # noqa: SIM115  closed with it
     level = LOG.level
     LOG.setLevel(logging.INFO)
     LOG.addHandler(handler)
@@ -136,13 +136,18 @@ def _start_worker(
     parent: int, numbers: Queue, index_folder: PathLike, logs: Path, settings: RetrievalSettings
 ) -> None:
     guard_worker(parent)
-    for resource in (_one_thread(), _worker_log(logs, numbers.get())):
-        resource.__enter__()
-        _worker.setdefault("resources", []).append(resource)  # for the life of the process
-    _worker.update(index=load_index(index_folder), settings=settings)
+    try:
+        for resource in (_one_thread(), _worker_log(logs, numbers.get())):
+            resource.__enter__()
+            _worker.setdefault("resources", []).append(resource)  # for the life of the process
+        _worker.update(index=load_index(index_folder), settings=settings)
+    except (OSError, UserError) as error:  # the first task tells of it
+        _worker["error"] = error
 
 
 def _work(task: QueryTask) -> RankedQuery:
+    if "error" in _worker:
+        raise _worker["error"]
     try:
         return _rank(task, _worker["index"], _worker["settings"])
     except Exception:

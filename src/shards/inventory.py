@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import re
 import sqlite3
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
 
 from src.common.atomic_files import PathLike
-from src.common.errors import UserError, one_line
+from src.common.csv_tables import read_columns, whole_numbers
+from src.common.errors import UserError, one_line, raise_if_of_system
+from src.common.json_files import Count, parse_json, shaped
+from src.common.regular_files import open_regular
 from src.shards.manifest import MANIFEST, read_manifest
 
 LOG = logging.getLogger(__name__)
@@ -26,6 +26,25 @@ Shards = PathLike | Sequence[PathLike]
 
 _LARGEST_HEADER = 1 << 27  # what MindRecord allows
 _NAME = re.compile(r"(?P<split>.*?)(?P<kind>\.mindrecord)(?P<number>\d*)")
+
+
+@dataclass(frozen=True)
+class _Page:
+    """Where rows of a shard are."""
+
+    page_type: str
+    start_row_id: Count
+    end_row_id: Count
+
+
+@dataclass(frozen=True)
+class _Header:
+    """The shape of what a MindRecord file says of itself; one without photos has no pages."""
+
+    header_size: Count
+    page_size: Count
+    shard_addresses: tuple[str, ...]
+    page: tuple[_Page, ...] | None
 
 
 def find_shards(shards: Shards, split: str | None = None) -> list[str]:
@@ -88,7 +107,7 @@ def find_shards(shards: Shards, split: str | None = None) -> list[str]:
 
 def _check_siblings(shard: str) -> None:
     """Raise `UserError` where a shard was written together with one that is not there."""
-    for name in map(os.path.basename, _read_header(shard)["shard_addresses"]):
+    for name in map(os.path.basename, _read_header(shard).shard_addresses):
         if not os.path.isfile(os.path.join(os.path.dirname(shard), name)):
             raise UserError(
                 f"{shard} was written together with {name}, which is missing beside it; copy the "
@@ -108,16 +127,16 @@ def count_labels(shard: PathLike) -> Counter[int]:
     shard = os.fspath(shard)
     _check_present(shard)
     header = _read_header(shard)
-    counts, name, last_byte = _read_index(shard, header["page_size"])
+    counts, name, last_byte = _read_index(shard, header.page_size)
     photos = sum(counts.values())
-    size, needed = os.path.getsize(shard), header["header_size"] + last_byte if photos else 0
+    size, needed = os.path.getsize(shard), header.header_size + last_byte if photos else 0
     if size < needed:
         raise UserError(
             f"{shard} is cut short: {size} bytes of at least {needed}; copy or build it again"
         )
     if name != os.path.basename(shard):
         raise UserError(f"{shard} was written as {name}: give it that name again, or copy it again")
-    own = sum(page["end_row_id"] - page["start_row_id"] for page in header["page"])
+    own = sum(page.end_row_id - page.start_row_id for page in header.page or ())
     if photos != own:
         raise UserError(
             f"{shard} holds {own} photos, but {shard}.db tells of {photos}: the two do not belong "
@@ -130,17 +149,17 @@ def count_labels(shard: PathLike) -> Counter[int]:
     return counts
 
 
-def _read_header(shard: str) -> dict[str, Any]:
+def _read_header(shard: str) -> _Header:
     """Return what a MindRecord file says of itself, of the pages those that hold photos."""
     try:
         with open(shard, "rb") as file:
             length = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(length)) if length < _LARGEST_HEADER else {}
-        # A shard without photos has null there.
-        pages = [page for page in header["page"] or [] if page["page_type"] == "BLOB_DATA"]
-        fields = ("header_size", "page_size", "shard_addresses")
-        return {**{field: header[field] for field in fields}, "page": pages}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+            content = file.read(length) if length < _LARGEST_HEADER else b"{}"
+        header = shaped(parse_json(content), _Header)
+        pages = [page for page in header.page or () if page.page_type == "BLOB_DATA"]
+        return replace(header, page=tuple(pages))
+    except (OSError, ValueError) as error:
+        raise_if_of_system(error, shard)
         raise _damaged(shard, error) from error
 
 
@@ -148,6 +167,7 @@ def _read_index(shard: str, page_size: int) -> tuple[Counter[int], str, int]:
     """Return what is in the `.db` of a shard: photos of each label, its name, the last byte."""
     uri = f"{Path(shard + '.db').absolute().as_uri()}?mode=ro"
     try:
+        open_regular(f"{shard}.db").close()  # of one that may not be read SQLite does not say why
         index = sqlite3.connect(uri, uri=True)
         try:
             columns = [row[1] for row in index.execute("PRAGMA table_info(INDEXES)")]
@@ -161,9 +181,14 @@ def _read_index(shard: str, page_size: int) -> tuple[Counter[int], str, int]:
                 {"page": page_size},
             ).fetchone()
             (name,) = index.execute("SELECT NAME FROM SHARD_NAME").fetchone()
+            # SQLite keeps whatever it is given in any column.
+            numbers = (last_byte or 0, *counts)
+            if type(name) is not str or not all(type(n) is int for n in numbers):
+                raise ValueError("it holds texts where numbers belong")
         finally:
             index.close()
-    except (OSError, ValueError, TypeError, StopIteration, sqlite3.Error) as error:
+    except (OSError, ValueError, TypeError, StopIteration, OverflowError, sqlite3.Error) as error:
+        raise_if_of_system(error, f"{shard}.db")
         raise _damaged(shard, error) from error
     return counts, os.path.basename(name), last_byte or 0
 
@@ -218,14 +243,10 @@ def count_classes(shards: Shards) -> int:
 
 
 def _count_new_labels(table: Path) -> int:
-    try:
-        labels = pd.read_csv(table, usecols=["new_label"])["new_label"]
-    except FileNotFoundError:
-        raise UserError(
-            f"no {RELABELING} in {table.parent}; it is written by src/build_image_dataset.py"
-        ) from None
-    except (ValueError, OSError) as error:
-        raise UserError(f"{table} cannot be read: {one_line(error)}") from error
+    missing = f"no {RELABELING} in {table.parent}; it is written by src/build_image_dataset.py"
+    labels: list[int] = []
+    for part in read_columns(table, ("new_label",), missing):
+        labels += whole_numbers(part["new_label"], table).tolist()
     if not len(labels) or sorted(labels) != list(range(len(labels))):
         raise UserError(f"the new_label column of {table} does not count 0, 1, …; build it again")
     return len(labels)

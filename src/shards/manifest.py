@@ -5,17 +5,38 @@ Whether a set is whole cannot be seen from what is there of it: the manifest say
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from src.common.digests import sha256_of
-from src.common.errors import UserError, one_line
+from src.common.errors import UserError, one_line, raise_if_of_system
+from src.common.json_files import Count, read_shape
 
 MANIFEST = "dataset.json"
 FORMAT = 1
 WORK = ".building"  # sub-folder of a data set's folder while a build is under way
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What a data set holds, as its manifest says."""
+
+    train: Count
+    validation: Count
+    classes: Count
+
+
+@dataclass(frozen=True)
+class ManifestFile:
+    """The shape of `dataset.json`: see `Manifest`, and `write_manifest` for the rest."""
+
+    format: int
+    shards: dict[str, Count]
+    counts: Counts
+    sha256: dict[str, str] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -101,16 +122,12 @@ def read_manifest(folder: Path) -> Manifest | None:
     """
     path = folder / MANIFEST
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        shards, counts = dict(content["shards"]), dict(content["counts"])
-        version, classes = content["format"], counts["classes"]
-        digests = dict(content.get("sha256", {}))
-        if not all(type(number) is int for number in (*shards.values(), classes)):
-            raise ValueError("a count is no whole number")
+        content = read_shape(path, ManifestFile)
         for split in ("train", "validation"):
-            photos = sum(number for name, number in shards.items() if name.startswith(split))
-            if photos != counts[split]:
-                raise ValueError(f"{counts[split]} {split} photos, but {photos} in the shards")
+            said = getattr(content.counts, split)
+            photos = sum(count for name, count in content.shards.items() if name.startswith(split))
+            if photos != said:
+                raise ValueError(f"{said} {split} photos, but {photos} in the shards")
     except FileNotFoundError:
         if (folder / WORK / MANIFEST).exists():
             raise UserError(
@@ -118,14 +135,15 @@ def read_manifest(folder: Path) -> Manifest | None:
                 "moved there; run src/build_image_dataset.py again, which finishes it"
             ) from None
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError) as error:
+        raise_if_of_system(error, path)
         raise UserError(
             f"{path} is damaged or was not written by src/build_image_dataset.py "
             f"({one_line(error)}); copy it again, or move it away if the shards are of another "
             "program"
         ) from error
-    if version != FORMAT:
+    if content.format != FORMAT:
         raise UserError(
-            f"{path} is of format {version}, which this version of the project does not know"
+            f"{path} is of format {content.format}, which this version of the project does not know"
         )
-    return Manifest(path, shards, classes, digests)
+    return Manifest(path, content.shards, content.counts.classes, content.sha256)

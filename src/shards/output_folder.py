@@ -16,13 +16,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from src.common.atomic_files import write_json
+from src.common.atomic_files import write_json, write_text
 from src.common.digests import sha256_of
 from src.common.durable import to_disk
 from src.common.errors import UserError
+from src.common.json_files import read_json, read_shape, shaped
 from src.common.locks import claim
 from src.shards.inventory import RELABELING, SPLITS, count_classes
-from src.shards.manifest import FORMAT, MANIFEST, WORK
+from src.shards.manifest import FORMAT, MANIFEST, WORK, ManifestFile
 
 LOG = logging.getLogger(__name__)
 
@@ -71,7 +72,7 @@ def clear_remains(work: Path, plan: dict[str, Any]) -> None:
             LOG.info("removing %s: an interrupted build with other settings left it", old)
             old.unlink()
     if not same:
-        path.write_text(json.dumps(plan), encoding="utf-8")
+        write_text(path, json.dumps(plan))
 
 
 def write_manifest(
@@ -107,9 +108,15 @@ def finish_moving(work: Path, output: Path) -> None:
     """Move a whole data set from the work folder to its place, the manifest last."""
     if not (work / MANIFEST).exists():
         return
-    manifest = json.loads((work / MANIFEST).read_text(encoding="utf-8"))
-    _refuse_foreign(output, manifest["shards"])
-    files = [file for name in manifest["shards"] for file in (f"{name}.db", name)]
+    try:
+        shards = read_shape(work / MANIFEST, ManifestFile).shards
+    except ValueError as error:
+        raise UserError(
+            f"{work / MANIFEST} is damaged ({error}); remove {work}, and move the shards in "
+            f"{output} away, to build again"
+        ) from error
+    _refuse_foreign(output, shards)
+    files = [file for name in shards for file in (f"{name}.db", name)]
     for name in (*files, RELABELING):
         if (work / name).exists():
             os.replace(work / name, output / name)
@@ -137,9 +144,11 @@ def read_complete(output: Path, settings: dict[str, Any]) -> dict[str, Any] | No
         _refuse_foreign(output)
         return None
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        found = dict(manifest["settings"])
-    except (ValueError, KeyError, TypeError) as error:
+        manifest = read_json(path)
+        found = shaped(manifest, ManifestFile).settings
+        if not found:
+            raise ValueError("it says no settings")
+    except ValueError as error:
         raise UserError(
             f"{path} was not written by this program; choose another --output_directory"
         ) from error

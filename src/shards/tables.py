@@ -17,7 +17,8 @@ import numpy as np
 import pandas as pd
 
 from src.common.atomic_files import PathLike
-from src.common.errors import UserError, one_line
+from src.common.csv_tables import read_columns, whole_numbers
+from src.common.errors import UserError
 from src.photos.finding import LeftOut, is_photo, is_skipped, walk
 
 _ROWS_AT_ONCE = 500_000
@@ -77,8 +78,8 @@ def read_clean_table(path: PathLike) -> CleanTable:
     ids: list[np.ndarray] = []
     landmarks: list[np.ndarray] = []
     for chunk in _read_csv(path, ("landmark_id", "images")):
-        for landmark, names in zip(_integers(chunk["landmark_id"], path), chunk["images"]):
-            row = _to_bytes(str(names).split()) if isinstance(names, str) else []
+        for landmark, names in zip(whole_numbers(chunk["landmark_id"], path), chunk["images"]):
+            row = _to_bytes(names.split())
             if len(row):
                 ids.append(row)
                 landmarks.append(np.full(len(row), landmark, np.int64))
@@ -101,9 +102,9 @@ def landmarks_in_train_table(path: PathLike, table: CleanTable) -> tuple[np.ndar
     found = np.zeros(len(table.ids), bool)
     landmarks = np.zeros(len(table.ids), np.int64)
     for chunk in _read_csv(path, ("id", "landmark_id")):
-        positions, rows = table.find(chunk["id"].fillna("").to_numpy())
+        positions, rows = table.find(chunk["id"].to_numpy())
         found[rows] = True
-        landmarks[rows] = _integers(chunk["landmark_id"].iloc[positions], path)
+        landmarks[rows] = whole_numbers(chunk["landmark_id"].iloc[positions], path)
     return found, landmarks
 
 
@@ -194,27 +195,7 @@ def _to_bytes(ids: Sequence[str] | np.ndarray) -> np.ndarray:
 
 def _read_csv(path: PathLike, columns: tuple[str, ...]) -> Iterable[pd.DataFrame]:
     """Yield a csv file in parts that fit in memory, the named columns as text."""
-    if not Path(path).is_file():
-        raise UserError(f"no csv file at {path}")
-    try:
-        present = list(pd.read_csv(path, nrows=0).columns)
-        missing = [name for name in columns if name not in present]
-        if missing:
-            raise UserError(
-                f"{path} has no column {', '.join(missing)} (it has: {', '.join(present)})"
-            )
-        yield from pd.read_csv(path, usecols=list(columns), dtype=str, chunksize=_ROWS_AT_ONCE)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not a csv file that can be read: {one_line(error)}") from error
-
-
-def _integers(column: pd.Series, path: PathLike) -> np.ndarray:
-    try:
-        return column.to_numpy().astype(np.int64)
-    except (ValueError, TypeError) as error:
-        raise UserError(
-            f"{path} has a landmark_id that is no integer: {one_line(error)}"
-        ) from error
+    return read_columns(path, columns, f"no csv file at {path}", _ROWS_AT_ONCE)
 
 
 def _expand(where: Sequence[str]) -> list[str]:

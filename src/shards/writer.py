@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from PIL import Image
 
-from src.common.atomic_files import PathLike
+from src.common.atomic_files import PathLike, raise_why_unwritten
 from src.common.durable import to_disk
 from src.common.errors import UserError, one_line
 from src.photos.reading import UnreadableImageError, read_image
@@ -122,7 +122,7 @@ def write_shard(task: ShardTask) -> None:
 
     Raises:
         UserError: a photo has changed since it was checked.
-        OSError: the disk is full.
+        OSError: the disk is full, or may not be written to.
     """
     from mindspore.mindrecord import FileWriter
 
@@ -141,9 +141,9 @@ def write_shard(task: ShardTask) -> None:
     except UserError:
         raise
     except Exception as error:  # MindRecord raises RuntimeError whatever the cause
-        no_space = "No free disk" in str(error)
-        if no_space or shutil.disk_usage(task.folder).free < task.page_bytes:
+        if "No free disk" in str(error):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+        raise_why_unwritten(path, task.page_bytes)
         raise
     mode = 0o666 & ~_umask()
     for name in (f"{task.name}.db", task.name):

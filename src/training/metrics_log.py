@@ -15,6 +15,7 @@ from typing import Any
 
 from src.common.atomic_files import PathLike, write_text
 from src.common.errors import UserError, naming_file
+from src.common.regular_files import read_regular
 
 Value = int | float | None
 
@@ -71,7 +72,7 @@ def read_metrics(path: PathLike) -> list[dict[str, Any]]:
     """
     path = Path(path)
     try:
-        text = path.read_bytes()
+        text = read_regular(path)
     except OSError as error:
         raise UserError(
             f"metrics {path} cannot be read ({error.strerror}); name the train_<stage>.jsonl of a "

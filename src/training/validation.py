@@ -40,7 +40,7 @@ def measure_accuracy(network: nn.Cell, photos: PhotoBatches, group: WorkerGroup)
     """
     network.set_train(False)
     right = 0
-    batches = photos.epoch().create_tuple_iterator(num_epochs=1, output_numpy=True)
+    batches = photos.batches(output_numpy=True)
     for images, labels in batches:
         # A shorter last batch is filled up: another shape would compile the network again.
         filled = np.zeros((photos.batch_size, *images.shape[1:]), np.float32)

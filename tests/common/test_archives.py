@@ -3,11 +3,27 @@ from __future__ import annotations
 import gzip
 import os
 import tarfile
+import zipfile
 
 import pytest
 
-from src.common.archives import Damaged, unpack_tar
+from src.common.archives import Damaged, unpack_tar, unpack_zip
+from src.common.errors import UserError
 from tests.helpers.download import files_below, make_tar, noise
+from tests.helpers.faults import files_up_to
+
+UNPACK = {"tar": unpack_tar, "zip": unpack_zip}
+
+
+def pack(folder, kind, files):
+    path = folder / f"photos.{kind}"
+    if kind == "tar":
+        path.write_bytes(make_tar(files))
+    else:
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, content in files.items():
+                archive.writestr(name, content)
+    return path
 
 
 @pytest.mark.parametrize(
@@ -50,13 +66,57 @@ def test_an_interrupted_unpacking_goes_on_and_keeps_what_is_there(tmp_path, capl
     assert "1 files" in caplog.text
 
 
-def test_a_leftover_of_a_killed_run_is_overwritten(tmp_path):
+def test_a_leftover_of_a_killed_run_is_removed(tmp_path):
     archive = tmp_path / "images.tar"
     archive.write_bytes(make_tar({"0/a.jpg": b"aa"}))
     (tmp_path / "into/0").mkdir(parents=True)
     (tmp_path / "into/0/.images.tar.part").write_bytes(b"much longer than the photo")
+    (tmp_path / "into/0/.images.tar.0a1b2c.part").write_bytes(b"of today's")
+    (tmp_path / "into/0/.others.tar.0a1b2c.part").write_bytes(b"of a run that goes on")
     unpack_tar(archive, tmp_path / "into")
-    assert files_below(tmp_path / "into") == {"0/a.jpg": b"aa"}
+    assert files_below(tmp_path / "into").keys() == {"0/a.jpg", "0/.others.tar.0a1b2c.part"}
+
+
+def test_a_link_that_was_laid_in_the_way_is_not_written_through(tmp_path):
+    archive = tmp_path / "images.tar"
+    archive.write_bytes(make_tar({"a.jpg": b"aa"}))
+    (tmp_path / "theirs").write_text("precious")
+    (tmp_path / "into").mkdir()
+    (tmp_path / "into" / ".images.tar.part").symlink_to("../theirs")
+    unpack_tar(archive, tmp_path / "into")
+    assert (tmp_path / "theirs").read_text() == "precious"
+    assert not (tmp_path / "into" / "a.jpg").is_symlink()
+
+
+@pytest.mark.parametrize(
+    "files",
+    [{"a.jpg": b"1", "a.jpg/b.jpg": b"2"}, {"a.jpg/b.jpg": b"2", "a.jpg": b"1"}],
+    ids=["a file is a folder later", "a folder is a file later"],
+)
+@pytest.mark.parametrize("kind", ["tar", "zip"])
+def test_a_name_has_one_meaning(files, kind, tmp_path):
+    archive = pack(tmp_path, kind, files)
+    with pytest.raises(UserError, match=rf"{archive.name} holds 'a\.jpg"):
+        UNPACK[kind](archive, tmp_path / "into")
+    (first, *_) = files
+    assert files_below(tmp_path / "into") == {first: files[first]}
+
+
+@pytest.mark.parametrize("name", ["x" * 300 + ".jpg", "y/" * 3000 + "a.jpg"])
+@pytest.mark.parametrize("kind", ["tar", "zip"])
+def test_a_name_that_no_disk_takes_is_told_in_short(name, kind, tmp_path):
+    archive = pack(tmp_path, kind, {"a.jpg": b"1", name: b"2"})
+    with pytest.raises(UserError, match=f"{archive.name} holds '.*too long") as caught:
+        UNPACK[kind](archive, tmp_path / "into")
+    assert len(str(caught.value)) < 500 and not isinstance(caught.value, Damaged)
+    assert files_below(tmp_path / "into") == {"a.jpg": b"1"}
+
+
+def test_a_disk_that_does_not_hold_a_file_is_told_with_it(tmp_path):
+    archive = pack(tmp_path, "tar", {"a.jpg": b"1", "b.jpg": bytes(5000)})
+    with files_up_to(4000), pytest.raises(OSError, match=r"too large.*b\.jpg"):
+        unpack_tar(archive, tmp_path / "into")
+    assert files_below(tmp_path / "into") == {"a.jpg": b"1"}
 
 
 @pytest.mark.parametrize("cut", [0.3, 0.95])

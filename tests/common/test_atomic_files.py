@@ -3,8 +3,6 @@ from __future__ import annotations
 import errno
 import io
 import os
-import resource
-import signal
 import zipfile
 from pathlib import Path
 
@@ -14,13 +12,15 @@ import pytest
 from src.common.atomic_files import (
     atomic_path,
     flush,
-    read_npz,
+    raise_why_unwritten,
     write_csv,
     write_json,
     write_npy,
     write_npz,
     write_text,
 )
+from src.common.npy_format import read_npz
+from tests.helpers.faults import files_up_to
 
 ARRAYS = {"names": np.array(["a", "b"]), "values": np.arange(6.0).reshape(2, 3)}
 WRITERS = {
@@ -162,23 +162,65 @@ def test_a_full_disk_names_the_file(tmp_path, monkeypatch, kind):
 
 def test_arrays_that_do_not_fit_on_the_disk_leave_nothing(tmp_path):
     """With a limit on the size of files: NumPy is cut off in the middle, as on a full disk."""
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
-    try:
+    with files_up_to(1000):
         with pytest.raises(OSError, match="too large"):
             write_npz(tmp_path / "a.npz", {"a": np.zeros(999)})
         with pytest.raises(OSError, match="too large"):
             write_npy(tmp_path / "a.npy", np.zeros(999))
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        signal.signal(signal.SIGXFSZ, handler)
     assert not list(tmp_path.iterdir())
 
 
-def test_the_temporary_file_is_another_for_each_process_and_keeps_the_suffix(tmp_path):
-    with atomic_path(tmp_path / "new" / "picture.png") as temporary:
-        assert temporary.parent == tmp_path / "new" and temporary.suffix == ".png"
-        assert str(os.getpid()) in temporary.name and temporary.name.startswith(".")
-        temporary.write_bytes(b"x")
+def test_the_temporary_file_is_another_each_time_and_keeps_the_suffix(tmp_path):
+    names = set()
+    for _ in range(9):
+        with atomic_path(tmp_path / "new" / "picture.png") as temporary:
+            assert temporary.parent == tmp_path / "new" and temporary.suffix == ".png"
+            assert temporary.name.startswith(".picture.") and temporary.read_bytes() == b""
+            names.add(temporary.name)
+            temporary.write_bytes(b"x")
+    assert len(names) == 9
     assert Path(tmp_path / "new" / "picture.png").read_bytes() == b"x"
+
+
+def test_a_link_that_was_laid_in_the_way_is_not_written_through(tmp_path, monkeypatch):
+    """Where the name could be guessed, which it cannot."""
+    (tmp_path / "theirs").write_text("precious")
+    monkeypatch.setattr("secrets.token_hex", lambda _: "guessed")
+    (tmp_path / ".a.guessed.tmp.txt").symlink_to("theirs")
+    with pytest.raises(FileExistsError):
+        write_text(tmp_path / "a.txt", "x")
+    assert (tmp_path / "theirs").read_text() == "precious"
+
+
+def test_a_new_file_has_the_rights_that_files_have(tmp_path):
+    before = os.umask(0o027)
+    try:
+        write_text(tmp_path / "a", "x")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o640
+
+
+def test_an_error_names_the_file_that_was_to_be(tmp_path):
+    """Not the temporary one, which is gone."""
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder" / "in").mkdir(parents=True)
+    for path, named in (
+        (tmp_path / "file" / "a.txt", tmp_path / "file"),
+        (tmp_path / "folder", tmp_path / "folder"),
+        (tmp_path / ("x" * 300), tmp_path / ("x" * 300)),
+    ):
+        with pytest.raises(OSError) as caught:
+            write_text(path, "x")
+        assert caught.value.filename == str(named) and caught.value.filename2 is None
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+
+
+def test_why_a_library_could_not_write_is_found_out(tmp_path):
+    (tmp_path / "a").write_bytes(bytes(500))
+    with files_up_to(1000), pytest.raises(OSError, match=r"too large.*/a'"):
+        raise_why_unwritten(tmp_path / "a", 501)
+    with files_up_to(1000):
+        raise_why_unwritten(tmp_path / "a", 500)
+    with pytest.raises(NotADirectoryError):
+        raise_why_unwritten(tmp_path / "a" / "b", 1)

@@ -13,7 +13,7 @@ PROGRAMS = sorted(
     path.relative_to(PROJECT_ROOT).as_posix()
     for folder in ("", "src", "src/*", "model_utils", "sample_world", "benchmarks")
     for path in PROJECT_ROOT.glob(f"{folder}/*.py" if folder else "*.py")
-    if 'if __name__ == "__main__":' in path.read_text(encoding="utf-8")
+    if path.name != "setup.py" and 'if __name__ == "__main__":' in path.read_text(encoding="utf-8")
 )
 
 # Runs a program, and presses Ctrl-C when it begins to import a module.

@@ -118,6 +118,24 @@ def test_the_command_says_what_it_knows_and_what_is_missing(built, tmp_path):
         )
 
 
+def test_the_page_travels_with_the_package_and_says_what_it_needs(built, tmp_path):
+    page = built / "delf" / "house" / "src" / "serve" / "page"
+    ours = {path.name for path in (ROOT / "src" / "serve" / "page").iterdir()}
+    assert {path.name for path in page.iterdir()} == ours >= {"index.html", "app.js", "style.css"}
+    where = {"DELF_CACHE": str(tmp_path)}
+    code = (
+        "importlib.util.find_spec = lambda name, *of: None if name == 'fastapi' "
+        "else found(name, *of)\n"
+        "from delf.command import main; sys.exit(main(sys.argv[1:]))"
+    )
+    refused = by_package(built, "serve", "photos", code=code, **where)
+    assert (refused.returncode, refused.stderr) == (
+        2,
+        "error: delf serve needs FastAPI, which is not installed for this Python; "
+        "pip install 'delf-mindspore[serve]'\n",
+    )
+
+
 def test_a_word_is_the_program_that_does_it(built, tmp_path):
     """Its help is made from the same YAML, its mistakes end as they do there."""
     where = {"DELF_CACHE": str(tmp_path)}
@@ -139,8 +157,11 @@ def test_what_it_depends_on_is_what_the_clone_depends_on():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     lines = (ROOT / "requirements.txt").read_text().splitlines()
     pinned = {line for line in lines if line and not line.startswith("#")}
-    wheel = {*project["dependencies"], *project["optional-dependencies"]["train"]}
+    extras = project["optional-dependencies"]
+    wheel = {*project["dependencies"], *extras["train"], *extras["serve"]}
     assert pinned == wheel
+    tested = (ROOT / "requirements-dev.txt").read_text().splitlines()
+    assert {*project["optional-dependencies"]["milvus"]} <= {*tested}
 
 
 def test_only_what_is_asked_for_is_loaded():

@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from src.common.errors import UserError
+from src.common.errors import UserError, system_line
 from src.describe.fit_pca import fit_pca_on_photos
 from src.describe.folder import extract_folder
 from src.describe.record import RECORD_NAME
 from src.feature_io import MANIFEST_NAME, feature_path, read_manifest
+from tests.helpers.faults import small_disk
 from tests.helpers.files import digests
 from tests.helpers.toy_engine import CONFIG, PCA, ActingEngine, FakeEngine
 
@@ -31,6 +32,19 @@ def whole(photos, tmp_path):
     """The files of an undisturbed extraction."""
     extract(photos, tmp_path / "undisturbed")
     return digests(tmp_path / "undisturbed")
+
+
+# --- what the system refuses
+
+
+@pytest.mark.parametrize("devices", [(0,), (0, 1)])
+def test_a_full_disk_is_told_with_its_file_from_any_process(photos, tmp_path, devices):
+    with small_disk(tmp_path / "disk", 8192) as disk:
+        with pytest.raises((OSError, UserError)) as caught:
+            extract(photos, disk / "features", devices=devices)
+        error = caught.value
+        told = system_line(error) if isinstance(error, OSError) else str(error)
+    assert told.startswith(f"the disk is full while writing {disk}/features/"), told
 
 
 # --- what goes away (the network is called twice for a photo)

@@ -48,7 +48,10 @@ def write(path: Path, height: int, width: int, orientation: int = 1) -> Path:
         ("larger.jpg", 96, 12800, 3, (24, 3200), (96, 12800)),
         ("usual.jpg", 100, 6000, 1, (100, 6000), (100, 6000)),
         ("usual, turned.jpg", 100, 6000, 8, (6000, 100), (6000, 100)),
-        ("large.png", 200, 6400, 1, (200, 6400), (200, 6400)),
+        ("large.png", 200, 6400, 1, (100, 3200), (200, 6400)),
+        ("odd.png", 6401, 203, 6, (102, 3201), (203, 6401)),
+        ("larger.tif", 96, 12801, 1, (24, 3201), (96, 12801)),
+        ("usual.png", 100, 6000, 5, (6000, 100), (6000, 100)),
     ],
 )
 def test_what_is_read_reduced(tmp_path, name, height, width, orientation, pixels, size):
@@ -64,8 +67,9 @@ def test_a_reduced_photo_has_twice_the_pixels_of_its_largest_level(side, wanted)
     assert enough_side(DelfConfig(max_level_side=side)) == wanted
 
 
-def test_levels_are_those_of_the_whole_photo_but_for_rounding(tmp_path):
-    path = write(tmp_path / "a.jpg", 801, 6411)
+@pytest.mark.parametrize("name", ["a.jpg", "a.png"])
+def test_levels_are_those_of_the_whole_photo_but_for_rounding(tmp_path, name):
+    path = write(tmp_path / name, 801, 6411)
     whole, size = read_image(path), (801, 6411)
     part = read_cropped(path, None, enough_side(CONFIG))
     assert part.pixels.shape == (401, 3206, 3) and part.size == size

@@ -13,46 +13,23 @@ import pytest
 from src.common.errors import UserError
 from src.downloads import gldv2 as program
 from src.downloads import summary as shared
-from src.downloads.gldv2 import MD5_ATTEMPTS, TABLES, download_gldv2
+from src.downloads.gldv2 import MD5_ATTEMPTS, download_gldv2
 from src.downloads.oxford_paris import download_oxford, download_paris
-from tests.helpers.download import IMPATIENT, files_below, make_tar, noise
-from tests.helpers.loopback_server import LoopbackServer
+from tests.helpers.download import (
+    IMPATIENT,
+    expected_gldv2,
+    files_below,
+    gldv2,
+    make_tar,
+    noise,
+    photos,
+    serve_gldv2,
+)
 
 PROJECT = Path(__file__).resolve().parents[2]
 
 
 # --- Google Landmarks v2 --------------------------------------------------------------------------
-
-TABLE_FILES = {name: f"{name}\n1,2\n".encode() for name in TABLES}
-
-
-def photos(number: int) -> dict[str, bytes]:
-    return {f"{number}/a/b/{number}ab{i:013x}.jpg": noise(3000, 100 * number + i) for i in range(5)}
-
-
-def serve_gldv2(server: LoopbackServer, count: int) -> dict[int, bytes]:
-    for name, content in TABLE_FILES.items():
-        server.add(f"/metadata/{name}", content)
-    tars = {number: make_tar(photos(number)) for number in range(count)}
-    for number, content in tars.items():
-        server.add(f"/train/images_{number:03d}.tar", content)
-        sum_line = f"{hashlib.md5(content).hexdigest()}  images_{number:03d}.tar\n"
-        server.add(f"/md5sum/train/md5.images_{number:03d}.txt", sum_line.encode())
-    return tars
-
-
-def expected_gldv2(tars: dict[int, bytes]) -> dict[str, bytes]:
-    expected = dict(TABLE_FILES)
-    for number, content in tars.items():
-        expected |= photos(number)
-        expected[f"images_{number:03d}.tar"] = content
-        sum_line = f"{hashlib.md5(content).hexdigest()}  images_{number:03d}.tar\n"
-        expected[f"md5.images_{number:03d}.txt"] = sum_line.encode()
-    return expected
-
-
-def gldv2(server, path, first=0, last=2, **how):
-    return download_gldv2(first, last, path, server.url, IMPATIENT, **how)
 
 
 def test_gldv2_has_its_layout_and_the_second_run_asks_for_nothing(server, tmp_path):

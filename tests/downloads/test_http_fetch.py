@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import socket
 import time
 
@@ -9,6 +10,7 @@ from src.common.errors import UserError
 from src.downloads import http_fetch
 from src.downloads.http_fetch import Network, NotServed, fetch, is_reachable
 from tests.helpers.download import IMPATIENT, files_below, noise
+from tests.helpers.faults import files_up_to
 
 
 def test_a_lost_connection_is_taken_up_where_it_broke(server, tmp_path):
@@ -46,6 +48,59 @@ def test_a_file_that_changed_on_the_server_is_not_pieced_together(server, tmp_pa
     resource.bodies, resource.etag = [new], '"2"'
     fetch(server.url + "/a", tmp_path / "a", IMPATIENT)
     assert (tmp_path / "a").read_bytes() == new
+
+
+@pytest.mark.parametrize("kind", ["symlink", "hard link", "pipe", "nowhere"])
+def test_nothing_is_written_through_a_link_that_was_laid_for_the_part(server, tmp_path, kind):
+    theirs, part = tmp_path / "theirs", tmp_path / "a.part"
+    theirs.write_bytes(b"precious")
+    if kind == "symlink":
+        part.symlink_to(theirs)
+    elif kind == "nowhere":
+        part.symlink_to(tmp_path / "new")
+    elif kind == "hard link":
+        part.hardlink_to(theirs)
+    else:
+        os.mkfifo(part)
+    server.add("/a", noise(1000))
+    with pytest.raises(UserError, match=r"a\.part is a link or no file.*remove it"):
+        fetch(server.url + "/a", tmp_path / "a", IMPATIENT)
+    assert theirs.read_bytes() == b"precious" and not (tmp_path / "new").exists()
+    assert not server.requests
+
+
+@pytest.mark.parametrize("with_part", [False, True])
+def test_nothing_is_written_through_a_link_that_was_laid_for_the_version(
+    server, tmp_path, with_part
+):
+    theirs = tmp_path / "theirs"
+    theirs.write_bytes(b"precious")
+    (tmp_path / "a.part.version").symlink_to(theirs)
+    if with_part:
+        (tmp_path / "a.part").write_bytes(b"x")
+    server.add("/a", noise(1000))
+    if with_part:  # what it holds would be told to the server
+        with pytest.raises(UserError, match=r"a\.part\.version is a link"):
+            fetch(server.url + "/a", tmp_path / "a", IMPATIENT)
+    else:
+        fetch(server.url + "/a", tmp_path / "a", IMPATIENT)
+    assert theirs.read_bytes() == b"precious"
+
+
+def test_an_empty_file_is_a_file_too(server, tmp_path):
+    server.add("/a", b"")
+    fetch(server.url + "/a", tmp_path / "a", IMPATIENT)
+    assert files_below(tmp_path) == {"a": b""}
+
+
+def test_a_disk_that_does_not_hold_it_is_told_with_the_file(server, tmp_path):
+    server.add("/a", noise(100_000))
+    with files_up_to(30_000), pytest.raises(OSError, match=r"too large.*a\.part"):
+        fetch(server.url + "/a", tmp_path / "a", IMPATIENT)
+    (tmp_path / "a").mkdir()
+    with pytest.raises(OSError, match="directory") as caught:
+        fetch(server.url + "/a", tmp_path / "a", IMPATIENT)
+    assert caught.value.filename2 == str(tmp_path / "a")
 
 
 def test_a_complete_partial_file_costs_no_second_download(server, tmp_path):

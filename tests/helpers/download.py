@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import random
 import tarfile
 from pathlib import Path
 
+from src.downloads.gldv2 import TABLES, download_gldv2
 from src.downloads.http_fetch import Network
 from src.downloads.records import RECORDS
+from tests.helpers.loopback_server import LoopbackServer
 
 IMPATIENT = Network(timeout=5, retries=3, backoff=0.01)
 NOWHERE = "http://nowhere.invalid/delf"
@@ -42,3 +45,40 @@ def files_below(folder: Path) -> dict[str, bytes]:
         for path in sorted(folder.rglob("*"))
         if path.is_file() and RECORDS not in path.parts
     }
+
+
+#: The tables of a small Google Landmarks v2.
+TABLE_FILES = {name: f"{name}\n1,2\n".encode() for name in TABLES}
+
+
+def photos(number: int) -> dict[str, bytes]:
+    """Return the photos of one of its archives."""
+    return {f"{number}/a/b/{number}ab{i:013x}.jpg": noise(3000, 100 * number + i) for i in range(5)}
+
+
+def serve_gldv2(server: LoopbackServer, count: int) -> dict[int, bytes]:
+    """Serve tables and archives with their sums; return the archives by number."""
+    for name, content in TABLE_FILES.items():
+        server.add(f"/metadata/{name}", content)
+    tars = {number: make_tar(photos(number)) for number in range(count)}
+    for number, content in tars.items():
+        server.add(f"/train/images_{number:03d}.tar", content)
+        sum_line = f"{hashlib.md5(content).hexdigest()}  images_{number:03d}.tar\n"
+        server.add(f"/md5sum/train/md5.images_{number:03d}.txt", sum_line.encode())
+    return tars
+
+
+def expected_gldv2(tars: dict[int, bytes]) -> dict[str, bytes]:
+    """Return what is to be there when these archives have been downloaded."""
+    expected = dict(TABLE_FILES)
+    for number, content in tars.items():
+        expected |= photos(number)
+        expected[f"images_{number:03d}.tar"] = content
+        sum_line = f"{hashlib.md5(content).hexdigest()}  images_{number:03d}.tar\n"
+        expected[f"md5.images_{number:03d}.txt"] = sum_line.encode()
+    return expected
+
+
+def gldv2(server, path, first=0, last=2, **how):
+    """Download archives from the server."""
+    return download_gldv2(first, last, path, server.url, IMPATIENT, **how)

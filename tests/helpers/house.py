@@ -14,7 +14,7 @@ from pathlib import Path
 # its own at the top, but stands as low as a room.
 ROOMS = (
     "common", "sample_world", "photos", "shards", "network", "training", "describe", "downloads",
-    "index", "ranking", "pages", "evaluation", "photo_search",
+    "index", "ranking", "exchange", "pages", "evaluation", "photo_search", "serve",
 )  # fmt: skip
 OUTSIDE_SRC = ("sample_world",)
 STRANGERS = (("training", "describe"),)

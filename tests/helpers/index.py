@@ -83,7 +83,7 @@ def answers_of(index, k=40):
     return [
         np.array(index.names),
         index.offsets,
-        index.image_of,
+        index.images_of(np.arange(len(index.descriptors))),
         index.extents,
         *index.nearest(queries, k),
         index.descriptors[:],

@@ -29,7 +29,7 @@ def test_arrays_hold_the_features_in_the_order_of_the_images(tmp_path):
         if len(written[name]):
             corners = written[name].locations.max(axis=0) - written[name].locations.min(axis=0)
             assert index.extents[position] == pytest.approx(np.hypot(*corners))
-    assert index.image_of.tolist() == [0] * 30 + [2] * 50 + [3] * 7
+    assert index.images_of(np.arange(87)).tolist() == [0] * 30 + [2] * 50 + [3] * 7
     assert not index.descriptors[:].flags.owndata  # they lie on the disk
     assert (index.dimension, index.image_count) == (8, 4)
     assert sorted(path.name for path in (tmp_path / "index").iterdir()) == [
@@ -156,7 +156,7 @@ def test_missing_or_damaged_feature_files_are_named(tmp_path, features):
 
 
 def test_descriptors_of_two_lengths_are_refused(tmp_path, features):
-    odd = Features(np.zeros((2, 2)), np.ones(2), np.ones((2, 5)), np.ones(2))
+    odd = Features(np.zeros((2, 2)), np.ones(2), np.eye(2, 5), np.ones(2))
     write_features(feature_path(features, "c"), odd)
     with pytest.raises(UserError, match=r"5 in c, 8 in a"):
         build_index(features, tmp_path / "index")

@@ -1,5 +1,6 @@
 """Checkpoints are read as MindSpore reads them, and without it; what lies of itself is refused."""
 
+import io
 import subprocess
 import sys
 
@@ -10,8 +11,11 @@ from mindspore.train.checkpoint_pb2 import Checkpoint
 
 from model_utils.environment import PROJECT_ROOT
 from src.common.errors import UserError
+from src.network import checkpoint_format
+from src.network.checkpoint_format import write_tensors
 from src.network.feature_weights import holds_conv5, read_feature_weights
-from src.network.weight_files import read_checkpoint, read_names, read_weights
+from src.network.weight_files import read_checkpoint, read_names, read_weights, write_checkpoint
+from tests.helpers.faults import files_up_to
 from tests.helpers.training import options
 
 MEGABYTE = 1 << 20
@@ -58,6 +62,40 @@ def test_every_type_that_mindspore_writes(cpu, tmp_path):
     ms.save_checkpoint([{"name": name, "data": value} for name, value in data], str(path))
     assert_as_mindspore(path)
     assert len(read_checkpoint(path)) == len(data)
+
+
+def test_what_is_written_is_what_mindspore_writes(cpu, tmp_path, monkeypatch):
+    numbers = np.arange(-3, 9).reshape(3, 4)
+    kinds = ("bool", "int8", "uint8", "int16", "int32", "int64", "float16", "float32", "float64")
+    tensors = {kind: numbers.astype(kind) for kind in kinds}
+    tensors |= {"one": np.array(4, np.int32), "turned": numbers.T.astype(np.float32)}
+    data = [{"name": name, "data": ms.Tensor(value)} for name, value in tensors.items()]
+    ms.save_checkpoint(data, str(tmp_path / "theirs.ckpt"))
+    with open(tmp_path / "ours.ckpt", "wb") as file:
+        write_tensors(file, tensors.items())
+    assert (tmp_path / "ours.ckpt").read_bytes() == (tmp_path / "theirs.ckpt").read_bytes()
+    # And a large tensor in parts, here of 20 bytes.
+    monkeypatch.setattr("mindspore.train.serialization.SLICE_SIZE", 20 / 1024)
+    monkeypatch.setattr(checkpoint_format, "_PART_BYTES", 20)
+    with open(tmp_path / "parts.ckpt", "wb") as file:
+        write_tensors(file, [("float64", tensors["float64"])])
+    assert (tmp_path / "parts.ckpt").stat().st_size > 96 + 4 * 20
+    [(_, found)] = checkpoint_format.tensors_in(tmp_path / "parts.ckpt")
+    np.testing.assert_array_equal(found, tensors["float64"])
+
+
+def test_a_type_that_checkpoints_do_not_have_is_not_written(tmp_path):
+    with pytest.raises(ValueError, match="'a' is of type complex64"):
+        write_tensors(io.BytesIO(), [("a", np.zeros(2, np.complex64))])
+
+
+@pytest.mark.parametrize("size", [100, 4096, 6000])
+def test_a_disk_that_does_not_hold_a_checkpoint_is_told_with_it(tmp_path, size):
+    path = tmp_path / "a.ckpt"
+    with files_up_to(size), pytest.raises(OSError, match="too large") as caught:
+        write_checkpoint(path, {"a": np.zeros(9999, np.float32)})
+    assert caught.value.filename == str(path)
+    assert not list(tmp_path.iterdir())
 
 
 SIXTEEN = np.float32([1, 2, 3, 4]).tobytes()

@@ -1,5 +1,6 @@
 """Weights that are damaged are refused by every reader, in one line that says where."""
 
+import random
 import subprocess
 import sys
 
@@ -7,10 +8,10 @@ import h5py
 import mindspore as ms
 import numpy as np
 import pytest
-from mindspore.train import serialization
 
 from model_utils.environment import PROJECT_ROOT
 from src.common.errors import UserError
+from src.network import checkpoint_format, weight_files
 from src.network.export import ExportSettings, export_model
 from src.network.feature_weights import read_feature_weights
 from src.network.keras_h5 import convert_h5
@@ -150,12 +151,12 @@ def test_a_disk_that_keeps_something_else_is_noticed(cpu, tmp_path, monkeypatch)
     before = tmp_path / "some.ckpt"
     write_checkpoint(before, TENSORS)
     content = before.read_bytes()
-    real = ms.save_checkpoint
+    real = weight_files.write_tensors
 
-    def spoil(data, path):
-        real([{**item, "data": item["data"] * 0 + 1} for item in data], path)
+    def spoil(file, tensors):
+        real(file, [(name, value * 0 + 1) for name, value in tensors])
 
-    monkeypatch.setattr(ms, "save_checkpoint", spoil)
+    monkeypatch.setattr(weight_files, "write_tensors", spoil)
     with pytest.raises(UserError, match=r"some\.ckpt was not kept"):
         write_checkpoint(before, {**TENSORS, "step": np.array(4, np.int32)})
     assert before.read_bytes() == content
@@ -168,8 +169,15 @@ def mindir(attention_checkpoint, tmp_path_factory):
     return export_model(attention_checkpoint, path, ExportSettings((1, 3, 64, 64), "CPU"))
 
 
-def changed(mindir, path, name, change):
+def unsealed(mindir):
+    """Return a model as it was written before files were sealed."""
     model = read_proto(mindir)
+    del model.user_info["delf.file"]
+    return model
+
+
+def changed(mindir, path, name, change):
+    model = unsealed(mindir)
     (tensor,) = [t for t in model.graph.parameter if t.name.endswith(f":{name}")]
     value = np.frombuffer(tensor.raw_data, np.float32).copy()
     change(value)
@@ -187,10 +195,26 @@ def test_a_model_with_damaged_weights_is_refused(mindir, tmp_path):
     changed(mindir, path, name, lambda value: value[:1024].fill(0))
     refused(read_mindir, path, "its weights are not those that were exported")
     assert not is_whole(path)
-    model = read_proto(mindir)
+    model = unsealed(mindir)
     model.graph.parameter[0].raw_data = model.graph.parameter[0].raw_data[:-2]
     path.write_bytes(model.SerializeToString())
     refused(read_mindir, path, "is damaged")
+
+
+def test_any_other_byte_of_a_model_is_refused(mindir, tmp_path):
+    """What the graph says is believed by the runtimes, which fall where it is wrong."""
+    path = tmp_path / "damaged.mindir"
+    model = read_proto(mindir)
+    model.graph.node[0].input.append("nothing")
+    path.write_bytes(model.SerializeToString())
+    refused(read_mindir, path, "its bytes are not those that were exported")
+    whole = mindir.read_bytes()
+    for at in random.Random(1).sample(range(len(whole) - 80), 40):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1 :])
+        refused(read_mindir, path, "model")
+    for cut in (whole[:-1], whole + b"\0", whole + whole[-90:], whole[: len(whole) // 2]):
+        path.write_bytes(cut)
+        refused(read_mindir, path, "model")
 
 
 def test_a_shape_that_lies_is_refused(cpu, tmp_path):
@@ -205,7 +229,7 @@ def test_a_shape_that_lies_is_refused(cpu, tmp_path):
 
 
 def test_large_tensors_are_written_in_parts(cpu, tmp_path, monkeypatch):
-    monkeypatch.setattr(serialization, "SLICE_SIZE", 1)  # KB
+    monkeypatch.setattr(checkpoint_format, "_PART_BYTES", 1024)
     large = {"large": np.arange(3000, dtype=np.float32).reshape(30, 100), "small": np.ones(2)}
     path = tmp_path / "parts.ckpt"
     write_checkpoint(path, large)

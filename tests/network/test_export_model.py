@@ -111,7 +111,7 @@ def test_the_file_goes_wherever_a_person_wants_it(attention_checkpoint, tmp_path
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
     exported(attention_checkpoint, path, [1, 3, 64, 64])
     assert [file.name for file in folder.iterdir()] == ["dèlf model.mindir"]
-    with pytest.raises(UserError, match=f"folder {plain}/x cannot be made"):
+    with pytest.raises(NotADirectoryError, match=str(plain)):
         exported(attention_checkpoint, plain / "x" / "model", [1, 3, 64, 64])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import tracemalloc
 import zlib
 from pathlib import Path
 
@@ -100,8 +101,8 @@ def test_heic_and_avif_are_turned(tmp_path, suffix, orientation):
 def test_a_png_with_megabytes_of_text(tmp_path):
     """A scanner's or an editor's notes; those that say how to display it are heeded."""
     text = PngImagePlugin.PngInfo()
-    text.add_text("Comment", "a" * 3_000_000, zip=True)
-    text.add_itxt("notes", "b" * 2_000_000, zip=True)
+    text.add_text("Comment", "a" * 30_000_000, zip=True)
+    text.add_itxt("notes", "b" * 20_000_000, zip=True)
     exif = Image.Exif()
     exif[0x0112] = 3
     Image.fromarray(colour()).save(tmp_path / "a.png", pnginfo=text, exif=exif)
@@ -111,6 +112,46 @@ def test_a_png_with_megabytes_of_text(tmp_path):
     (tmp_path / "b.png").write_bytes((tmp_path / "a.png").read_bytes()[:-2000])
     with pytest.raises(UnreadableImageError, match=r"b\.png"):
         read_image(tmp_path / "b.png")
+
+
+def chunk(kind, content):
+    checksum = struct.pack(">I", zlib.crc32(kind + content))
+    return struct.pack(">I", len(content)) + kind + content + checksum
+
+
+def packed(size):
+    return zlib.compress(b"x" * (size << 20))
+
+
+TEXTS = {
+    "3 MB of text": chunk(b"tEXt", b"Comment\0" + b"x" * (3 << 20)),
+    "a packed one": chunk(b"zTXt", b"Comment\0\0" + packed(3)),
+    "a packed one in UTF-8": chunk(b"iTXt", b"Comment\0\1\0\0\0" + packed(3)),
+    "a colour profile": chunk(b"iCCP", b"icc\0\0" + packed(3)),
+    "XMP": chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + b"x" * (3 << 20)),
+    "XMP, packed": chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + packed(3)),
+    "EXIF as ImageMagick writes it": chunk(b"zTXt", b"Raw profile type exif\0\0" + packed(3)),
+    "80 MB in parts": chunk(b"tEXt", b"Comment\0" + b"x" * (1 << 20)) * 80,
+    "a bomb": chunk(b"zTXt", b"Comment\0\0" + packed(300)),
+    "a bomb of XMP": chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + packed(300)),
+    "a bomb of a profile": chunk(b"iCCP", b"icc\0\0" + packed(300)),
+}
+
+
+@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("behind", [False, True])
+def test_a_png_with_any_text_is_read_in_bounded_memory(tmp_path, text, behind):
+    path = tmp_path / "a.png"
+    Image.fromarray(colour()).save(path)
+    content = path.read_bytes()
+    place = len(content) - 12 if behind else 33  # before IEND, behind IHDR
+    path.write_bytes(content[:place] + TEXTS[text] + content[place:])
+    tracemalloc.start()
+    try:
+        assert error(path, colour()) == 0
+        assert tracemalloc.get_traced_memory()[1] < 260 << 20  # the file twice at most, and 64 MB
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_small_copy_of_a_deep_photo(tmp_path):

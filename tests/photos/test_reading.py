@@ -1,5 +1,7 @@
 import io
 import struct
+import subprocess
+import sys
 import zlib
 
 import cv2
@@ -7,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from model_utils.environment import PROJECT_ROOT
 from src.photos.reading import UnreadableImageError, read_image, read_reduced
 
 
@@ -213,12 +216,41 @@ def _png_without_pixels(width, height):
     ],
     ids=["empty", "text", "1600 megapixels", "182 megapixels", "no pixels"],
 )
-@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 def test_unreadable_files_are_named_with_the_reason(tmp_path, content, reason):
     path = tmp_path / "a.jpg"
     path.write_bytes(content)
     with pytest.raises(UnreadableImageError, match=rf"a\.jpg.*{reason}"):
         read_image(path)
+
+
+def test_nobody_hears_of_bombs(tmp_path):
+    """Photos of 91 to 178 megapixels are read, larger ones refused in our words alone."""
+    for number, size in enumerate([(10_000, 10_000), (14_000, 13_000), (19_000, 19_000)]):
+        (tmp_path / f"{number}.png").write_bytes(_png_without_pixels(*size))
+    Image.fromarray(_photo()).save(jpeg := io.BytesIO(), "JPEG")
+    large = jpeg.getvalue().replace(struct.pack(">HH", 48, 64), struct.pack(">HH", 10_000, 10_000))
+    (tmp_path / "3.jpg").write_bytes(large)
+    program = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from src.photos.jpeg_check import is_plain_jpeg\n"
+        "from src.photos.reading import read_image\n"
+        "for path in sys.argv[1:]:\n"
+        "    for read in (read_image, lambda path: is_plain_jpeg(Path(path).read_bytes())):\n"
+        "        try:\n"
+        "            read(path)\n"
+        "        except Exception as error:\n"
+        "            print(error)\n"
+    )
+    paths = sorted(str(path) for path in tmp_path.iterdir())
+    done = subprocess.run(
+        [sys.executable, "-W", "always", "-c", program, *paths],
+        cwd=PROJECT_ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0 and "Warning" not in done.stderr, done.stderr
+    assert done.stdout.count("megapixels") == 4
 
 
 @pytest.mark.parametrize("extension", ["jpg", "png", "webp", "tif", "bmp"])

@@ -26,7 +26,7 @@ def spy_on_verify(monkeypatch):
 
 
 def images_at(index):
-    pairs = zip(index.locations, index.image_of)
+    pairs = zip(index.locations, index.images_of(np.arange(len(index.locations))))
     return {tuple(location): int(image) for location, image in pairs}
 
 
@@ -91,7 +91,7 @@ def test_inliers_count_again_and_are_what_inlier_pairs_returns(index, query_of):
         assert of_image.shape[1:] == (2,)
         rows = [row_at[tuple(location)] for location in of_query]
         columns = [column_at[tuple(location)] for location in of_image]
-        assert set(index.image_of[columns].tolist()) <= {image}
+        assert set(index.images_of(np.array(columns)).tolist()) <= {image}
         again = (chance[rows] - squared[rows, columns]).sum()
         np.testing.assert_allclose(
             result.scores[image] - votes.scores[image], 1.5 * again, atol=1e-4

@@ -90,7 +90,7 @@ class WithRemoved:
 
     def nearest(self, descriptors, k):
         distances, rows = self._index.nearest(descriptors, k)
-        gone = np.isin(self._index.image_of[np.maximum(rows, 0)], self._removed) | (rows < 0)
+        gone = np.isin(self._index.images_of(np.maximum(rows, 0)), self._removed) | (rows < 0)
         for line, missing in enumerate(gone):
             kept = np.flatnonzero(~missing)
             for array, filler in ((distances, np.inf), (rows, -1)):

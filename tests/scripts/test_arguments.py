@@ -41,6 +41,11 @@ CALLS = [
         "{project}/src/photo_search/__main__.py --top=3 --checkpoint_path=x -- -photos -q.jpg",
     ),
     (
+        "run_photo_search.sh --port=0 'my photos' '--work_path=../my work/w' --mindir_path=x",
+        "{project}/src/serve/__main__.py --port=0 '--work_path=../my work/w' --mindir_path=x "
+        "-- 'my photos'",
+    ),
+    (
         "run_eval_match_images.sh '--work_path=../my work/w' 'my photos' --score=norm w.ckpt 03",
         "eval.py --eval_task=match '--images_path={here}/my photos' "
         "'--checkpoint_path={here}/w.ckpt' --devices=03 '--work_path={here}/../my work/w' "

@@ -342,7 +342,10 @@ def test_impossible_settings(world, options, message):
     ("text", "message"),
     [
         ("landmark,images\n1,aa\n", "no column landmark_id"),
-        ("landmark_id,images\nx,aa\n", "no integer"),
+        ("landmark_id,images\nx,aa\n", "line 2: landmark_id is x, not a whole number"),
+        ("landmark_id,images\n1,aa\n\n9.5,bb\n", r"line 4: landmark_id is 9\.5, not a whole"),
+        ("landmark_id,images,,\n1,aa,,\n,bb,,\n", "line 3: landmark_id is empty, not a whole"),
+        (f"landmark_id,images\n{10**30},aa\n", "line 2: landmark_id is 1000000000.*, not a whole"),
         ("landmark_id,images\n", "lists no photo"),
         ("", "not a csv file"),
     ],

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -101,10 +100,10 @@ def test_those_before_stay_until_the_new_one_is_read_back(cpu, tmp_path, monkeyp
     folder.save(WHOLE, 1, 2)
     before = {path.name: path.read_bytes() for path in folder.list()}
 
-    def spoil(data, path):
-        Path(path).write_bytes(before["checkpoint_delf_tuning-1_2.ckpt"][:-9])
+    def spoil(file, tensors):
+        file.write(before["checkpoint_delf_tuning-1_2.ckpt"][:-9])
 
-    monkeypatch.setattr("mindspore.save_checkpoint", spoil)
+    monkeypatch.setattr("src.network.weight_files.write_tensors", spoil)
     with pytest.raises(UserError, match=r"tuning-1_3\.ckpt was not kept"):
         folder.save(WHOLE, 1, 3)
     assert {path.name: path.read_bytes() for path in folder.list()} == before

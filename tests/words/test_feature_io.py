@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from src.common.errors import UserError
+from src.extract_utils_np import unit_length
 from src.feature_io import (
     DamagedFeaturesError,
     Features,
@@ -30,7 +31,7 @@ def some_features(count: int = 7, dimension: int = 5, seed: int = 0) -> Features
     return Features(
         locations=rng.uniform(0, 900, (count, 2)),
         scales=rng.choice([0.25, 1.0, 2.0], count),
-        descriptors=rng.normal(size=(count, dimension)),
+        descriptors=unit_length(rng.normal(size=(count, dimension))),
         attention=rng.uniform(size=count),
     )
 
@@ -252,3 +253,16 @@ def test_engines_of_one_precision_are_comparable():
     assert comparable({**plain, "engine": half}) != comparable(plain)
     assert comparable({**plain, "engine": {**lite, "device": "Ascend"}}) != comparable(plain)
     assert comparable({**plain, "pca_dim": 20}) != comparable(plain)
+
+
+def test_descriptors_that_are_not_of_unit_length_are_refused(tmp_path):
+    """Distances between them would mean nothing; others' roundings and blank ones are let in."""
+    descriptors = np.float32([[0.6, 0.8], [0, 0], [0.599, 0.803]])
+    right = Features(np.zeros((3, 2)), np.ones(3), descriptors, np.ones(3))
+    write_features(tmp_path / "right.npz", right)
+    assert len(read_features(tmp_path / "right.npz")) == 3
+    for factor in (1.02, 0.5, 100):
+        wrong = Features(np.zeros((3, 2)), np.ones(3), descriptors * factor, np.ones(3))
+        write_features(tmp_path / "wrong.npz", wrong)
+        with pytest.raises(UserError, match=r"wrong\.npz .*not of unit length"):
+            read_features(tmp_path / "wrong.npz")

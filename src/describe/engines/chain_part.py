@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import signal
 import subprocess
 import threading
 from collections.abc import Sequence
 from typing import IO
+
+from src.common.signals import how_it_ended
 
 LOG = logging.getLogger(__name__)
 
@@ -58,9 +59,7 @@ class ChainPart:
         self._listener.join(1.0)
         code = self._process.returncode
         if code is not None and code < 0:
-            how = signal.Signals(-code).name
-            memory = ", perhaps for lack of memory" if -code == signal.SIGKILL else ""
-            return f"{self.what} was ended by {how}{memory}"
+            return f"{self.what} was ended by {how_it_ended(code)}"
         if self._error:
             return self._error
         last_words = f" ({self._last})" if self._last else ""

@@ -211,6 +211,11 @@ def _openvino(settings: EngineSettings, known: KnownWeights) -> Engine:
 
 
 def _mindspore(settings: EngineSettings, known: KnownWeights) -> Engine:
+    if importlib.util.find_spec("mindspore") is None:
+        raise UserError(
+            "engine is mindspore, which is not installed for this Python; install it (there are "
+            "packages for Linux above all) or give --engine=openvino"
+        )
     return MindSporeEngine(
         settings.checkpoint,
         known.fingerprint,

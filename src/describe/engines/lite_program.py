@@ -122,6 +122,11 @@ def build_program() -> None:
     Raises:
         UserError: it cannot be built; the line is the build's own.
     """
+    if sys.platform != "linux":
+        raise UserError(
+            "the C++ program is built on Linux only (it needs g++, CMake and the MindSpore Lite "
+            "runtime); give --engine=openvino"
+        )
     done = subprocess.run(
         ["bash", str(PROGRAM_FOLDER / "build.sh")],
         stdin=subprocess.DEVNULL,

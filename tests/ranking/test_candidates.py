@@ -1,0 +1,118 @@
+"""Two stages: global descriptors choose images, local features of those alone are matched."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from src.index.narrowed import NarrowedIndex
+from src.ranking.candidates import candidates, searched_part
+from src.ranking.one_query import rank_images
+from src.ranking.query_matches import QueryMatches
+from src.ranking.settings import TWO_STAGE_IMAGES, RetrievalSettings
+from tests.helpers.features import features_of
+from tests.helpers.retrieval import index_of
+
+TWO_STAGE = RetrievalSettings(
+    neighbours=12, search_kind="two_stage", rerank_images=0, query_rotations="0"
+)
+
+
+def unit(rows):
+    return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
+
+
+def photos(seed=0, count=24):
+    """Photos of four things, six of each, with local features and a vector of the whole."""
+    rng = np.random.default_rng(seed)
+    points, looks = rng.uniform(100, 600, (4, 40, 2)), rng.normal(size=(4, 40, 16))
+    whole = rng.normal(size=(4, 32))
+    made = {}
+    for number in range(count):
+        thing = number % 4
+        around = rng.uniform(0, 1000, (30, 2))
+        descriptors = np.r_[
+            looks[thing] + 0.3 * rng.normal(size=(40, 16)), rng.normal(size=(30, 16))
+        ]
+        features = features_of(np.r_[points[thing] + 10 * number, around], descriptors)
+        vector = unit(whole[thing] + 0.6 * rng.normal(size=32))
+        made[f"p{number:02}"] = replace(
+            features, size=(1000, 1000), global_descriptor=vector.astype(np.float32)
+        )
+    return made
+
+
+@pytest.fixture(scope="module", params=["flat", "ivf"])
+def world(request, tmp_path_factory):
+    made = photos()
+    return made, index_of(tmp_path_factory.mktemp("world"), made, request.param)
+
+
+def test_neighbours_are_those_of_the_chosen_images_alone(world):
+    made, index = world
+    chosen = [17, 3, 8]
+    narrow = NarrowedIndex.of(index, chosen)
+    queries = made["p05"].descriptors
+    squares, rows = narrow.nearest(queries, 20)
+    inside = np.concatenate([np.arange(*index.offsets[i : i + 2]) for i in sorted(chosen)])
+    wanted = ((queries[:, None] - np.asarray(index.descriptors)[inside]) ** 2).sum(axis=2)
+    np.testing.assert_array_equal(rows, inside[np.argsort(wanted, axis=1)[:, :20]])
+    np.testing.assert_allclose(squares, np.sort(wanted, axis=1)[:, :20], atol=1e-4)
+    assert set(narrow.images_of(rows.ravel()).tolist()) <= set(chosen)
+    # More neighbours than there are features, and an index of nothing.
+    squares, rows = NarrowedIndex.of(index, [3]).nearest(queries, 100)
+    assert (rows[:, 70:] == -1).all() and np.isinf(squares[:, 70:]).all()
+    assert (NarrowedIndex.of(index, []).nearest(queries, 2)[1] == -1).all()
+
+
+def test_all_images_as_candidates_give_the_ranking_of_one_stage(world):
+    made, index = world
+    for name in ("p00", "p07"):
+        both = [
+            rank_images(index, made[name], replace(TWO_STAGE, search_kind=kind))
+            for kind in ("local", "two_stage")
+        ]
+        np.testing.assert_allclose(both[0].scores, both[1].scores, rtol=1e-6)
+        np.testing.assert_array_equal(both[0].inliers, both[1].inliers)
+
+
+def test_only_candidates_are_matched_and_all_images_are_ranked(world):
+    made, index = world
+    settings = replace(TWO_STAGE, candidate_images=8)
+    query = made["p02"]
+    chosen = candidates(index, query.global_descriptor[None], settings)
+    wanted = np.argsort(-(index.globals @ query.global_descriptor), kind="stable")[:8]
+    np.testing.assert_array_equal(chosen, wanted)
+    found = rank_images(index, query, settings)
+    others = np.setdiff1d(np.arange(24), chosen)
+    assert found.votes[chosen].all() and not found.votes[others].any()
+    assert sorted(found.ranks.tolist()) == list(range(24))
+    assert {index.names[i] for i in found.ranks[:6]} == {f"p{n:02}" for n in range(2, 24, 4)}
+    # What is drawn is what was ranked by.
+    matches = QueryMatches(index, query, settings)
+    for image in chosen[:3].tolist():
+        assert matches(image).inlier_count == found.inliers[image]
+    assert not len(matches(int(others[0])).inliers)
+
+
+def test_when_there_are_two_stages(world):
+    made, index = world
+    query = made["p00"]
+
+    def is_narrow(settings, by_turn=(query,), of=index):
+        return isinstance(searched_part(of, by_turn, settings), NarrowedIndex)
+
+    assert is_narrow(TWO_STAGE)
+    assert not is_narrow(replace(TWO_STAGE, search_kind="local"))
+    assert not is_narrow(replace(TWO_STAGE, search_kind="auto"))
+    assert not is_narrow(replace(TWO_STAGE, global_weight=0.0))
+    assert not is_narrow(TWO_STAGE, [replace(query, global_descriptor=None)])
+    assert not RetrievalSettings.plain().is_two_stage(index)
+
+    class Many:
+        image_count, globals = TWO_STAGE_IMAGES + 1, index.globals
+
+    assert RetrievalSettings().is_two_stage(Many)
+    assert not RetrievalSettings(search_kind="local").is_two_stage(Many)
