@@ -31,9 +31,8 @@ import numpy as np
 
 from src.common.atomic_files import PathLike, write_npz
 from src.common.errors import UserError, one_line, raise_if_of_system
-from src.common.feature_manifest import MANIFEST_NAME as MANIFEST_NAME
+from src.common.feature_manifest import MANIFEST_NAME, read_manifest
 from src.common.feature_manifest import Manifest as Manifest
-from src.common.feature_manifest import read_manifest
 from src.common.feature_manifest import write_manifest as write_manifest
 from src.common.file_names import file_name_for
 from src.common.json_files import parse_json, shaped
@@ -250,6 +249,11 @@ def write_features(
         durable: as for `atomic_path`.
     """
     write_npz(path, features.arrays(), origin.comment() if origin else b"", durable)
+
+
+def has_features(folder: PathLike) -> bool:
+    """Tell whether a folder is one of features, packed or not, that is complete."""
+    return Path(folder, MANIFEST_NAME).is_file()
 
 
 def read_features(path: PathLike | InStore) -> Features:

@@ -49,6 +49,7 @@ class DescribeSettings:
         seed: of the choice of these photos.
         global_descriptor: "auto": a photo gets one where a whitening fits the weights; "off".
         whitening_path: file of a whitening, or "auto" for the shipped one.
+        feature_store: how the features of whole sets are kept, one of `keepers.STORES`.
 
     Raises:
         UserError: a number is out of its bounds.
@@ -65,6 +66,7 @@ class DescribeSettings:
     global_descriptor: str = "auto"
     whitening_path: str = "auto"
     fit_pca_on: str = ""
+    feature_store: str = "files"
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -86,6 +88,7 @@ class DescribeSettings:
             config.global_descriptor,
             config.whitening_path,
             config.fit_pca_on,
+            config.feature_store,
         )
 
 
@@ -175,6 +178,7 @@ class Describer:
         tasks: Sequence[PhotoTask] | None = None,
         max_bad_fraction: float | None = None,
         trusting: bool = True,
+        store: str = "files",
     ) -> ExtractionSummary:
         """Describe photos into a feature folder of ours; see `extract_folder`."""
         return extract_folder(
@@ -189,6 +193,7 @@ class Describer:
             self.source,
             is_cache=True,
             trusting=trusting,
+            store=store,
         )
 
 
