@@ -169,7 +169,7 @@ def measure(
     real, first = real_descriptors(folders)
     order = np.random.default_rng(1).permutation(len(real))
     queries, real = real[order[:query_count]], real[order[query_count:]]
-    folder = work / f"store-{count}"
+    folder = work / f"store-{count}-{query_count}"  # queries are not copied
     seconds = build(folder, real, count, dict(first.made_with), settings)
     result = in_own_process(searched, folder, dict(first.made_with), settings, queries)
     wanted = exact(real, count, queries)

@@ -31,7 +31,7 @@ from src.describe.pca import Pca
 from src.describe.record import FileState, Noted, unchanged_digest
 from src.describe.stopwatch import Stopwatch
 from src.describe.tasks import PhotoTask
-from src.feature_io import Origin, settings_digest
+from src.feature_io import DamagedFeaturesError, Origin, settings_digest
 from src.photos.places import Place, photo_place
 from src.postprocess import Described
 
@@ -141,12 +141,9 @@ def _keep_all(
                 write_part(job.feature_folder, job.part)
             keeper = _keeper(job, stack)
         elif not is_claimed(job.feature_folder):  # it must not be made again, half full
-            raise UserError(
-                f"the feature folder {job.feature_folder} has gone, moved or deleted, while photos "
-                "were described; what was complete went with it: run the same command again"
-            )
+            raise _gone(job.feature_folder)
         state = job.states[photo.name]
-        with stopwatch.part("write"):
+        with stopwatch.part("write"), _told_as_gone(job.feature_folder):
             digest = unchanged_digest(files[photo.name], state)
             if photo.features is not None:
                 origin = Origin(digest, settings_digest(job.settings))
@@ -163,6 +160,24 @@ def _keeper(job: Job, stack: contextlib.ExitStack) -> Keeper:
         return FileKeeper(job.feature_folder)
     digest = settings_digest(job.settings)
     return stack.enter_context(packing(Path(job.feature_folder), digest, job.writer, job.times))
+
+
+@contextlib.contextmanager
+def _told_as_gone(feature_folder: str) -> Iterator[None]:
+    """Say of a file that cannot be made that its folder has gone, where that is why."""
+    try:
+        yield
+    except (FileNotFoundError, DamagedFeaturesError):
+        if is_claimed(feature_folder):
+            raise
+        raise _gone(feature_folder) from None
+
+
+def _gone(feature_folder: str) -> UserError:
+    return UserError(
+        f"the feature folder {feature_folder} has gone, moved or deleted, while photos were "
+        "described; what was complete went with it: run the same command again"
+    )
 
 
 def _run_workers(jobs: Sequence[Job], report: Callable[..., None]) -> None:

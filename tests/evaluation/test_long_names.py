@@ -88,7 +88,7 @@ def test_features_of_a_long_name_made_before_are_found(tmp_path):
 def _some(folder):
     np.savez(
         folder / "some.npz",
-        locations=np.zeros((1, 2)), scales=np.ones(1), descriptors=np.ones((1, 4)),
+        locations=np.zeros((1, 2)), scales=np.ones(1), descriptors=np.eye(1, 4),
         attention=np.ones(1),
     )  # fmt: skip
     return folder / "some.npz"

@@ -19,7 +19,7 @@ BATCH_BYTES = MESSAGE_BYTES // 4
 RESULTS_AT_ONCE = 100_000
 #: Names that are asked for in one call.
 NAMES_AT_ONCE = 2_000
-#: Up to so many photos each index serves: measured by others, see docs/scale.
+#: Up to so many photos each index serves: our choice, not measured on a real Milvus.
 AUTOINDEX_PHOTOS = 2_000_000
 RABITQ_PHOTOS = 50_000_000
 #: What each index is made with, and how it is searched; lists are those of a segment.
