@@ -11,8 +11,10 @@ import pytest
 from src.common.errors import UserError
 from src.common.packed_store import PackedStore
 from src.describe.folder import extract_folder
+from src.describe.levels import photo_levels
 from src.describe.merge import merge
 from src.describe.parts import Part
+from src.describe.tasks import list_tasks
 from src.feature_io import feature_path, read_features, read_manifest
 from tests.helpers.toy_engine import CONFIG, PCA, FakeEngine
 
@@ -165,3 +167,13 @@ def test_photos_of_archives_are_described_as_those_of_folders(photos, tmp_path):
     name = "features-000.records"
     assert (tmp_path / "folder" / name).read_bytes() == (tmp_path / "archive" / name).read_bytes()
     assert describe(tmp_path / "tars", tmp_path / "archive").extracted == 0
+
+
+def test_every_engine_reads_photos_of_archives(photos, tmp_path):
+    (tmp_path / "tars").mkdir()
+    with tarfile.open(tmp_path / "tars" / "images_000.tar", "w") as tar:
+        tar.add(photos, "0")
+    made = [list(photo_levels(p, list_tasks(p), CONFIG)) for p in (photos, tmp_path / "tars")]
+    for one, other in zip(*made):
+        assert (one.name, one.size, one.reason) == (other.name, other.size, "")
+        assert all((a == b).all() for a, b in zip(one.levels, other.levels))
