@@ -21,17 +21,23 @@ from src.common.errors import run_command
 from src.delf_config import add_config_arguments, config_from_arguments
 from src.describe.engines.choice import EngineSettings, add_engine_arguments, choose_engine
 from src.describe.folder import extract_folder
+from src.describe.keepers import STORES
+from src.describe.parts import Part
 from src.describe.pca_choice import pca_for
 from src.describe.whitening_choice import add_global_arguments, with_global_descriptor
 from src.describe.workers import parse_devices
 
 
-def main() -> None:
-    """Describe the photos of a folder."""
+def options() -> argparse.ArgumentParser:
+    """Return what reads the options of the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    parser.add_argument("--images_path", required=True, help="folder of photos")
+    parser.add_argument(
+        "--images_path",
+        required=True,
+        help="folder of photos, list of photos (a text file), tar archive or folder of such",
+    )
     parser.add_argument("--feature_path", required=True, help="where the features go")
     parser.add_argument("--checkpoint", required=True, help="weights (.ckpt, or ImageNet .h5)")
     parser.add_argument("--devices", default="0", help="03: devices 0 and 3; 0,12: 0 and 12")
@@ -47,10 +53,25 @@ def main() -> None:
         default=0.1,
         help="of unreadable photos",
     )
+    parser.add_argument(
+        "--feature_store",
+        choices=STORES,
+        default="files",
+        help="a file a photo (npz), or all of them packed into one store",
+    )
+    parser.add_argument(
+        "--unpacked", action="store_const", const="files", dest="feature_store", help="files"
+    )
+    parser.add_argument("--part", type=Part.parse, help="i/N: of every N photos the i-th alone")
     add_engine_arguments(parser)
     add_global_arguments(parser)
     add_config_arguments(parser)
-    arguments = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    """Describe the photos of a folder."""
+    arguments = options().parse_args()
     config = config_from_arguments(arguments)
     engine = EngineSettings(
         name=arguments.engine,
@@ -75,6 +96,8 @@ def main() -> None:
         devices=parse_devices(arguments.devices),
         max_bad_fraction=arguments.max_bad_fraction,
         source=arguments.checkpoint,
+        store=arguments.feature_store,
+        part=arguments.part,
     )
 
 

@@ -5,6 +5,10 @@ lists every image once, sorted by name, and is what later steps read: nothing li
 again. An image in its `failed` part has no feature file (the photo could not be read); it stays in
 the list, so that a search ranks it last instead of forgetting it.
 
+A folder may be a packed store instead (`common/packed_store`): the same of many photos in a few
+files. `feature_path` says where the features of a photo are in either, and what reads them takes
+both; `open_features` reads several folders of any kind as one.
+
 A feature file tells by itself whether it is whole (it is a zip archive, with a sum of each array),
 and in the archive's comment what it was made of: see `Origin`. Files without are read as well.
 """
@@ -18,21 +22,26 @@ import json
 import os
 import zipfile
 import zlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from src.common.atomic_files import PathLike, write_json, write_npz
-from src.common.errors import UserError, raise_if_of_system
+from src.common.atomic_files import PathLike, write_npz
+from src.common.errors import UserError, one_line, raise_if_of_system
+from src.common.feature_manifest import MANIFEST_NAME, read_manifest
+from src.common.feature_manifest import Manifest as Manifest
+from src.common.feature_manifest import write_manifest as write_manifest
 from src.common.file_names import file_name_for
-from src.common.json_files import parse_json, read_json, shaped
+from src.common.json_files import parse_json, shaped
 from src.common.npy_format import read_npz
+from src.common.packed_store import is_packed, open_store
+from src.common.settings_check import check_settings
+from src.common.settings_check import comparable as comparable
+from src.common.settings_check import settings_digest as settings_digest
 
-FORMAT = 1
-MANIFEST_NAME = "features.json"
 _ARRAYS = ("locations", "scales", "descriptors", "attention")
 #: What a feature file may hold beside them, and how it is kept there.
 _MORE = {"size": np.int32, "global_descriptor": np.float16}
@@ -163,26 +172,6 @@ def _checked_global(descriptor: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Manifest:
-    """What a feature folder holds.
-
-    Attributes:
-        images: (name, photo file relative to the photo folder) for every image, sorted by name.
-        settings: everything that changes the features, as JSON values.
-        failed: the reason for each image without a feature file.
-    """
-
-    images: tuple[tuple[str, str], ...]
-    settings: dict[str, Any]
-    failed: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Image names, sorted."""
-        return tuple(name for name, _ in self.images)
-
-
-@dataclass(frozen=True)
 class Origin:
     """What a feature file was made of; it says so itself.
 
@@ -221,17 +210,26 @@ class FeatureFile:
     origin: Origin | None
 
 
-def settings_digest(settings: Mapping[str, Any]) -> str:
-    """Return a short text that differs where settings, JSON values, differ."""
-    return hashlib.sha256(json.dumps(dict(settings), sort_keys=True).encode()).hexdigest()[:16]
+class InStore(NamedTuple):
+    """Where the features of a photo are in a packed store.
+
+    Attributes:
+        folder: the store.
+        name: of the photo.
+    """
+
+    folder: Path
+    name: str
 
 
-def feature_path(folder: PathLike, name: str) -> Path:
+def feature_path(folder: PathLike, name: str) -> Path | InStore:
     """Return where the features of image `name` are kept.
 
-    A name that cannot be a file's name everywhere, or is too long for one, becomes another by
-    `file_name_for`; but where a file was made under the name itself, it is that one.
+    In a folder of files: a name that cannot be a file's name everywhere, or is too long for one,
+    becomes another by `file_name_for`; but where a file was made under the name itself, it is that.
     """
+    if is_packed(folder):
+        return InStore(Path(folder), name)
     parts = name.split("/")
     ours = [file_name_for(part) for part in parts]
     plain = Path(folder) / f"{name}.npz"
@@ -253,27 +251,39 @@ def write_features(
     write_npz(path, features.arrays(), origin.comment() if origin else b"", durable)
 
 
-def read_features(path: PathLike) -> Features:
-    """Read features back.
+def has_features(folder: PathLike) -> bool:
+    """Tell whether a folder is one of features, packed or not, that is complete."""
+    return Path(folder, MANIFEST_NAME).is_file()
+
+
+def read_features(path: PathLike | InStore) -> Features:
+    """Read features back, of a file or of a packed store.
 
     Raises:
-        DamagedFeaturesError: when the file is missing, damaged, or holds something else.
+        DamagedFeaturesError: when they are missing, damaged, or something else.
     """
-    path = Path(path)
     try:
-        return Features.of_arrays(read_npz(path))
-    except _NO_FEATURES as error:
+        if isinstance(path, InStore):
+            return Features.of_arrays(open_store(path.folder).arrays(path.name))
+        return Features.of_arrays(read_npz(Path(path)))
+    except (*_NO_FEATURES, UserError) as error:
         raise _damaged(path, error) from None
 
 
-def features_checksum(path: PathLike) -> str:
-    """Return a checksum of a feature file's content without reading its arrays.
+def features_checksum(path: PathLike | InStore) -> str:
+    """Return a checksum of a photo's features without reading their arrays.
 
-    Uses the CRC-32 that a zip file keeps of each member, so that thousands of files take a second.
+    Uses the CRC-32 that a zip file keeps of each member, so that thousands of files take a second;
+    of a packed store what stands in its table.
 
     Raises:
         DamagedFeaturesError: when the file is missing or damaged.
     """
+    if isinstance(path, InStore):
+        try:
+            return open_store(path.folder).checksum(path.name)
+        except (KeyError, UserError) as error:
+            raise _damaged(path, error) from None
     return look_at_features(path).checksum
 
 
@@ -301,7 +311,13 @@ def look_at_features(path: PathLike, thoroughly: bool = False) -> FeatureFile:
     return FeatureFile(hashlib.sha256(json.dumps(members).encode()).hexdigest(), origin)
 
 
-def _damaged(path: PathLike, error: Exception) -> DamagedFeaturesError:
+def _damaged(path: PathLike | InStore, error: Exception) -> DamagedFeaturesError:
+    if isinstance(path, InStore):
+        what = "it is not in there" if isinstance(error, KeyError) else one_line(error)
+        return DamagedFeaturesError(
+            f"the features of {path.name} in the packed store {path.folder} cannot be read "
+            f"({what}); extract the features again: what is whole is kept"
+        )
     raise_if_of_system(error, path)
     if isinstance(error, FileNotFoundError):
         return DamagedFeaturesError(f"there is no feature file {path}; extract the features first")
@@ -310,91 +326,55 @@ def _damaged(path: PathLike, error: Exception) -> DamagedFeaturesError:
     )
 
 
-def write_manifest(folder: PathLike, manifest: Manifest) -> None:
-    """Write the manifest of a feature folder; call it last, it says that the folder is complete.
+@dataclass(frozen=True)
+class FeatureFolders:
+    """Folders of features, packed or not, read as one.
 
-    Raises:
-        ValueError: when the images are not sorted by name, or one is named twice.
+    Attributes:
+        settings: of the features, those of all folders.
+        folders: image name → its folder, sorted by name.
+        failed: the reason for each image without features.
     """
-    names = manifest.names
-    if list(names) != sorted(set(names)):
-        raise ValueError("the images of a manifest must be sorted by name, each named once")
-    write_json(
-        Path(folder) / MANIFEST_NAME,
-        {
-            "format": FORMAT,
-            "images": [list(image) for image in manifest.images],
-            "settings": manifest.settings,
-            "failed": manifest.failed,
-        },
-    )
 
+    settings: dict[str, Any]
+    folders: dict[str, Path]
+    failed: dict[str, str]
 
-def read_manifest(folder: PathLike) -> Manifest:
-    """Read the manifest of a feature folder.
+    def checksum(self, name: str) -> str:
+        """Return `features_checksum` of an image, "" where it has no features."""
+        if name in self.failed:
+            return ""
+        return features_checksum(feature_path(self.folders[name], name))
 
-    Raises:
-        UserError: when there is none, or it is not one of this program.
-    """
-    path = Path(folder) / MANIFEST_NAME
-    try:
-        content = read_json(path)
-    except FileNotFoundError:
-        raise UserError(
-            f"{folder} holds no complete features (no {MANIFEST_NAME}); "
-            "run the feature extraction to its end first"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise_if_of_system(error, path)
-        raise UserError(f"cannot read {path} ({error}); extract the features again") from None
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise UserError(f"{path} is not a feature manifest of format {FORMAT}; extract again")
-    try:
-        manifest = shaped({"failed": None, **content}, Manifest)
-    except ValueError as error:
-        raise UserError(f"{path} is damaged ({error}); extract again") from None
-    if list(manifest.names) != sorted(set(manifest.names)):
-        raise UserError(f"{path} lists its images out of order or twice; extract again")
-    return manifest
-
-
-def check_settings(found: Mapping[str, Any], wanted: Mapping[str, Any], what: str) -> None:
-    """Refuse something that was built with other settings.
-
-    Args:
-        found: the settings that `what` was built with, as read from JSON.
-        wanted: the settings asked for now; tuples and lists count as equal.
-        what: what was built, and where, for the message.
-
-    Raises:
-        UserError: naming each key that differs, with both values.
-    """
-    wanted = json.loads(json.dumps(dict(wanted)))
-    found = json.loads(json.dumps(dict(found)))
-    differences = [
-        f"{key}: {_shown(found, key)} there, {_shown(wanted, key)} wanted"
-        for key in sorted(found.keys() | wanted.keys())
-        if _shown(found, key) != _shown(wanted, key)
-    ]
-    if differences:
-        raise UserError(
-            f"{what} was made with other settings ({'; '.join(differences)}); "
-            "delete it, use another folder, or go back to its settings"
+    def read(self, name: str) -> Features | None:
+        """Return the features of an image; None where it has none."""
+        return (
+            None if name in self.failed else read_features(feature_path(self.folders[name], name))
         )
 
 
-def comparable(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings that features must share to be compared with each other.
+def open_features(places: PathLike | Sequence[PathLike]) -> FeatureFolders:
+    """Read a folder of feature files, a packed store, or several of both (parts), as one.
 
-    Boxes do not matter, nor which engine described, only how exactly it computes: engines of one
-    precision choose the same features, and descriptors that differ by rounding.
+    Raises:
+        UserError: a folder is not complete, their settings differ, or two have an image of one
+            name.
     """
-    shared = {name: value for name, value in settings.items() if name != "crop_boxes"}
-    engine = shared.pop("engine", None) or {}
-    on_cpu = engine.get("device", "CPU") == "CPU"
-    precision = engine.get("precision") or ("float32" if on_cpu else "as the device computes")
-    return {**shared, "precision": precision}
-
-
-def _shown(settings: Mapping[str, Any], key: str) -> str:
-    return json.dumps(settings[key], sort_keys=True) if key in settings else "nothing"
+    if isinstance(places, (str, os.PathLike)):
+        places = [places]
+    manifests = {Path(folder): read_manifest(folder) for folder in places}
+    folders: dict[str, Path] = {}
+    failed: dict[str, str] = {}
+    for folder, manifest in manifests.items():
+        first = next(iter(manifests))
+        what = f"the features in {folder}, unlike those in {first},"
+        check_settings(manifest.settings, manifests[first].settings, what)
+        for name in manifest.names:
+            if name in folders:
+                raise UserError(
+                    f"an image {name} is in {folders[name]} and in {folder}; rename one of them"
+                )
+            folders[name] = folder
+        failed |= manifest.failed
+    settings = next(iter(manifests.values())).settings if manifests else {}
+    return FeatureFolders(settings, {name: folders[name] for name in sorted(folders)}, failed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import BinaryIO
 
 from src.common.regular_files import open_regular
 
@@ -21,8 +22,17 @@ def sha256_of(path: Path) -> str:
     return _digest(path, hashlib.sha256())
 
 
+def sha256_of_open(file: BinaryIO) -> str:
+    """Return the sha256 sum of what is left of an open file in hexadecimal."""
+    return _read_into(file, hashlib.sha256())
+
+
 def _digest(path: Path, digest: hashlib._Hash) -> str:
     with open_regular(path) as file:
-        for chunk in iter(lambda: file.read(_CHUNK), b""):
-            digest.update(chunk)
+        return _read_into(file, digest)
+
+
+def _read_into(file: BinaryIO, digest: hashlib._Hash) -> str:
+    for chunk in iter(lambda: file.read(_CHUNK), b""):
+        digest.update(chunk)
     return digest.hexdigest()

@@ -11,6 +11,7 @@ from typing import Any
 from src.common.atomic_files import PathLike, write_json
 from src.common.errors import UserError, raise_if_of_system
 from src.common.json_files import read_json
+from src.common.packed_store import is_packed, open_store
 from src.describe.record import Record
 from src.feature_io import (
     MANIFEST_NAME,
@@ -101,6 +102,8 @@ def _claims(feature_folder: Path) -> Iterator[tuple[Path, dict[str, Any] | None]
 
 def _a_file_says(feature_folder: Path, wanted: str) -> bool:
     """Tell whether a feature file of a folder was made with these settings."""
+    if is_packed(feature_folder):
+        return open_store(feature_folder).settings == wanted
     for path in feature_folder.rglob("*.npz"):
         try:
             return (origin := look_at_features(path).origin) is not None and (
@@ -113,6 +116,11 @@ def _a_file_says(feature_folder: Path, wanted: str) -> bool:
 
 def _check_files(feature_folder: Path, wanted: str, what: str) -> None:
     """Raise `UserError` unless the feature files of a folder tell these settings."""
+    if is_packed(feature_folder) and open_store(feature_folder).settings != wanted:
+        raise UserError(
+            f"{what} is a packed store of other settings ({MANIFEST_NAME} and {UNFINISHED_NAME}, "
+            "which said of which, are gone); delete it or use another folder"
+        )
     for path in sorted(feature_folder.glob("*.npz")):
         try:
             origin = look_at_features(path).origin

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
-import json
 import logging
 import os
 import time
@@ -22,10 +20,14 @@ from typing import Any
 from src.common.atomic_files import PathLike, remove_temporaries
 from src.common.cpus import cpu_count
 from src.common.errors import UserError
+from src.common.packed_store import PackedStore, is_packed
 from src.common.progress import progress_bar
 from src.delf_config import DelfConfig
 from src.describe.claim import UNFINISHED_NAME, check_claim, is_claimed
 from src.describe.engines.interface import Engine
+from src.describe.keepers import chosen_store
+from src.describe.made_with import feature_settings
+from src.describe.parts import Part, check_part, write_part
 from src.describe.pca import Pca
 from src.describe.record import RECORD_NAME, Noted, write_record
 from src.describe.stock import Stock, take_stock
@@ -132,6 +134,17 @@ class _Progress:
         self.bar.update()
         self.pace.photo_done()
 
+    def summary(
+        self, stock: Stock, tasks: Sequence[PhotoTask], seconds: float
+    ) -> ExtractionSummary:
+        """Return what a run did in so many seconds."""
+        return ExtractionSummary(
+            *(len(self.done), len(stock.kept)),
+            dict(sorted({**stock.failed, **self.failed}.items())),
+            *(self.not_finite, self.features, seconds, self.seconds, self.peak_megabytes),
+            stock.absent(tasks),
+        )
+
 
 def extract_folder(
     images_path: PathLike,
@@ -145,6 +158,8 @@ def extract_folder(
     source: str = "",
     is_cache: bool = False,
     trusting: bool = True,
+    store: str = "files",
+    part: Part | None = None,
 ) -> ExtractionSummary:
     """Describe the photos of a folder; what is there already is kept.
 
@@ -165,6 +180,8 @@ def extract_folder(
         source: where the engine's weights come from, for messages.
         is_cache: whether the feature folder is one of ours, see `check_claim`.
         trusting: whether feature files that nobody has touched are believed to be whole.
+        store: how the features are kept where none are there, one of `keepers.STORES`.
+        part: the part of the list that is described; None for all of it.
 
     Raises:
         UserError: the folder is missing, the features there were made with other settings, too
@@ -177,6 +194,9 @@ def extract_folder(
     if config.use_pca:
         pca.check_dimension(config.pca_dim)
     tasks = list_tasks(images_path) if tasks is None else list(tasks)
+    check_part(feature_folder, part)
+    if part is not None:
+        part, tasks = part.of_list(tasks)
     settings = feature_settings(engine, config, pca, tasks)
     _warn_of_foreign_pca(pca if config.use_pca else None, engine.fingerprint)
     claimed = check_claim(feature_folder, settings, is_cache)
@@ -187,47 +207,47 @@ def extract_folder(
     job = Job(
         *(str(images_path), str(feature_folder), stock.pending, engine, 0, None),
         *(config, pca, settings, stock.states),
+        store=chosen_store(feature_folder, store),
+        part=part,
+        times=stock.times_of_pending(),
     )
     progress = _describe(_share(job, engine.processes(devices)), stock)
-    summary = ExtractionSummary(
-        len(progress.done),
-        len(stock.kept),
-        dict(sorted({**stock.failed, **progress.failed}.items())),
-        progress.not_finite,
-        progress.features,
-        time.perf_counter() - start,
-        progress.seconds,
-        progress.peak_megabytes,
-        stock.absent(tasks),
-    )
+    summary = progress.summary(stock, tasks, time.perf_counter() - start)
     if stock.pending:
         LOG.info("%s", summary.text())
-    if progress.failed and not os.path.isdir(images_path):
+    _check_outcome(
+        progress,
+        stock,
+        summary,
+        len(tasks),
+        max_bad_fraction,
+        images_path,
+        source or f"({engine.fingerprint})",
+    )
+    if part is not None:
+        write_part(feature_folder, part)
+    _complete(feature_folder, tasks, settings, stock, progress, summary.failed)
+    return summary
+
+
+def _check_outcome(
+    progress: _Progress,
+    stock: Stock,
+    summary: ExtractionSummary,
+    photos: int,
+    max_bad_fraction: float,
+    images_path: Path,
+    source: str,
+) -> None:
+    """Raise `UserError` when the folder or the weights are to blame, or too many photos failed."""
+    if progress.failed and not os.path.exists(images_path):
         raise UserError(
             f"image folder {images_path} has gone while its photos were described; the features of "
             "those before are kept: bring it back and run the same command again"
         )
     if progress.not_finite and not progress.done and not stock.kept:
-        raise blamed_weights(progress.not_finite, source or f"({engine.fingerprint})")
-    _judge(summary, len(tasks), max_bad_fraction, images_path)
-    _complete(feature_folder, tasks, settings, stock, progress, summary.failed)
-    return summary
-
-
-def feature_settings(
-    engine: Engine, config: DelfConfig, pca: Pca | None, tasks: Sequence[PhotoTask]
-) -> dict[str, Any]:
-    """Return all that the features depend on, as it stands in the manifest."""
-    settings = {
-        **config.settings(),
-        "checkpoint": engine.fingerprint,
-        "pca": pca.fingerprint if config.use_pca and pca else None,
-        "crop_boxes": _boxes_fingerprint(tasks),
-    }
-    runtime = engine.settings()
-    if "global" in runtime:  # no matter of the runtime: others make the same
-        settings["global"] = runtime.pop("global")
-    return {**settings, "engine": runtime} if runtime else settings
+        raise blamed_weights(progress.not_finite, source)
+    _judge(summary, photos, max_bad_fraction, images_path)
 
 
 def _tell(stock: Stock, images_path: Path, feature_folder: Path) -> None:
@@ -237,6 +257,8 @@ def _tell(stock: Stock, images_path: Path, feature_folder: Path) -> None:
             "feature files missing, damaged or replaced in %s, made again: %d (the first: %s)",
             *(feature_folder, len(stock.damaged), stock.damaged[0]),
         )
+    for block in stock.blocks if stock.pending else ():
+        LOG.warning("%s; its photos alone are described again", block)
     if not stock.pending:
         count = len(stock.kept)
         share = f"{count} of {count + len(stock.failed)}" if stock.failed else f"all {count}"
@@ -281,6 +303,8 @@ def _complete(
 ) -> None:
     """Write record and manifest where they say something else, all that is listed being there."""
     noted = {**stock.record.photos, **stock.kept, **progress.done, **progress.failures}
+    if is_packed(feature_folder):
+        PackedStore(feature_folder).keep_table()
     if stock.pending:
         _check_presence(feature_folder, {**stock.kept, **progress.done})
     if stock.pending or stock.doubted:
@@ -331,7 +355,13 @@ def _share(whole: Job, devices: Sequence[int]) -> list[Job]:
     count = max(1, min(len(devices), len(whole.tasks)))
     threads = None if count == 1 else max(1, cpu_count() // count)
     return [
-        replace(whole, tasks=whole.tasks[rank::count], device_id=devices[rank], threads=threads)
+        replace(
+            whole,
+            tasks=whole.tasks[rank::count],
+            device_id=devices[rank],
+            threads=threads,
+            writer=rank,
+        )
         for rank in range(count)
     ]
 
@@ -348,17 +378,6 @@ def _judge(
         f"than the share of {max_bad_fraction:g} allowed (the first: {first}); the features of the "
         "others are kept: repair or remove the photos and run the same command again"
     )
-
-
-def _boxes_fingerprint(tasks: Sequence[PhotoTask]) -> str | None:
-    parts = [
-        [task.name, *map(float, task.box or ()), *([f"turn {task.turn}"] if task.turn else [])]
-        for task in tasks
-        if task.box is not None or task.turn
-    ]
-    if not parts:
-        return None
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
 def _warn_of_foreign_pca(pca: Pca | None, fingerprint: str) -> None:

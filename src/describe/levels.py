@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +12,7 @@ from src.common.errors import one_line
 from src.delf_config import DelfConfig
 from src.describe.tasks import PhotoTask, read_cropped
 from src.extract_utils_np import enough_side, resize_levels
+from src.photos.places import Place, photo_place
 from src.photos.reading import UnreadableImageError
 
 
@@ -32,10 +32,10 @@ def photo_levels(
 ) -> Iterator[PhotoLevels]:
     """Read photos and make their levels; no photo is kept while the next one is read."""
     for task in tasks:
-        yield _levels_of(Path(images_path, task.file), task, config)
+        yield _levels_of(photo_place(images_path, task.file), task, config)
 
 
-def _levels_of(path: Path, task: PhotoTask, config: DelfConfig) -> PhotoLevels:
+def _levels_of(path: Place, task: PhotoTask, config: DelfConfig) -> PhotoLevels:
     try:
         photo = read_cropped(path, task.box, enough_side(config), task.turn)
     except UnreadableImageError as error:

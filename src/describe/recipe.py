@@ -18,13 +18,15 @@ from src.delf_config import DelfConfig
 from src.describe.claim import check_claim, claim_folder
 from src.describe.engines.choice import EngineSettings, KnownWeights, choose_engine
 from src.describe.engines.interface import Engine
-from src.describe.folder import ExtractionSummary, extract_folder, feature_settings
+from src.describe.folder import ExtractionSummary, extract_folder
+from src.describe.keepers import FileKeeper
+from src.describe.made_with import feature_settings
 from src.describe.pca import Pca
 from src.describe.stock import take_stock
 from src.describe.switching import tell_of_before
 from src.describe.tasks import PhotoTask
 from src.describe.whitening_choice import with_global_descriptor
-from src.describe.workers import keep_features, parse_devices
+from src.describe.workers import parse_devices
 from src.feature_io import Features, Origin, settings_digest
 
 # Of 255 bytes a folder's name may have; what is added here and by those who use the name fits.
@@ -47,6 +49,7 @@ class DescribeSettings:
         seed: of the choice of these photos.
         global_descriptor: "auto": a photo gets one where a whitening fits the weights; "off".
         whitening_path: file of a whitening, or "auto" for the shipped one.
+        feature_store: how the features of whole sets are kept, one of `keepers.STORES`.
 
     Raises:
         UserError: a number is out of its bounds.
@@ -63,6 +66,7 @@ class DescribeSettings:
     global_descriptor: str = "auto"
     whitening_path: str = "auto"
     fit_pca_on: str = ""
+    feature_store: str = "files"
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -84,6 +88,7 @@ class DescribeSettings:
             config.global_descriptor,
             config.whitening_path,
             config.fit_pca_on,
+            config.feature_store,
         )
 
 
@@ -160,9 +165,10 @@ class Describer:
         settings = feature_settings(self.engine, self.features, pca, ())
         check_claim(feature_folder, settings, is_cache=True)
         claim_folder(feature_folder, settings)
+        keeper = FileKeeper(feature_folder)
         for name, known in photos.items():
             origin = Origin(known.photo, settings_digest(settings))
-            keep_features(feature_folder, name, known.features, origin, None)
+            keeper.keep(name, known.features, origin, None)
 
     def extract(
         self,
@@ -172,6 +178,7 @@ class Describer:
         tasks: Sequence[PhotoTask] | None = None,
         max_bad_fraction: float | None = None,
         trusting: bool = True,
+        store: str = "files",
     ) -> ExtractionSummary:
         """Describe photos into a feature folder of ours; see `extract_folder`."""
         return extract_folder(
@@ -186,6 +193,7 @@ class Describer:
             self.source,
             is_cache=True,
             trusting=trusting,
+            store=store,
         )
 
 

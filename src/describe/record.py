@@ -17,10 +17,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from src.common.atomic_files import PathLike, flush, write_json
-from src.common.digests import sha256_of
+from src.common.digests import sha256_of_open
 from src.common.errors import raise_if_of_system
 from src.common.json_files import read_json, shaped
+from src.common.packed_store import is_packed
 from src.feature_io import feature_path
+from src.photos.places import Archived, Place, open_photo
 
 LOG = logging.getLogger(__name__)
 
@@ -59,8 +61,14 @@ class FileState(NamedTuple):
     number: int
 
     @classmethod
-    def of(cls, path: PathLike) -> FileState | None:
-        """Return the state of a file; None where there is none to be had."""
+    def of(cls, path: PathLike | Archived) -> FileState | None:
+        """Return the state of a file; None where there is none to be had.
+
+        Of one in an archive: that of the archive, with its own size and place.
+        """
+        if isinstance(path, Archived):
+            archive = cls.of(path.archive)
+            return archive and archive._replace(size=path.size, number=path.offset)
         try:
             status = os.stat(path)
         except OSError:
@@ -119,7 +127,8 @@ def write_record(
         OSError: a feature file has gone.
     """
     new = {name for name, noted in photos.items() if noted.checksum and noted != before.get(name)}
-    flush(feature_path(feature_folder, name) for name in sorted(new))
+    if not is_packed(feature_folder):  # whose blocks are on the disk when they are written
+        flush(feature_path(feature_folder, name) for name in sorted(new))
     write_json(
         Path(feature_folder, RECORD_NAME), {name: list(noted) for name, noted in photos.items()}
     )
@@ -133,10 +142,11 @@ def forget_others(feature_folder: PathLike, names: Iterable[str]) -> None:
         write_record(feature_folder, kept, record.photos)
 
 
-def unchanged_digest(path: PathLike, before: FileState | None) -> str:
+def unchanged_digest(path: Place, before: FileState | None) -> str:
     """Return the sha256 of a file that is as it was; "" where it has changed or cannot be read."""
     try:
-        digest = sha256_of(Path(path))
+        with open_photo(path) as file:
+            digest = sha256_of_open(file)
     except OSError:
         return ""
     return digest if before is not None and FileState.of(path) == before else ""

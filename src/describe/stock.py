@@ -15,6 +15,7 @@ from typing import Any
 
 from src.common.atomic_files import PathLike
 from src.common.errors import UserError
+from src.common.packed_store import is_packed, open_store
 from src.describe.record import FileState, Noted, Record, unchanged_digest
 from src.describe.tasks import PhotoTask
 from src.feature_io import (
@@ -26,6 +27,7 @@ from src.feature_io import (
     read_manifest,
     settings_digest,
 )
+from src.photos.places import Place, photo_place
 
 LOG = logging.getLogger(__name__)
 
@@ -42,6 +44,8 @@ class Stock:
         states: of the files of these photos, before they are read.
         damaged: names whose feature files are missing, though noted, damaged, or of another photo.
         doubted: whether something had to be looked at that the record can say from now on.
+        times: of photos that a packed store has, see `keepers.PackedKeeper`.
+        blocks: damaged ones of a packed store, whose photos are not in another one, in words.
     """
 
     record: Record
@@ -51,6 +55,14 @@ class Stock:
     states: dict[str, FileState | None] = field(default_factory=dict)
     damaged: list[str] = field(default_factory=list)
     doubted: bool = False
+    times: dict[str, int] = field(default_factory=dict)
+    blocks: list[str] = field(default_factory=list)
+
+    def times_of_pending(self) -> dict[str, int]:
+        """Return `times` of the photos to describe."""
+        return {
+            task.name: self.times[task.name] for task in self.pending if task.name in self.times
+        }
 
     def absent(self, tasks: Sequence[PhotoTask]) -> list[str]:
         """Return the names of photos that are noted and not among these."""
@@ -76,12 +88,13 @@ def take_stock(
             count only where they say so themselves.
         trusting: believe the record; else every feature file is read.
     """
-    shelf = _Shelf(Path(feature_folder), settings_digest(settings), is_claimed, trusting)
+    kind = _PackedShelf if is_packed(feature_folder) else _Shelf
+    shelf = kind(Path(feature_folder), settings_digest(settings), is_claimed, trusting)
     stock = shelf.stock
     noted_failures = _failures(feature_folder)
     remembered = []
     for task in tasks:
-        photo = Path(images_path, task.file)
+        photo = photo_place(images_path, task.file)
         state = FileState.of(photo)
         known = shelf.own(task.name, photo, state)
         if known is not None:
@@ -122,12 +135,10 @@ class _Shelf:
         """Return what is noted of a photo."""
         return self._record.photos.get(name)
 
-    def own(self, name: str, photo: Path, state: FileState | None) -> Noted | None:
+    def own(self, name: str, photo: Place, state: FileState | None) -> Noted | None:
         """Return what is to be noted of a photo whose features are there; None: there are none."""
-        path = feature_path(self._folder, name)
-        held = FileState.of(path)
         noted = self.noted(name)
-        file = self._look(name, path, held, noted)
+        held, file = self._find(name, noted)
         if file is None or state is None:
             return None
         found = Noted(state.size, state.changed, file.origin and file.origin.photo, file.checksum)
@@ -146,7 +157,7 @@ class _Shelf:
             self.stock.damaged.append(name)
         return None
 
-    def failed_before(self, name: str, photo: Path, state: FileState | None) -> bool:
+    def failed_before(self, name: str, photo: Place, state: FileState | None) -> bool:
         """Tell whether a photo is one that could be read, but not described, and is as it was."""
         noted = self.noted(name)
         if noted is None or state is None or not noted.digest or noted.checksum is not None:
@@ -155,6 +166,12 @@ class _Shelf:
             return True
         self.stock.doubted = True
         return unchanged_digest(photo, state) == noted.digest
+
+    def _find(self, name: str, noted: Noted | None) -> tuple[FileState | None, FeatureFile | None]:
+        """Return the state of a photo's feature file, and what it says; see `_look`."""
+        path = feature_path(self._folder, name)
+        held = FileState.of(path)
+        return held, self._look(name, path, held, noted)
 
     def _look(
         self, name: str, path: Path, held: FileState | None, noted: Noted | None
@@ -191,3 +208,27 @@ class _Shelf:
         if noted.digest is not None or noted[:2] != found[:2]:
             return None
         return found
+
+
+class _PackedShelf(_Shelf):
+    """A packed store: all of it is compared with its sums, which takes seconds for a million."""
+
+    def __init__(self, folder: Path, settings: str, is_claimed: bool, trusting: bool):
+        super().__init__(folder, settings, is_claimed, trusting)
+        store = open_store(folder)
+        damages = list(store.damages())
+        self._whole = store.whole(damages)
+        self.stock.times = store.times()
+        self._is_ours = store.settings == settings
+        for damage in damages:
+            names = [about["name"] for about in damage.block.directory]
+            if not names or any(name not in self._whole for name in names):
+                self.stock.blocks.append(str(damage))
+
+    def _find(self, name: str, noted: Noted | None) -> tuple[FileState | None, FeatureFile | None]:
+        about = self._whole.get(name)
+        if about is None or not self._is_ours:
+            if name in self.stock.times or (noted is not None and noted.checksum is not None):
+                self.stock.damaged.append(name)
+            return None, None
+        return None, FeatureFile(about["sum"], Origin(about["photo"], self._settings))

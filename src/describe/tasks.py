@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +12,7 @@ from src.common.atomic_files import PathLike
 from src.common.errors import UserError
 from src.photos.finding import list_images
 from src.photos.names import PhotoNames
+from src.photos.places import Place, list_places, photo_place
 from src.photos.reading import UnreadableImageError, read_enough, read_image
 
 Box = tuple[float, float, float, float]  # x1, y1, x2, y2 as in the ground truth
@@ -35,8 +35,12 @@ class PhotoTask(NamedTuple):
 
 
 def list_tasks(images_path: PathLike) -> list[PhotoTask]:
-    """Return all photos of a folder, sorted by name, to be described whole."""
-    return [PhotoTask(name, file) for name, file in list_images(images_path)]
+    """Return all photos of a folder, a list or archives, sorted by name, to be described whole.
+
+    Raises:
+        UserError: as `places.list_places`.
+    """
+    return [PhotoTask(name, file) for name, file in list_places(images_path)]
 
 
 def chosen_tasks(
@@ -86,7 +90,7 @@ class PhotoPart(NamedTuple):
 
 
 def read_cropped(
-    path: PathLike, box: Box | None, least_side: int | None = None, turn: int = 0
+    path: Place, box: Box | None, least_side: int | None = None, turn: int = 0
 ) -> PhotoPart:
     """Read a photo, or the part of it inside a box.
 
@@ -129,7 +133,7 @@ def decoded_ahead(
     """
 
     def read(task: PhotoTask) -> PhotoPart:
-        return read_cropped(Path(images_path, task.file), task.box, least_side, task.turn)
+        return read_cropped(photo_place(images_path, task.file), task.box, least_side, task.turn)
 
     with ThreadPoolExecutor(1, thread_name_prefix="decode") as decoder:
         coming = decoder.submit(read, tasks[0]) if tasks else None

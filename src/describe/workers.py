@@ -8,8 +8,8 @@ import os
 import signal
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -18,27 +18,22 @@ from typing import Any
 import cv2
 
 from model_utils.bounds import setting_bounds
-from src.common.atomic_files import PathLike
 from src.common.errors import UserError, one_line, system_line
 from src.common.memory import peak_megabytes
 from src.common.signals import how_it_ended, interruptible
 from src.delf_config import DelfConfig
 from src.describe.claim import claim_folder, is_claimed
 from src.describe.engines.interface import Engine
+from src.describe.keepers import FileKeeper, Keeper, packing
 from src.describe.one_photo import described
+from src.describe.parts import Part, write_part
 from src.describe.pca import Pca
 from src.describe.record import FileState, Noted, unchanged_digest
 from src.describe.stopwatch import Stopwatch
 from src.describe.tasks import PhotoTask
-from src.feature_io import (
-    DamagedFeaturesError,
-    Features,
-    Origin,
-    feature_path,
-    features_checksum,
-    settings_digest,
-    write_features,
-)
+from src.feature_io import DamagedFeaturesError, Origin, settings_digest
+from src.photos.places import Place, photo_place
+from src.postprocess import Described
 
 
 @dataclass(frozen=True)
@@ -56,6 +51,10 @@ class Job:
         pca: the projection, where `config.use_pca` is set.
         settings: all that the features depend on.
         states: of the photos' files before they are read, by name of the features.
+        store: how the features are kept, one of `keepers.STORES`.
+        writer: number of the worker, see `keepers.packing`.
+        times: of photos that a packed store has, as for `keepers.PackedKeeper`.
+        part: which part of a list the photos are; None: no part.
     """
 
     images_path: str
@@ -68,6 +67,10 @@ class Job:
     pca: Pca | None
     settings: dict[str, Any]
     states: dict[str, FileState | None]
+    store: str = "files"
+    writer: int = 0
+    times: dict[str, int] = field(default_factory=dict)
+    part: Part | None = None
 
 
 def parse_devices(text: str) -> tuple[int, ...]:
@@ -115,12 +118,28 @@ def _run_job(job: Job, report: Callable[..., None]) -> None:
     photos = described(
         job.engine, job.images_path, job.tasks, job.config, job.pca, job.device_id, stopwatch
     )
-    files = {task.name: Path(job.images_path, task.file) for task in job.tasks}
-    claimed = False
+    files = {task.name: photo_place(job.images_path, task.file) for task in job.tasks}
+    with contextlib.ExitStack() as stack:
+        _keep_all(job, photos, files, stack, stopwatch, report)
+    report("end", stopwatch.seconds, peak_megabytes())
+
+
+def _keep_all(
+    job: Job,
+    photos: Iterator[Described],
+    files: Mapping[str, Place],
+    stack: contextlib.ExitStack,
+    stopwatch: Stopwatch,
+    report: Callable[..., None],
+) -> None:
+    """Keep the features of described photos, and report them."""
+    keeper: Keeper | None = None
     for photo in photos:
-        if not claimed:  # only now: what cannot run leaves nothing behind
+        if keeper is None:  # only now: what cannot run leaves nothing behind
             claim_folder(job.feature_folder, job.settings)
-            claimed = True
+            if job.part is not None:
+                write_part(job.feature_folder, job.part)
+            keeper = _keeper(job, stack)
         elif not is_claimed(job.feature_folder):  # it must not be made again, half full
             raise _gone(job.feature_folder)
         state = job.states[photo.name]
@@ -128,13 +147,19 @@ def _run_job(job: Job, report: Callable[..., None]) -> None:
             digest = unchanged_digest(files[photo.name], state)
             if photo.features is not None:
                 origin = Origin(digest, settings_digest(job.settings))
-                noted = keep_features(job.feature_folder, photo.name, photo.features, origin, state)
+                noted = keeper.keep(photo.name, photo.features, origin, state)
         if photo.features is None:
             failure = Noted(state.size, state.changed, digest) if state and digest else None
             report("failed", photo.name, failure, photo.reason, photo.finite)
         else:
             report("done", photo.name, noted, len(photo.features))
-    report("end", stopwatch.seconds, peak_megabytes())
+
+
+def _keeper(job: Job, stack: contextlib.ExitStack) -> Keeper:
+    if job.store == "files":
+        return FileKeeper(job.feature_folder)
+    digest = settings_digest(job.settings)
+    return stack.enter_context(packing(Path(job.feature_folder), digest, job.writer, job.times))
 
 
 @contextlib.contextmanager
@@ -153,23 +178,6 @@ def _gone(feature_folder: str) -> UserError:
         f"the feature folder {feature_folder} has gone, moved or deleted, while photos were "
         "described; what was complete went with it: run the same command again"
     )
-
-
-def keep_features(
-    feature_folder: PathLike,
-    name: str,
-    features: Features,
-    origin: Origin,
-    state: FileState | None,
-) -> Noted:
-    """Write the features of a photo; return what is to be noted of them.
-
-    They are on the disk for certain only when the record has been written.
-    """
-    path = feature_path(feature_folder, name)
-    write_features(path, features, origin, False)
-    size, changed = (state.size, state.changed) if state else (-1, -1)
-    return Noted(size, changed, origin.photo, features_checksum(path))
 
 
 def _run_workers(jobs: Sequence[Job], report: Callable[..., None]) -> None:

@@ -37,6 +37,7 @@ from src.evaluation.revisited import (
     read_gnd,
     revisited_ground_truth,
 )
+from src.feature_io import has_features, read_manifest
 from src.photos.finding import list_images
 from src.photos.names import normal_form
 
@@ -149,7 +150,7 @@ def list_distractors(
     """Find the photos of the distractor folders.
 
     Args:
-        text: the folders, with commas between them; "" for none.
+        text: the folders, of photos or of features, with commas between them; "" for none.
         images_path: the data set's folder, for messages.
         photos: names of the data set's photos.
 
@@ -163,7 +164,10 @@ def list_distractors(
     holder = dict.fromkeys(map(normal_form, photos), str(images_path))
     folders: dict[str, list[str]] = {}
     for path in filter(None, (part.strip() for part in text.split(","))):
-        names = [name for name, _ in list_images(path)]
+        if has_features(path):
+            names = list(read_manifest(path).names)
+        else:
+            names = [name for name, _ in list_images(path)]
         taken = [name for name in names if normal_form(name) in holder]
         if taken:
             raise UserError(

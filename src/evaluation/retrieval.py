@@ -31,7 +31,7 @@ from src.evaluation.protocols import Benchmark, list_distractors, read_benchmark
 from src.evaluation.report import COMMENT, as_json, format_table, summary_line
 from src.evaluation.settings import EvaluationSettings
 from src.evaluation.stage_log import stage_log
-from src.feature_io import feature_path, read_manifest
+from src.feature_io import feature_path, has_features, read_manifest
 from src.index.build import build_index, index_settings
 from src.photos.finding import list_images
 from src.ranking.all_queries import retrieve
@@ -176,8 +176,11 @@ def describe_photos(
     features = {settings.images_path: folder / "features"}
     for path in distractors:
         features[path] = settings.work_path / distractors_name(path, describer, pca) / "features"
+        if has_features(path):
+            features[path] = Path(path)
     for path, feature_folder in features.items():
-        describer.extract(path, feature_folder, pca)
+        if feature_folder != Path(path):
+            describer.extract(path, feature_folder, pca, store=settings.describe.feature_store)
     query_folder, queries = describe_queries(settings, describer, pca, folder, benchmark)
     turned = describe_turned(settings, describer, pca, folder, benchmark)
     return DescribedPhotos(describer, folder, features, query_folder, queries, turned, origin)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,15 +11,7 @@ from typing import Any
 
 from src.common.atomic_files import PathLike
 from src.common.errors import UserError
-from src.feature_io import (
-    Features,
-    Manifest,
-    check_settings,
-    feature_path,
-    features_checksum,
-    read_features,
-    read_manifest,
-)
+from src.feature_io import Features, feature_path, open_features, read_features
 from src.index.choice import IndexSettings
 
 FeatureFolders = PathLike | Sequence[PathLike]
@@ -46,26 +39,16 @@ class Sources:
             UserError: features are missing or damaged, the folders' settings differ, two folders
                 have an image of one name.
         """
-        if isinstance(features_folders, (str, Path)) or hasattr(features_folders, "__fspath__"):
-            features_folders = [features_folders]
-        manifests = {Path(folder): read_manifest(folder) for folder in features_folders}
-        if not manifests:
+        if not isinstance(features_folders, (str, os.PathLike)) and not features_folders:
             raise UserError("there is no feature folder to build an index of")
-        folders = _folder_of_each_image(manifests)
-        wanted = sorted(folders if names is None else set(names))
-        unknown = [name for name in wanted if name not in folders]
+        there = open_features(features_folders)
+        wanted = sorted(there.folders if names is None else set(names))
+        unknown = [name for name in wanted if name not in there.folders]
         if unknown:
-            raise UserError(
-                f"there are no features of {some_of(unknown)} in {', '.join(map(str, manifests))}"
-            )
-        checksums = {
-            name: ""
-            if name in manifests[folders[name]].failed
-            else features_checksum(feature_path(folders[name], name))
-            for name in wanted
-        }
-        settings = next(iter(manifests.values())).settings
-        return cls(settings, {name: folders[name] for name in wanted}, checksums)
+            places = dict.fromkeys(map(str, there.folders.values()))
+            raise UserError(f"there are no features of {some_of(unknown)} in {', '.join(places)}")
+        folders = {name: there.folders[name] for name in wanted}
+        return cls(there.settings, folders, {name: there.checksum(name) for name in wanted})
 
     def features_of(self, name: str) -> Features | None:
         """Read the features of an image; None where its photo could not be read."""
@@ -76,24 +59,6 @@ class Sources:
     def settings(self, settings: IndexSettings) -> dict[str, Any]:
         """Return all that decides what an index of these features holds, as JSON values."""
         return all_settings(settings, self.features, self.checksums)
-
-
-def _folder_of_each_image(manifests: Mapping[Path, Manifest]) -> dict[str, Path]:
-    first = next(iter(manifests))
-    folders: dict[str, Path] = {}
-    for folder, manifest in manifests.items():
-        check_settings(
-            manifest.settings,
-            manifests[first].settings,
-            f"the features in {folder}, unlike those in {first},",
-        )
-        for name in manifest.names:
-            if name in folders:
-                raise UserError(
-                    f"an image {name} is in {folders[name]} and in {folder}; rename one of them"
-                )
-            folders[name] = folder
-    return folders
 
 
 def all_settings(

@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import io
 import logging
-import os
 import re
 import warnings
 from typing import BinaryIO, NamedTuple
@@ -20,9 +19,9 @@ from PIL import Image, PngImagePlugin
 
 from src.common.atomic_files import PathLike
 from src.common.errors import UserError, one_line
-from src.common.regular_files import open_regular
 from src.photos import deep_samples, tiff
 from src.photos.bands import factor_for, image_in_bands, reduced
+from src.photos.places import Place, open_photo
 from src.photos.png_text import without_text
 from src.photos.sample_range import find_range, to_8_bits, whole_range
 
@@ -58,7 +57,7 @@ class Decoded(NamedTuple):
     note: str = ""
 
 
-def read_image(path: PathLike, least_side: int | None = None) -> np.ndarray:
+def read_image(path: Place, least_side: int | None = None) -> np.ndarray:
     """Read an image file as it is displayed, the first frame of it where there are several.
 
     The EXIF orientation is applied, transparent pixels are laid on white. Samples of more than 8
@@ -150,16 +149,17 @@ def reason(error: BaseException) -> str:
     return f"cannot be read: {told}"
 
 
-def read_enough(path: PathLike, least_side: int | None = None) -> Decoded:
+def read_enough(path: Place, least_side: int | None = None) -> Decoded:
     """Read an image file as `read_image` does, and tell how large the photo is.
 
     Raises:
         UnreadableImageError: as `read_image`.
     """
     try:
-        with open_regular(path) as file:
-            if not os.fstat(file.fileno()).st_size:
+        with open_photo(path) as file:
+            if not file.read(1):
                 raise UnreadableImageError(f"image {path} is empty")
+            file.seek(0)
             decoded = decode(file, least_side)
     except (MemoryError, UnreadableImageError):
         raise

@@ -20,7 +20,8 @@ from src.describe.engines.choice import EngineSettings, choose_engine
 from src.describe.engines.global_head import GlobalEngine, MindSporeHead, OpenVinoHead
 from src.describe.engines.mindspore_graph import FeatureNetwork
 from src.describe.engines.static_batches import StaticPlan
-from src.describe.folder import extract_folder, feature_settings
+from src.describe.folder import extract_folder
+from src.describe.made_with import feature_settings
 from src.describe.one_photo import described
 from src.describe.recipe import DescribeSettings, choose_describer
 from src.describe.tasks import PhotoTask

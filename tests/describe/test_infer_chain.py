@@ -274,7 +274,7 @@ def test_ctrl_c_ends_all_with_one_line(tmp_path, many, any_size_mindir):
 def test_a_failing_disk_ends_all(tmp_path, many, any_size_mindir, monkeypatch):
     import errno
 
-    import src.describe.workers as module
+    import src.describe.keepers as module
 
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")

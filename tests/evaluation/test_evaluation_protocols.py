@@ -1,8 +1,4 @@
-"""The whole evaluation under every protocol, with a small network that needs no weights.
-
-The photos of a building are windows on one picture, moved by whole cells of the network, so that
-what they share has equal features: the right photos come first, in the order of what they share.
-"""
+"""The whole evaluation under every protocol, with a small network that needs no weights."""
 
 import json
 import os
@@ -11,90 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from model_utils.config import load_config
 from src.common.errors import UserError
-from src.delf_config import DelfConfig
-from src.describe.recipe import Describer
 from src.evaluation import retrieval as evaluation
 from src.evaluation.metrics import average_precision
 from src.evaluation.report import read_map_text
-from src.evaluation.retrieval import evaluate_retrieval
-from src.evaluation.settings import EvaluationSettings
 from src.feature_io import read_features, read_manifest
 from src.index.folder import load_index
-from tests.helpers.ground_truth import write_query
-from tests.helpers.toy_engine import FakeEngine
-
-SIDE = 256
-#: (dx, dy) of each photo of a building in its picture; 0 is the query.
-MOVES = {0: (0, 0), 1: (32, 0), 2: (0, 64), 3: (96, 32), 4: (224, 224)}
-
-
-def photo(picture, move, path):
-    x, y = move
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(picture[y : y + SIDE, x : x + SIDE]).save(path)
-
-
-def noise(seed, side=2 * SIDE):
-    return np.random.default_rng(seed).integers(0, 256, (side, side, 3), dtype=np.uint8)
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    """Two buildings of five photos, two other photos, and ground truth of both kinds."""
-    folder = tmp_path_factory.mktemp("world")
-    for building in "ab":
-        picture = noise(ord(building))
-        for number, move in MOVES.items():
-            photo(picture, move, folder / "images" / f"{building}{number}.png")
-    for number in range(2):
-        photo(noise(100 + number), (0, 0), folder / "images" / f"other{number}.png")
-        photo(noise(200 + number), (0, 0), folder / "more" / f"far{number}.png")
-        photo(noise(300 + number), (0, 0), folder / "even_more" / f"farther{number}.png")
-    box = "0 0 192 192"
-    write_query(folder / "gt", "a_1", "oxc1_a0", ["a0", "a1"], ["a2", "a3"], ["a4"], box)
-    write_query(folder / "gt", "a_2", "a0", ["a0", "a1"], ["a2", "a3"], ["a4"], "64 64 256 256")
-    write_query(folder / "gt", "b_1", "b0", ["b0", "b1", "lost"], ["b2", "b3"], ["b4"], box)
-    images = [f"{building}{number}" for building in "ba" for number in (4, 3, 2, 1)]
-    gnd = {
-        "imlist": [*images, "other0", "lost", "other1"],
-        "qimlist": ["b0", "a0", "a0"],
-        "gnd": [
-            {"bbx": [0, 0, 192, 192], "easy": [3], "hard": [1, 2], "junk": [0]},
-            {"bbx": [0, 0, 192, 192], "easy": [7], "hard": [5, 6], "junk": [4, 9]},
-            {"bbx": [64, 64, 256, 256], "easy": [7], "hard": [], "junk": [4]},
-        ],
-    }
-    (folder / "gnd_world.pkl").write_bytes(pickle.dumps(gnd))
-    return folder
-
-
-@pytest.fixture
-def run(tmp_path, world, monkeypatch, caplog):
-    """Evaluates with settings by name, in a folder of its own."""
-    monkeypatch.chdir(tmp_path)
-    caplog.set_level("INFO")  # as the programs log
-    settings = DelfConfig(image_scales=(1.0,), use_pca=False, max_feature_num=100)
-    describer = Describer(FakeEngine(), settings, "fake.ckpt")
-    monkeypatch.setattr(evaluation, "choose_describer", lambda settings: describer)
-
-    def evaluate(gt="gt", **options):
-        arguments = {
-            "images_path": world / "images",
-            "gt_path": world / gt,
-            "checkpoint_path": "fake.ckpt",
-            "work_path": "work",
-            "map_output": "mAP.txt",
-            "retrieval_workers": 1,
-            **options,
-        }
-        config = load_config([f"--{name}={value}" for name, value in arguments.items()])
-        return evaluate_retrieval(EvaluationSettings.from_config(config))
-
-    return evaluate
 
 
 def results(folder):
@@ -216,10 +135,10 @@ def test_cropping_can_be_chosen_for_every_protocol(tmp_path, run, gt):
 
 
 @pytest.mark.parametrize("gt", ["gt", "gnd_world.pkl"])
-def test_distractors_are_searched_and_their_features_shared(tmp_path, run, world, gt):
+def test_distractors_are_searched_and_their_features_shared(tmp_path, run, buildings, gt):
     plain = run(gt)
     count = len(index_names(tmp_path))
-    result = run(gt, distractors_path=f"{world / 'more'},{world / 'even_more'}")
+    result = run(gt, distractors_path=f"{buildings / 'more'},{buildings / 'even_more'}")
     names = index_names(tmp_path)
     assert len(names) == count + 4
     assert list(names) == sorted(names)
@@ -233,18 +152,18 @@ def test_distractors_are_searched_and_their_features_shared(tmp_path, run, world
         )
     before = made_files(tmp_path / "work")
     other = "gnd_world.pkl" if gt == "gt" else "gt"
-    run(other, distractors_path=world / "more")
+    run(other, distractors_path=buildings / "more")
     after = made_files(tmp_path / "work")
     assert before.items() <= after.items()
     assert not any("features/" in path for path in after.keys() - before.keys())
 
 
-def test_all_protocols_share_the_photos_features_and_start_again(tmp_path, run, world):
+def test_all_protocols_share_the_photos_features_and_start_again(tmp_path, run, buildings):
     cases = [
         {},
         {"protocol": "classic"},
         {"gt": "gnd_world.pkl"},
-        {"gt": "gnd_world.pkl", "distractors_path": world / "more"},
+        {"gt": "gnd_world.pkl", "distractors_path": buildings / "more"},
     ]
     texts = [run(**case).text() for case in cases]
     made = made_files(tmp_path / "work")
@@ -290,8 +209,8 @@ def test_the_same_ranks_by_any_number_of_workers(tmp_path, run):
     assert texts[0] == texts[1]
 
 
-def changed_query(world, folder, box, name="a0"):
-    gnd = pickle.loads((world / "gnd_world.pkl").read_bytes())
+def changed_query(buildings, folder, box, name="a0"):
+    gnd = pickle.loads((buildings / "gnd_world.pkl").read_bytes())
     gnd["gnd"][1]["bbx"] = box
     gnd["qimlist"][1] = name
     path = folder / "gnd_changed.pkl"
@@ -299,8 +218,8 @@ def changed_query(world, folder, box, name="a0"):
     return path
 
 
-def test_box_outside_of_the_photo(tmp_path, run, world):
-    path = changed_query(world, tmp_path, [300, 300, 400, 400])
+def test_box_outside_of_the_photo(tmp_path, run, buildings):
+    path = changed_query(buildings, tmp_path, [300, 300, 400, 400])
     for _ in range(2):  # the second time as well
         with pytest.raises(UserError, match=r"query a0-1 cannot be described: box \(300.*256×256"):
             run(path)
@@ -308,24 +227,26 @@ def test_box_outside_of_the_photo(tmp_path, run, world):
     assert not (tmp_path / "mAP.txt").exists()
 
 
-def test_box_partly_outside_is_cut_and_a_box_of_a_pixel_finds_nothing(tmp_path, run, world, caplog):
-    run(changed_query(world, tmp_path, [-50.5, 128, 9999, 9999]))
+def test_box_partly_outside_is_cut_and_a_box_of_a_pixel_finds_nothing(
+    tmp_path, run, buildings, caplog
+):
+    run(changed_query(buildings, tmp_path, [-50.5, 128, 9999, 9999]))
     (folder,) = (tmp_path / "work").rglob("queries-*")
     locations = read_features(folder / "a0-1.npz").locations
     assert locations[:, 0].min() >= 128
     assert locations[:, 1].min() < 64
-    run(changed_query(world, tmp_path, [7, 7, 8, 8]))
+    run(changed_query(buildings, tmp_path, [7, 7, 8, 8]))
     folder = Path(results(tmp_path)["made"]["query_folder"])
     assert len(read_features(folder / "a0-1.npz")) == 0
     assert "a0-1 has no features" in caplog.text
 
 
-def test_missing_and_unreadable_query_photos(tmp_path, run, world):
+def test_missing_and_unreadable_query_photos(tmp_path, run, buildings):
     with pytest.raises(UserError, match="image gone of query gone"):
-        run(changed_query(world, tmp_path, [0, 0, 9, 9], "gone"))
+        run(changed_query(buildings, tmp_path, [0, 0, 9, 9], "gone"))
     images = tmp_path / "images"
     images.mkdir()
-    for path in (world / "images").iterdir():
+    for path in (buildings / "images").iterdir():
         os.link(path, images / path.name)
     (images / "a0.png").unlink()
     (images / "a0.png").write_bytes(b"no photo")
@@ -334,17 +255,17 @@ def test_missing_and_unreadable_query_photos(tmp_path, run, world):
             run(images_path=images, crop_queries=crop)
 
 
-def test_faults_of_ground_truth_and_distractors_come_before_any_work(tmp_path, run, world):
+def test_faults_of_ground_truth_and_distractors_come_before_any_work(tmp_path, run, buildings):
     bomb = tmp_path / "gnd_bomb.pkl"
     bomb.write_bytes(b"cos\nsystem\n(S'touch mark'\ntR.")
     (tmp_path / "empty").mkdir()
     for options, message in (
         ({"gt": bomb}, r"asks for os\.system"),
         ({"gt": "gnd_world.pkl", "protocol": "classic"}, "needs a folder"),
-        ({"gt": world / "images"}, r"no \*_query\.txt"),
+        ({"gt": buildings / "images"}, r"no \*_query\.txt"),
         ({"distractors_path": tmp_path / "empty"}, "no image in"),
         ({"distractors_path": tmp_path / "gone"}, "does not exist"),
-        ({"distractors_path": world / "images"}, "12 photos of the distractors"),
+        ({"distractors_path": buildings / "images"}, "12 photos of the distractors"),
         ({"map_output": "table.json"}, "mAP.txt"),
         ({"crop_queries": "maybe"}, "choose from auto, True, False"),
         ({"protocol": "hardest"}, "choose from auto, levels, classic, revisited"),
@@ -355,7 +276,7 @@ def test_faults_of_ground_truth_and_distractors_come_before_any_work(tmp_path, r
     assert not (tmp_path / "mark").exists()
 
 
-def test_what_cannot_be_judged_is_refused_before_any_work(tmp_path, run, world):
+def test_what_cannot_be_judged_is_refused_before_any_work(tmp_path, run, buildings):
     entries = [{"bbx": [0, 0, 99, 99], "easy": [], "hard": [], "junk": [0]}]
     gnd = tmp_path / "gnd_none.pkl"
     gnd.write_bytes(pickle.dumps({"imlist": ["a1", "b1"], "qimlist": ["a0"], "gnd": entries}))
@@ -364,7 +285,7 @@ def test_what_cannot_be_judged_is_refused_before_any_work(tmp_path, run, world):
     queries = tmp_path / "queries"
     queries.mkdir()
     for name in ("a0.png", "b0.png"):
-        os.link(world / "images" / name, queries / name)
+        os.link(buildings / "images" / name, queries / name)
     for protocol in ("levels", "classic"):
         with pytest.raises(UserError, match=r"9 of the 11 images listed .*--missing_images=ignore"):
             run(images_path=queries, protocol=protocol)
@@ -376,17 +297,17 @@ def test_what_cannot_be_judged_is_refused_before_any_work(tmp_path, run, world):
 
 
 @pytest.mark.parametrize("gt", ["gt", "gnd_world.pkl"])
-def test_names_with_suffixes_give_the_same_table(tmp_path, run, world, gt):
+def test_names_with_suffixes_give_the_same_table(tmp_path, run, buildings, gt):
     wanted = run(gt).text()
     named = tmp_path / gt
     if gt == "gt":
         named.mkdir()
-        for path in (world / gt).iterdir():
+        for path in (buildings / gt).iterdir():
             lines = [line.split(" ", 1) for line in path.read_text().splitlines()]
             text = [" ".join([f"{name}.jpg", *rest]) for name, *rest in lines]
             (named / path.name).write_text("\n".join(text))
     else:
-        gnd = pickle.loads((world / gt).read_bytes())
+        gnd = pickle.loads((buildings / gt).read_bytes())
         for key in ("imlist", "qimlist"):
             gnd[key] = [f"{name}.JPG" for name in gnd[key]]
         named.write_bytes(pickle.dumps(gnd))
