@@ -29,6 +29,7 @@ def fused(
     images: np.ndarray,
     settings: RetrievalSettings,
     similarities: np.ndarray | None = None,
+    collection: int | None = None,
 ) -> np.ndarray:
     """Return √(local / second best local) + `global_weight` · global similarity, of each image.
 
@@ -41,6 +42,7 @@ def fused(
         images: float32 [images, G], those of the images; 0 for images without.
         settings: `global_weight` and `rerank_images`.
         similarities: float64 [images], `best_similarities` of the images, where it is known.
+        collection: number of images of the collection, where these are some of it.
 
     Returns:
         float64 [images].
@@ -51,7 +53,7 @@ def fused(
         similarities = best_similarities(images, whole)
     scores = shares + weight * similarities
     best = np.argsort(-scores, kind="stable")[: settings.rerank_images]
-    most = len(images) // IMAGES_FOR_EACH
+    most = (collection or len(images)) // IMAGES_FOR_EACH
     if not len(best) or not most:
         return scores
     refined = _refined(images[best], min(most, DATABASE_NEIGHBOURS))
