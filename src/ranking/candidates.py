@@ -15,7 +15,7 @@ import numpy as np
 from src.feature_io import Features
 from src.index.folder import AnyIndex
 from src.index.part import IndexPart, Similar
-from src.ranking.fusion import best_similarities, fused
+from src.ranking.fusion import best_similarities, fused, refined_images
 from src.ranking.settings import RetrievalSettings
 
 
@@ -26,10 +26,12 @@ class Candidates:
     Attributes:
         images: int64 [K], numbers of the images in the index, ascending.
         part: these images by themselves; local features only of the candidates among them.
+        refined: `refined_images` of these images; None where not all of them are refined.
     """
 
     images: np.ndarray
     part: IndexPart
+    refined: np.ndarray | None = None
 
     def position(self, image: int) -> int | None:
         """Return the number of an image in the part; None where it is not in there."""
@@ -74,13 +76,20 @@ def find_candidates(
         return None
     whole = np.stack(whole)
     similar = index.similar(whole, max(settings.candidate_images, settings.rerank_images))
+    refined = None
+    if 0 < len(similar.images) <= settings.rerank_images:
+        refined = refined_images(similar.globals, index.image_count)
     featured = np.zeros(len(similar.images), dtype=bool)
-    featured[most_alike(similar, whole, settings, index.image_count)] = True
-    return Candidates(similar.images, index.part(similar, featured))
+    featured[_most_alike(similar, whole, settings, index.image_count, refined)] = True
+    return Candidates(similar.images, index.part(similar, featured), refined)
 
 
-def most_alike(
-    similar: Similar, whole: np.ndarray, settings: RetrievalSettings, collection: int
+def _most_alike(
+    similar: Similar,
+    whole: np.ndarray,
+    settings: RetrievalSettings,
+    collection: int,
+    refined: np.ndarray | None,
 ) -> np.ndarray:
     """Return the candidates among similar images, by global descriptors refined as in the fusion.
 
@@ -89,11 +98,12 @@ def most_alike(
         whole: float32 [R, G], global descriptors of the query, upright first.
         settings: `candidate_images` says how many.
         collection: number of images in the index.
+        refined: `refined_images` of these.
 
     Returns:
         int64, their positions, the most similar first.
     """
     nothing = np.zeros(len(similar.images))
     similarities = best_similarities(similar.globals, whole)
-    scores = fused(nothing, whole, similar.globals, settings, similarities, collection)
+    scores = fused(nothing, whole, similar.globals, settings, similarities, collection, refined)
     return np.argsort(-scores, kind="stable")[: settings.candidate_images]

@@ -80,7 +80,7 @@ def rank_images(
     chosen = find_candidates(index, by_turn, settings)
     if chosen is None:
         return _ranked(index, by_turn, settings, threads, count)
-    found = _ranked(chosen.part, by_turn, settings, threads, count)
+    found = _ranked(chosen.part, by_turn, settings, threads, count, chosen.refined)
     # Not looked at, less like the query than any: no cosine is below -1.
     scores = chosen.spread(found.scores, count, -settings.global_weight)
     rest = (found.inliers, found.votes, found.turns, found.similarities)
@@ -95,6 +95,7 @@ def _ranked(
     settings: RetrievalSettings,
     threads: int,
     collection: int,
+    refined: np.ndarray | None = None,
 ) -> RankedQuery:
     """Rank the images of an index, or of a part of one that has `collection` images."""
     with thread_pool(threads) as pool:
@@ -107,7 +108,7 @@ def _ranked(
         whole = np.stack(whole)
         similarities = best_similarities(part.globals, whole)
     if settings.global_weight:
-        scores = fused(scores, whole, part.globals, settings, similarities, collection)
+        scores = fused(scores, whole, part.globals, settings, similarities, collection, refined)
     similarities = similarities.astype(np.float32)
     ranks = np.argsort(-scores, kind="stable").astype(np.int32)
     searched, rest = local.seconds

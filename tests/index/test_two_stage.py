@@ -1,4 +1,4 @@
-"""An index in two stages: it ranks as one of local features does, and follows what it is made of."""
+"""An index in two stages ranks as one of local features does, and follows what it is made of."""
 
 from __future__ import annotations
 
