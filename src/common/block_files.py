@@ -261,7 +261,7 @@ class BlockWriter:
 def _directory(text: bytes) -> tuple[dict[str, Any], ...]:
     """Return what a directory says; nothing where it is none, though its sum is right."""
     try:
-        listed = shaped(parse_json(text), list[dict[str, Any]])
+        listed = shaped(parse_json(text), tuple[dict[str, Any], ...])
     except ValueError:
         return ()
     is_one = all(
@@ -270,7 +270,7 @@ def _directory(text: bytes) -> tuple[dict[str, Any], ...]:
         and about["length"] >= 0
         for about in listed
     )
-    return tuple(listed) if is_one else ()
+    return listed if is_one else ()
 
 
 def _sum_of(data: bytes) -> bytes:
