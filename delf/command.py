@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import runpy
 import sys
+import types
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -118,7 +118,7 @@ WORDS = {
         settings=False,
     ),
     "index": Word(
-        "--image_feature_path=FEATURES --index_path=INDEX",
+        "--features_path=FEATURES --index_path=INDEX",
         "build or update the index of described photos",
         "src/build_feature_dataset.py",
         settings=False,
@@ -225,7 +225,14 @@ def _run(name: str, word: Word, arguments: Sequence[str]) -> int:
     # The programs set the first entry of the path; their folder is what Python itself would set.
     path = PROJECT_ROOT / word.program
     sys.path.insert(0, os.fspath(path.parent))
-    runpy.run_path(os.fspath(path), run_name="__main__")
+    # As `runpy.run_path`, which would call the program by its file in its usage and errors.
+    program = types.ModuleType("__main__", None)
+    program.__file__ = os.fspath(path)
+    ours, sys.modules["__main__"] = sys.modules["__main__"], program
+    try:
+        exec(compile(path.read_bytes(), path, "exec"), vars(program))
+    finally:
+        sys.modules["__main__"] = ours
     return 0
 
 
