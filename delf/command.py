@@ -37,31 +37,30 @@ class Word(NamedTuple):
 
 
 def _search(arguments: Sequence[str]) -> None:
-    from delf.settings import weights_at_hand
-
-    own = ("--checkpoint_path=", "--mindir_path=", "--config_path=", "-h", "--help")
     from src.photo_search.__main__ import main, sort_arguments
 
     options, _ = sort_arguments(arguments)
     photos = options[options.index("--") + 1 :]
-    # Nothing is fetched for what is going to be refused.
-    is_there = bool(photos) and all(os.path.exists(photo) for photo in photos)
-    if is_there and not any(argument.startswith(own) for argument in arguments):
-        weights_at_hand()
+    if photos and all(os.path.exists(photo) for photo in photos):
+        _fetch_weights(arguments)
     main(arguments)
 
 
 def _serve(arguments: Sequence[str]) -> None:
-    from delf.settings import weights_at_hand
-
-    own = ("--checkpoint_path=", "--mindir_path=", "--config_path=", "-h", "--help")
-    # Nothing is fetched for a folder that is not there.
-    is_there = any(os.path.isdir(argument) for argument in arguments)
-    if is_there and not any(argument.startswith(own) for argument in arguments):
-        weights_at_hand()
+    if any(os.path.isdir(argument) for argument in arguments):
+        _fetch_weights(arguments)
     from src.serve.__main__ import main
 
     main(arguments)
+
+
+def _fetch_weights(arguments: Sequence[str]) -> None:
+    """Get the ImageNet weights unless others are named; not for what is going to be refused."""
+    own = ("--checkpoint_path=", "--mindir_path=", "--config_path=", "-h", "--help")
+    if not any(argument.startswith(own) for argument in arguments):
+        from delf.settings import weights_at_hand
+
+        weights_at_hand()
 
 
 def _match(arguments: Sequence[str]) -> None:
