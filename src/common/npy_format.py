@@ -24,6 +24,9 @@ from src.common.unpacked_size import check_unpacked
 #: Truth values, whole and floating-point numbers, texts.
 _KINDS = "biufUS"
 _LONGEST_HEADER = 10_000
+#: Bytes in front of a member of a zip archive, before its name; the last four are the lengths of
+#: the name and of what follows it.
+_MEMBER = 30
 #: What NumPy, zipfile and zlib raise at content that is damaged or hostile.
 _DAMAGED = (
     *(ArithmeticError, AssertionError, EOFError, LookupError, MemoryError, RecursionError),
@@ -78,7 +81,52 @@ def read_npz(file: PathLike | BinaryIO) -> dict[str, np.ndarray]:
         raise ValueError(_reason(error)) from error
 
 
+def map_npz(path: PathLike) -> dict[str, np.ndarray]:
+    """Return the arrays of a file by `write_npz` as `read_npz` does, but leave them on the disk.
+
+    Each is compared with its sum in the archive. All processes that map a file share its pages.
+
+    Raises:
+        OSError, ValueError: as for `read_npz`, or it is compressed.
+    """
+    with open_regular(Path(path)) as file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                members = archive.infolist()
+            whole = np.asarray(np.memmap(file, np.uint8, "r"))
+            return {item.filename.removesuffix(".npy"): _mapped(whole, item) for item in members}
+        except _DAMAGED as error:
+            raise ValueError(_reason(error)) from error
+
+
+def _mapped(whole: np.ndarray, item: zipfile.ZipInfo) -> np.ndarray:
+    """Return the array of a member of an archive, uint8, that is mapped."""
+    head = whole[item.header_offset : item.header_offset + _MEMBER].tobytes()
+    start = item.header_offset + _MEMBER + sum(struct.unpack("<HH", head[-4:]))
+    content = whole[start : start + item.file_size]
+    if item.compress_type != zipfile.ZIP_STORED or len(content) < item.file_size:
+        raise ValueError(f"{item.filename} is compressed or cut short")
+    if zlib.crc32(content) != item.CRC:
+        raise ValueError(f"{item.filename} is damaged")
+    first, shape, in_columns, dtype = _declared(
+        content[: _LONGEST_HEADER + 12].tobytes(), len(content)
+    )
+    return content[first:].view(dtype).reshape(shape, order="F" if in_columns else "C")
+
+
 def _parse(content: bytes) -> np.ndarray:
+    first, shape, in_columns, dtype = _declared(content, len(content))
+    array = np.frombuffer(bytearray(memoryview(content)[first:]), dtype)
+    return array.reshape(shape, order="F" if in_columns else "C")
+
+
+def _declared(content: bytes, size: int) -> tuple[int, tuple[int, ...], bool, np.dtype]:
+    """Return where the numbers of an array begin, its shape, whether in columns, and its type.
+
+    Args:
+        content: the array's file, or the beginning of it.
+        size: bytes of the whole file.
+    """
     version = content[6:8]
     if content[:6] != b"\x93NUMPY" or version not in (b"\1\0", b"\2\0", b"\3\0"):
         raise ValueError("it is no array of NumPy")
@@ -88,11 +136,10 @@ def _parse(content: bytes) -> np.ndarray:
     if length > _LONGEST_HEADER or len(header) < length:
         raise ValueError("the header of its array is cut short")
     shape, in_columns, dtype = _header(header.decode("latin1"))
-    data = memoryview(content)[start + length :]
-    if math.prod(shape) * dtype.itemsize != len(data):
-        raise ValueError(f"it declares {_shown(shape)} of {dtype}, and holds {len(data)} bytes")
-    array = np.frombuffer(bytearray(data), dtype)
-    return array.reshape(shape, order="F" if in_columns else "C")
+    first = start + length
+    if math.prod(shape) * dtype.itemsize != size - first:
+        raise ValueError(f"it declares {_shown(shape)} of {dtype}, and holds {size - first} bytes")
+    return first, shape, in_columns, dtype
 
 
 def _header(text: str) -> tuple[tuple[int, ...], bool, np.dtype]:

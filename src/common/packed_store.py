@@ -12,12 +12,9 @@ it was described again: the record of the highest "again" counts, of equal ones 
 
 from __future__ import annotations
 
-import bisect
 import functools
 import hashlib
-import zipfile
-import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,8 +24,9 @@ from src.common.atomic_files import PathLike, write_json, write_npz
 from src.common.block_files import Block, BlockFile
 from src.common.errors import UserError
 from src.common.json_files import read_json
-from src.common.npy_format import read_npz
+from src.common.npy_format import map_npz
 from src.common.packed_arrays import unpack_arrays
+from src.common.sorted_names import SortedNames, place_of
 
 MARKER_NAME = "packed.json"
 TABLE_NAME = "table.npz"
@@ -114,7 +112,7 @@ class PackedStore:
         self._names, self._places, self._sums = table if table is not None else self._scan()
 
     @property
-    def names(self) -> list[str]:
+    def names(self) -> Sequence[str]:
         """Names of the photos, sorted."""
         return self._names
 
@@ -164,20 +162,21 @@ class PackedStore:
         if self._read_table() is not None:
             return
         names, places, sums = self._scan()
-        text = "\n".join(names).encode()
+        text, ends = names.arrays
         write_npz(
             self.folder / TABLE_NAME,
             {
                 "files": np.frombuffer(self._state(), np.uint8),
-                "names": np.frombuffer(text, np.uint8),
+                "text": text,
+                "ends": ends,
                 "places": places,
                 "sums": sums,
             },
         )
 
     def _row(self, name: str) -> int:
-        row = bisect.bisect_left(self._names, name)
-        if row == len(self._names) or self._names[row] != name:
+        row = place_of(self._names, name)
+        if row is None:
             raise KeyError(name)
         return row
 
@@ -185,18 +184,18 @@ class PackedStore:
         """Return what a table belongs to: the files and their sizes."""
         return "\n".join(f"{file.path.name} {file.size}" for file in self.files).encode()
 
-    def _read_table(self) -> tuple[list[str], np.ndarray, np.ndarray] | None:
+    def _read_table(self) -> tuple[SortedNames, np.ndarray, np.ndarray] | None:
         try:
-            table = read_npz(self.folder / TABLE_NAME)
+            table = map_npz(self.folder / TABLE_NAME)
             if table["files"].tobytes() != self._state():
                 return None
-            names = table["names"].tobytes().decode()
-            found = names.split("\n") if names else [], table["places"], table["sums"]
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error):
+            names = SortedNames(table["text"], table["ends"])
+            places, sums = table["places"], table["sums"]
+        except (OSError, ValueError, KeyError):
             return None
-        return found if len(found[0]) == len(found[1]) == len(found[2]) else None
+        return (names, places, sums) if len(names) == len(places) == len(sums) else None
 
-    def _scan(self) -> tuple[list[str], np.ndarray, np.ndarray]:
+    def _scan(self) -> tuple[SortedNames, np.ndarray, np.ndarray]:
         """Return names, places int64 [N, 3] and sums uint8 [N, 16], of the files themselves.
 
         A photo whose block is damaged is known where the block's directory is whole: whoever wants
@@ -206,7 +205,8 @@ class PackedStore:
         names = sorted(known)
         places = np.array([known[name][1] for name in names], np.int64).reshape(-1, 3)
         sums = b"".join(bytes.fromhex(known[name][0]["sum"]) for name in names)
-        return names, places, np.frombuffer(sums, np.uint8).reshape(-1, _SUM_BYTES)
+        sums = np.frombuffer(sums, np.uint8).reshape(-1, _SUM_BYTES)
+        return SortedNames.of(names), places, sums
 
     def _newest(
         self, wanted: Callable[[BlockFile, Block], bool] = lambda file, block: True

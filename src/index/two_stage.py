@@ -17,9 +17,10 @@ import numpy as np
 
 from src.common.atomic_files import PathLike
 from src.common.errors import UserError
+from src.common.sorted_names import place_of
 from src.feature_io import comparable, feature_path, read_features
 from src.index.files import VECTORS
-from src.index.image_table import extent, index_of
+from src.index.image_table import extent
 from src.index.name_table import NameTable
 from src.index.part import IndexPart, LocalFeatures, Similar
 from src.index.stores.interface import VectorStore
@@ -109,7 +110,7 @@ class TwoStageIndex:
                 if name not in best or score > best[name][0]:
                     best[name] = score, vector
         # A store that is being filled may have images that this generation does not know yet.
-        places = {index_of(self.names, name): one for name, one in best.items()}
+        places = {place_of(self.names, name): one for name, one in best.items()}
         ranked = sorted(
             (-score, place) for place, (score, _) in places.items() if place is not None
         )

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from src.common.cpus import cpu_count
+from src.common.sorted_names import place_of
 from src.describe.stopwatch import Stopwatch
 from src.feature_io import Features, features_checksum, read_features
 from src.index.folder import AnyIndex
-from src.index.image_table import index_of
 from src.pages.query_sheet import Result
 from src.photo_search.asking import Query, turned_features, upright_features
 from src.photo_search.collection import Collection
@@ -101,7 +101,7 @@ def _results(
         # What shows the same beyond doubt never stands below what does not.
         order = order[np.argsort(probabilities[order] < calibration.same, kind="stable")]
     # What could not be described is in the index, without features.
-    left_out = {index_of(index.names, name) for name in (itself, *collection.failed)} - {None}
+    left_out = {place_of(index.names, name) for name in (itself, *collection.failed)} - {None}
     nearest = (image for image in order.tolist() if image not in left_out)
     results = []
     for rank, image in enumerate(islice(nearest, top if feature_count else 0), 1):

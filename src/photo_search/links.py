@@ -22,9 +22,9 @@ from model_utils.host_lock import make_folder
 from src.common.cpus import cpu_count
 from src.common.digests import sha256_of
 from src.common.progress import progress
+from src.common.sorted_names import place_of
 from src.feature_io import Features, feature_path, look_at_features, read_features
 from src.index.folder import AnyIndex
-from src.index.image_table import index_of
 from src.photo_search.collection import Collection
 from src.ranking.one_query import rank_images
 from src.ranking.pair import PairMatch, match_pair
@@ -99,7 +99,7 @@ class LinkFinder:
 
     def feature_count(self, name: str) -> int:
         """Return the number of a photo's features."""
-        return self.index.feature_count(index_of(self.index.names, name))
+        return self.index.feature_count(place_of(self.index.names, name))
 
     def links(self) -> list[Link]:
         """Return the links between photos; of photos that are one file only the first is asked.
