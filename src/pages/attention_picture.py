@@ -58,7 +58,7 @@ def draw_attention(
     canvas[below, MARGIN : MARGIN + width] = _heated(photo, heat)
     left = 2 * MARGIN + width
     scale = height / image.shape[0]
-    canvas[below, left : left + width] = _with_circles(photo, features, scale, stride)
+    canvas[below, left : left + width] = with_circles(photo, features, scale, stride)
     picture = Image.fromarray(canvas)
     draw = ImageDraw.Draw(picture)
     write_line(draw, (MARGIN, 10), title, 20, room[1] - 2 * MARGIN)
@@ -81,7 +81,7 @@ def _heated(photo: np.ndarray, heat: np.ndarray) -> np.ndarray:
     return np.round(seen).astype(np.uint8)
 
 
-def _with_circles(photo: np.ndarray, features: Features, scale: float, stride: float) -> np.ndarray:
+def with_circles(photo: np.ndarray, features: Features, scale: float, stride: float) -> np.ndarray:
     """Return a photo with a circle for each feature, the largest below."""
     shift = 4  # OpenCV's fixed-point coordinates: 1/16 pixel
     colours = dict(zip(_scales(features), _hues(len(_scales(features)))))
