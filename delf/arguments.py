@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from delf.settings import divided
+from model_utils.config import divided
 
 
 def word_parser(word: str, description: str) -> argparse.ArgumentParser:
@@ -30,4 +30,5 @@ def parsed(
         own: names of the word's own options.
     """
     taken, settings = divided(sys.argv[1:] if arguments is None else arguments, own)
-    return parser.parse_args(taken), settings
+    named = (text.removeprefix("--").split("=", 1) for text in settings)
+    return parser.parse_args(taken), {name: value for name, value in named}

@@ -92,10 +92,6 @@ def script(shell: str, words: Mapping[str, Word] = WORDS) -> str:
 
 def _bash(words: Mapping[str, Word], of_words: Mapping[str, Sequence[Option]]) -> str:
     # "=" parts words in bash: --engine=auto comes as three.
-    cases = [
-        f"    {name}) options={_quoted(' '.join(option.text for option in own))} ;;"
-        for name, own in of_words.items()
-    ]
     return "\n".join(
         [
             "_delf() {",
@@ -123,7 +119,7 @@ def _bash(words: Mapping[str, Word], of_words: Mapping[str, Sequence[Option]]) -
             "    return",
             "  fi",
             "  case ${COMP_WORDS[1]} in",
-            *cases,
+            *_option_cases(of_words, "    {word}) options={options} ;;"),
             "  esac",
             '  COMPREPLY=($(compgen -W "$options" -- "$current"))',
             "  [[ ${#COMPREPLY[@]} == 1 && ${COMPREPLY[0]} == *= ]] && compopt -o nospace",
@@ -137,10 +133,6 @@ def _bash(words: Mapping[str, Word], of_words: Mapping[str, Sequence[Option]]) -
 
 def _zsh(words: Mapping[str, Word], of_words: Mapping[str, Sequence[Option]]) -> str:
     told = " ".join(_quoted(f"{name}:{word.help}") for name, word in words.items())
-    cases = [
-        f"    {name}) options=({' '.join(_quoted(option.text) for option in own)}) ;;"
-        for name, own in of_words.items()
-    ]
     return "\n".join(
         [
             "#compdef delf",
@@ -167,7 +159,7 @@ def _zsh(words: Mapping[str, Word], of_words: Mapping[str, Sequence[Option]]) ->
             "    return",
             "  fi",
             "  case ${words[2]} in",
-            *cases,
+            *_option_cases(of_words, "    {word}) options=({listed}) ;;"),
             "  esac",
             "  compadd -S '' -- ${(M)options:#*=}",
             "  compadd -- ${options:#*=}",
@@ -201,6 +193,18 @@ def _fish(words: Mapping[str, Word], of_words: Mapping[str, Sequence[Option]]) -
 def _choices(words: Mapping[str, Word]) -> list[tuple[str, tuple[str, ...]]]:
     """Return the words that a choice follows, and the choice."""
     return [(name, alternatives(word)) for name, word in words.items() if alternatives(word)]
+
+
+def _option_cases(of_words: Mapping[str, Sequence[Option]], form: str) -> list[str]:
+    """Return a line for each word: which options it takes."""
+    return [
+        form.format(
+            word=name,
+            options=_quoted(" ".join(option.text for option in own)),
+            listed=" ".join(_quoted(option.text) for option in own),
+        )
+        for name, own in of_words.items()
+    ]
 
 
 def _value_cases(of_words: Mapping[str, Sequence[Option]], form: str) -> list[str]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import functools
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -62,26 +61,6 @@ def weights_at_hand() -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         main(["--weights_only", f"--output={path}"])
     return path
-
-
-def divided(arguments: Sequence[str], own: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-    """Divide a command line: what a word takes itself, and settings (--name=value).
-
-    Args:
-        arguments: of the command line.
-        own: names of the word's own options.
-
-    >>> divided(["a.jpg", "--output=b.jpg", "--work_path=my work"], ["output"])
-    (['a.jpg', '--output=b.jpg'], {'work_path': 'my work'})
-    """
-    taken, settings = [], {}
-    for argument in arguments:
-        found = re.fullmatch(r"--(\w+)=(.*)", argument, re.DOTALL)
-        if found is None or found[1] in own:
-            taken.append(argument)
-        else:
-            settings[found[1]] = found[2]
-    return taken, settings
 
 
 def _text(value: Any) -> str:

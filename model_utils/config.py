@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,10 +18,30 @@ from src.common.regular_files import open_regular
 
 # Of a configuration: bytes, lists within lists, and references, which multiply where they are.
 _LARGEST, _DEEPEST, _MOST_ALIASES = 2**20, 10, 20
+_SETTING = re.compile(r"--(\w+)=.*", re.DOTALL)
 
 
 class Config(SimpleNamespace):
     """The settings by name; see delf_config.yaml for what each means."""
+
+
+def divided(arguments: Sequence[str], own: Collection[str]) -> tuple[list[str], list[str]]:
+    """Divide a command line: what a program takes itself, and settings (--name=value).
+
+    Args:
+        arguments: of the command line; behind "--" nothing is a setting, whatever it looks like.
+        own: names of the program's own options.
+
+    >>> divided(["a.jpg", "--output=b.jpg", "--work_path=my work", "--", "--c=.jpg"], ["output"])
+    (['a.jpg', '--output=b.jpg', '--', '--c=.jpg'], ['--work_path=my work'])
+    """
+    given = list(arguments)
+    behind = given.index("--") if "--" in given else len(given)
+    taken, settings = [], []
+    for argument in given[:behind]:
+        found = _SETTING.fullmatch(argument)
+        (taken if found is None or found[1] in own else settings).append(argument)
+    return [*taken, *given[behind:]], settings
 
 
 def load_config(

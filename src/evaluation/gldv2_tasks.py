@@ -8,13 +8,14 @@ test photo's id. "Public" is the validation and "Private" the test part; "Ignore
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import Any
 
 from src.common.errors import UserError
 from src.common.regular_files import open_regular
@@ -291,17 +292,21 @@ def _number(text: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _opened(path: Path) -> TextIO:
-    """Open a csv file for reading; a pipe is refused before anybody waits for it."""
-    return io.TextIOWrapper(open_regular(path), encoding="utf-8-sig", newline="")
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[tuple[list[str], Any]]:
+    """Yield the columns of a csv and its reader; a pipe is refused before anybody waits for it."""
+    try:
+        with io.TextIOWrapper(open_regular(path), encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file)
+            yield [name.strip() for name in next(reader, [])], reader
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UserError(f"cannot read {path} ({reason}); give a csv file") from None
 
 
 def _columns(path: Path) -> list[str]:
-    try:
-        with _opened(path) as file:
-            return [name.strip() for name in next(csv.reader(file), [])]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise _unreadable(path, error) from None
+    with _opened(path) as (columns, _):
+        return columns
 
 
 def _rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, tuple[str, ...]]]:
@@ -310,30 +315,19 @@ def _rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, tuple[str, 
     Raises:
         UserError: the file cannot be read, a column is missing, or a row is cut short.
     """
-    there = _columns(path)
-    missing = [name for name in columns if name not in there]
-    if missing:
-        raise UserError(
-            f"{path} has no column {', '.join(missing)} (it has: {', '.join(there) or 'none'})"
-        )
-    at = [there.index(name) for name in columns]
-    try:
-        with _opened(path) as file:
-            reader = csv.reader(file)
-            next(reader)
-            for row in reader:
-                if not row:
-                    continue
-                if len(row) <= max(at) or not row[at[0]].strip():
-                    raise UserError(
-                        f"{path}, line {reader.line_num}: there are {len(row)} cells, "
-                        f"not {len(there)}, or no id; is the file whole?"
-                    )
-                yield reader.line_num, tuple(row[i].strip() for i in at)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise _unreadable(path, error) from None
-
-
-def _unreadable(path: Path, error: Exception) -> UserError:
-    reason = getattr(error, "strerror", None) or str(error)
-    return UserError(f"cannot read {path} ({reason}); give a csv file")
+    with _opened(path) as (there, reader):
+        missing = [name for name in columns if name not in there]
+        if missing:
+            raise UserError(
+                f"{path} has no column {', '.join(missing)} (it has: {', '.join(there) or 'none'})"
+            )
+        at = [there.index(name) for name in columns]
+        for row in reader:
+            if not row:
+                continue
+            if len(row) <= max(at) or not row[at[0]].strip():
+                raise UserError(
+                    f"{path}, line {reader.line_num}: there are {len(row)} cells, "
+                    f"not {len(there)}, or no id; is the file whole?"
+                )
+            yield reader.line_num, tuple(row[i].strip() for i in at)

@@ -24,7 +24,6 @@ import argparse
 import logging
 import math
 import os
-import re
 import sys
 import time
 from collections import deque
@@ -32,7 +31,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from model_utils.bounds import number
-from model_utils.config import load_config
+from model_utils.config import divided, load_config
 from model_utils.environment import IS_INSTALLED, PROJECT_ROOT
 from model_utils.host_lock import exclusive
 from src.common.atomic_files import PathLike
@@ -133,8 +132,9 @@ def sort_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     >>> sort_arguments(["photos", "query.jpg", "--box"])
     (['--box', '--', 'photos', 'query.jpg'], [])
     """
-    own, photos, settings = [], [], []
-    left = deque(arguments)
+    own, photos = [], []
+    taken, settings = divided(arguments, ("top", "box"))
+    left = deque(taken)
     while left:
         argument = left.popleft()
         if argument == "--":
@@ -142,8 +142,6 @@ def sort_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
             break
         if argument == "--top" and left:
             own += [argument, left.popleft()]
-        elif re.match(r"--(?!(top|box)=)\w+=", argument):
-            settings.append(argument)
         else:
             (own if argument.startswith("-") else photos).append(argument)
     return [*own, "--", *photos], settings

@@ -23,7 +23,6 @@ import argparse
 import importlib.util
 import logging
 import os
-import re
 import secrets
 import socket
 import sys
@@ -32,7 +31,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from model_utils.bounds import number
-from model_utils.config import load_config
+from model_utils.config import divided, load_config
 from model_utils.environment import PROJECT_ROOT
 from src.common.errors import UserError, run_command
 from src.photo_search.open_folder import OpenFolder
@@ -156,12 +155,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         metavar="FOLDER",
         help="keep photos that are sent; default: no",
     )
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    setting = re.compile(rf"--(?!(?:{'|'.join(_OWN)})=)\w+=.*", re.DOTALL)
-    behind = given.index("--") if "--" in given else len(given)
-    others = [text for text in given[:behind] if setting.fullmatch(text)]
-    mine = [text for text in given[:behind] if not setting.fullmatch(text)]
-    own = parser.parse_args([*mine, *given[behind:]])
+    taken, others = divided(sys.argv[1:] if arguments is None else arguments, _OWN)
+    own = parser.parse_args(taken)
     config = load_config(others, description=parser.description, config_path=str(SETTINGS))
     for package in ("fastapi", "uvicorn"):
         if importlib.util.find_spec(package) is None:

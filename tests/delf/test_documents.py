@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from delf.command import WORDS
 from model_utils.environment import PROJECT_ROOT
 
 DOCUMENTS = sorted(
@@ -16,6 +17,11 @@ DOCUMENTS = sorted(
 )
 _LINK = re.compile(r"\]\(([^()\s]+)\)")
 _PROGRAM = re.compile(r"\b(?:bash|python3?) ((?:[\w.]+/)*[\w.]+\.(?:sh|py))\b")
+_MODULE = re.compile(r"\bpython3? -m ((?:delf|src|sample_world)(?:\.\w+)*)")
+_FILE = re.compile(
+    r"`((?:benchmarks|docs|model_utils|recipes|sample_world|scripts|src|tests|weights)/[\w./-]*\w)"
+)
+_WORD = re.compile(r"(?:^|`)delf ([a-z]\w*)", re.MULTILINE)
 #: Files that a command of the documents makes or that stand elsewhere.
 _ELSEWHERE = ("http:", "https:", "mailto:")
 
@@ -45,3 +51,16 @@ def test_programs_that_are_named_are_there(name):
     text = (PROJECT_ROOT / name).read_text(encoding="utf-8")
     for program in _PROGRAM.findall(text):
         assert (PROJECT_ROOT / program).is_file(), f"{name} names {program}"
+    for module in _MODULE.findall(text):
+        path = PROJECT_ROOT / module.replace(".", "/")
+        found = path.with_suffix(".py").is_file() or (path / "__main__.py").is_file()
+        assert found, f"{name} names {module}"
+    for word in _WORD.findall(text):
+        assert word in WORDS, f"{name} names delf {word}"
+
+
+# A list of changes tells of files that are gone, too.
+@pytest.mark.parametrize("name", [name for name in DOCUMENTS if name != "CHANGELOG.md"])
+def test_files_that_are_named_are_there(name):
+    for file in _FILE.findall((PROJECT_ROOT / name).read_text(encoding="utf-8")):
+        assert (PROJECT_ROOT / file).exists(), f"{name} names {file}"

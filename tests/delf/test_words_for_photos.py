@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from delf import PhotoSearch, attention_command, command, duplicates_command, single
-from delf.settings import divided
+from delf.arguments import parsed, word_parser
+from model_utils.config import divided
 from src.common.errors import UserError
 from src.describe.engines import choice
 from src.photo_search.duplicates import TABLE_NAME
@@ -32,8 +33,16 @@ def test_a_command_line_is_divided_into_options_and_settings():
     given = ["a b.jpg", "--output=x=y.jpg", "--work_path=my work", "--quiet", "--top=2"]
     assert divided(given, ["output"]) == (
         ["a b.jpg", "--output=x=y.jpg", "--quiet"],
-        {"work_path": "my work", "top": "2"},
+        ["--work_path=my work", "--top=2"],
     )
+
+
+def test_photos_behind_two_dashes_may_be_called_like_a_setting():
+    parser = word_parser("match", "")
+    parser.add_argument("photos", nargs=2)
+    given, settings = parsed(parser, ["--seed=a=b", "--", "--seed=1.jpg", "-2.jpg"], [])
+    assert given.photos == ["--seed=1.jpg", "-2.jpg"]
+    assert settings == {"seed": "a=b"}
 
 
 def test_the_attention_of_a_photo_is_drawn(photos, tmp_path, monkeypatch, capsys):

@@ -1,6 +1,7 @@
 """mAP@100 and µAP of Google Landmarks v2, worked by hand, and their files."""
 
 import math
+import os
 import subprocess
 import sys
 from fractions import Fraction
@@ -205,6 +206,13 @@ def test_files_that_do_not_belong_together_are_named(tmp_path):
         score_retrieval(found, solution, index)
     with pytest.raises(UserError, match=r"has t3, which is not in test\.csv"):
         score_retrieval(found, solution, test=test)
+
+
+def test_a_pipe_keeps_nobody_waiting(tmp_path):
+    (solution,) = written(tmp_path, solution=RETRIEVAL)
+    os.mkfifo(tmp_path / "found.csv")
+    with pytest.raises(UserError, match=r"found\.csv \(it is no regular file\); give a csv file"):
+        score_retrieval(tmp_path / "found.csv", solution)
 
 
 def test_the_command_ends_with_a_line_and_2(tmp_path):
