@@ -1,4 +1,4 @@
-"""Sorted names that stay where they are, in one file of text that is mapped: a million cost nothing."""
+"""Sorted names that stay on the disk, in a text that is mapped: a million of them cost nothing."""
 
 from __future__ import annotations
 
