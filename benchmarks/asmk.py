@@ -23,7 +23,7 @@ import numpy as np
 from src.extract_utils_np import unit_length
 
 #: Codebooks of more words are searched through a graph (HNSW) of this many links and candidates.
-EXACT_WORDS = 20_000
+EXACT_WORDS = 10_000
 _LINKS, _CANDIDATES = 16, 40
 #: Entries of the inverted file that are compared at a time.
 _BLOCK = 1_000_000

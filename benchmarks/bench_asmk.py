@@ -63,6 +63,7 @@ from src.evaluation.settings import EvaluationSettings
 from src.extract_utils_np import unit_length
 from src.feature_io import open_features
 from src.index.folder import Index
+from src.index.lists import even_sample
 from src.index.narrowed import NarrowedIndex
 from src.ranking.candidates import candidates
 from src.ranking.fusion import fused
@@ -70,6 +71,7 @@ from src.ranking.one_query import rank_images
 from src.ranking.settings import RetrievalSettings
 
 FIRST = (20, 50, 100, 200)
+COST_QUERIES = 20
 BESIDE = ("global", "global re-ranked", "together upright", "two stages upright")
 
 
@@ -90,9 +92,17 @@ class Kind(NamedTuple):
         return unit_length(descriptors[: self.features, : self.dims]).astype(np.float32)
 
 
-def codebook(train: Sequence[Path], kind: Kind, passes: int, work: Path) -> Codebook:
-    """Return the codebook of a kind, learnt where it is not kept in `work`."""
-    key = "\n".join([str(path.resolve()) for path in train] + [f"{passes}"])
+def codebook(train: Sequence[Path], kind: Kind, passes: int, a_word: int, work: Path) -> Codebook:
+    """Return the codebook of a kind, learnt where it is not kept in `work`.
+
+    Args:
+        train: feature folders of the photos to learn from.
+        kind: how many words, and what of a photo's features.
+        passes: of k-means.
+        a_word: from most so many features for each word, taken evenly.
+        work: keeps codebooks.
+    """
+    key = "\n".join([str(path.resolve()) for path in train] + [f"{passes} {a_word}"])
     key = hashlib.sha256(key.encode()).hexdigest()[:10]
     path = work / f"words-{kind.words}-{kind.features}x{kind.dims}-{key}.npy"
     if not path.exists():
@@ -101,6 +111,8 @@ def codebook(train: Sequence[Path], kind: Kind, passes: int, work: Path) -> Code
         learnt_from = np.concatenate([kind.cut(each.descriptors) for each in found if each])
         if len(learnt_from) < kind.words:
             raise UserError(f"{len(learnt_from)} features for {kind.words} words; give more photos")
+        chosen = even_sample(len(learnt_from), a_word * kind.words, seed=0)
+        learnt_from = learnt_from[chosen]
         print(f"learning {kind.words} words from {len(learnt_from)} features", flush=True)
         start = time.perf_counter()
         centres = learn_words(learnt_from, kind.words, passes)
@@ -118,9 +130,13 @@ def photos_of(index: Index, kind: Kind) -> list[np.ndarray]:
 
 
 def by_asmk(
-    inverted: InvertedFile, kind: Kind, assignments: int, settings: RetrievalSettings
+    inverted: InvertedFile,
+    kind: Kind,
+    assignments: int,
+    settings: RetrievalSettings,
+    stages: bool = True,
 ) -> dict[str, Scores]:
-    """Return rankings by ASMK: alone, fused, and as what finds the candidates of two stages."""
+    """Return rankings by ASMK: alone, fused, and finding the candidates of two `stages`."""
 
     def alone(index: Index, query: Query) -> np.ndarray:
         return inverted.scores(kind.cut(query.upright.descriptors), assignments)
@@ -141,14 +157,22 @@ def by_asmk(
         return score
 
     name = f"{kind}, {assignments} a feature"
+    found = {name: alone, f"{name}; with global": together}
+    if not stages:
+        return found
     upright = replace(settings, search_kind="local", query_rotations="0")
-    return {
-        name: alone,
+    return found | {
         f"{name}; candidates, local": staged(alone, replace(upright, global_weight=0.0)),
-        f"{name}; with global": together,
         f"{name}; candidates, together": staged(alone, upright),
         f"{name}; with global; candidates, together": staged(together, upright),
     }
+
+
+def read_of(index: Index, inverted: InvertedFile, ranking: str) -> float:
+    """Return the bytes a photo of what a ranking of `by_asmk` works with."""
+    whole = bytes_a_photo(index, "global") if "global" in ranking or "together" in ranking else 0
+    local = bytes_a_photo(index, LOCAL) if "candidates" in ranking else 0
+    return inverted.bytes_a_photo + whole + local
 
 
 def judge(
@@ -218,7 +242,8 @@ def cost_table(
 ) -> str:
     """Return what the first stage costs where every photo is there so many times.
 
-    The median of the queries, which take turns, on as many threads as NumPy and FAISS take.
+    The median of up to `COST_QUERIES` queries; the first stages take turns, on as many threads as
+    NumPy and FAISS take.
     """
     index, queries = asked
     lines = [
@@ -231,7 +256,7 @@ def cost_table(
         files = {name: repeated(inverted, many) for name, (inverted, _, _) in kinds.items()}
         spent: dict[str, list[float]] = {name: [] for name in ("global", *kinds)}
         entries: dict[str, list[int]] = {name: [] for name in kinds}
-        for query in queries:
+        for query in queries[:: -(-len(queries) // COST_QUERIES)]:
             start = time.perf_counter()
             candidates(crowd, query.upright.global_descriptor[None], settings)
             spent["global"].append(time.perf_counter() - start)
@@ -275,13 +300,15 @@ def bench(
     chosen = {key: (known[key], bytes_a_photo(index, key)) for key in (LOCAL, *BESIDE)}
     timed = {}
     for kind in kinds:
-        words = codebook(given.train, kind, given.passes, given.work)
+        words = codebook(given.train, kind, given.passes, given.a_word, given.work)
         start = time.perf_counter()
         inverted = InvertedFile(words, photos_of(index, kind), kind.binary, given.alpha, given.tau)
         print(f"{kind}: {time.perf_counter() - start:.1f} s for the inverted file", flush=True)
         for many in given.assignments:
-            found = by_asmk(inverted, kind, many, settings.retrieval)
-            chosen |= {key: (scores, inverted.bytes_a_photo) for key, scores in found.items()}
+            found = by_asmk(inverted, kind, many, settings.retrieval, given.stages)
+            chosen |= {
+                key: (scores, read_of(index, inverted, key)) for key, scores in found.items()
+            }
             timed[f"{kind}, {many} a feature"] = (inverted, kind, many)
     parts = [] if given.only_cost else [judge(name, benchmark, asked, chosen, given.leave_out)]
     if given.copies:
@@ -303,7 +330,9 @@ def main() -> None:
     parser.add_argument("--alpha", type=float, default=3.0)
     parser.add_argument("--tau", type=float, default=0.0)
     parser.add_argument("--passes", type=int, default=10, help="of k-means")
+    parser.add_argument("--a_word", type=int, default=50, help="features to learn a word from")
     parser.add_argument("--copies", nargs="+", type=int, help="measure the cost at so many")
+    parser.add_argument("--stages", action="store_true", help="two stages by ASMK, too")
     parser.add_argument("--only_cost", action="store_true")
     given, rest = parser.parse_known_args()
     codes = [code == "signs" for code in given.codes]
