@@ -242,8 +242,8 @@ def cost_table(
 ) -> str:
     """Return what the first stage costs where every photo is there so many times.
 
-    The median of up to `COST_QUERIES` queries; the first stages take turns, on as many threads as
-    NumPy and FAISS take.
+    Where they are there once, what whole rankings cost, too. The median of up to `COST_QUERIES`
+    queries; the stages take turns, on as many threads as NumPy and FAISS take.
     """
     index, queries = asked
     lines = [
@@ -254,9 +254,15 @@ def cost_table(
         whole = np.tile(index.globals, (many, 1))
         crowd = SimpleNamespace(globals=whole, image_count=len(whole))
         files = {name: repeated(inverted, many) for name, (inverted, _, _) in kinds.items()}
-        spent: dict[str, list[float]] = {name: [] for name in ("global", *kinds)}
+        known = rankings(settings, has_globals=True)
+        beside = {key: known[key] for key in (LOCAL, BESIDE[-1]) if many == 1}
+        spent: dict[str, list[float]] = {name: [] for name in (*beside, "global", *kinds)}
         entries: dict[str, list[int]] = {name: [] for name in kinds}
         for query in queries[:: -(-len(queries) // COST_QUERIES)]:
+            for name, ranking in beside.items():
+                start = time.perf_counter()
+                ranking(index, query)
+                spent[name].append(time.perf_counter() - start)
             start = time.perf_counter()
             candidates(crowd, query.upright.global_descriptor[None], settings)
             spent["global"].append(time.perf_counter() - start)
