@@ -140,7 +140,7 @@ def searched(
         about = store.describe()
     cold = []
     for query in queries[:COLD_QUERIES]:
-        _drop_from_cache(folder)
+        drop_from_cache(folder)
         with open_store(settings, folder, made, queries.shape[1]) as store:
             start = time.perf_counter()
             store.nearest(query[None], TOP)
@@ -154,7 +154,8 @@ def searched(
     }
 
 
-def _drop_from_cache(folder: Path) -> None:
+def drop_from_cache(folder: Path) -> None:
+    """Let the system forget what it has read of a folder's files."""
     for path in folder.rglob("*"):
         if path.is_file() and hasattr(os, "posix_fadvise"):
             with open(path, "rb") as file:

@@ -7,25 +7,17 @@ receptive field, red and large where it looks at something large.
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Sequence
 
-from delf.settings import divided
+from delf.arguments import parsed, word_parser
 from delf.single import attention
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Draw the attention of one photo from the command line."""
-    parser = argparse.ArgumentParser(
-        prog="delf attention",
-        description=__doc__,
-        epilog="All settings of delf_config.yaml may follow as --name=value.",
-        allow_abbrev=False,
-    )
+    parser = word_parser("attention", __doc__)
     parser.add_argument("photo", metavar="PHOTO", help="a photo")
     parser.add_argument("--output", default="attention.jpg", help="the picture (%(default)s)")
-    taken, settings = divided(sys.argv[1:] if arguments is None else arguments, ["output"])
-    own = parser.parse_args(taken)
+    own, settings = parsed(parser, arguments, ["output"])
     features = attention(own.photo, own.output, **settings)
     print(f"{len(features)} features; see {own.output}")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import runpy
 import sys
+import types
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -37,31 +37,30 @@ class Word(NamedTuple):
 
 
 def _search(arguments: Sequence[str]) -> None:
-    from delf.settings import weights_at_hand
-
-    own = ("--checkpoint_path=", "--mindir_path=", "--config_path=", "-h", "--help")
     from src.photo_search.__main__ import main, sort_arguments
 
     options, _ = sort_arguments(arguments)
     photos = options[options.index("--") + 1 :]
-    # Nothing is fetched for what is going to be refused.
-    is_there = bool(photos) and all(os.path.exists(photo) for photo in photos)
-    if is_there and not any(argument.startswith(own) for argument in arguments):
-        weights_at_hand()
+    if photos and all(os.path.exists(photo) for photo in photos):
+        _fetch_weights(arguments)
     main(arguments)
 
 
 def _serve(arguments: Sequence[str]) -> None:
-    from delf.settings import weights_at_hand
-
-    own = ("--checkpoint_path=", "--mindir_path=", "--config_path=", "-h", "--help")
-    # Nothing is fetched for a folder that is not there.
-    is_there = any(os.path.isdir(argument) for argument in arguments)
-    if is_there and not any(argument.startswith(own) for argument in arguments):
-        weights_at_hand()
+    if any(os.path.isdir(argument) for argument in arguments):
+        _fetch_weights(arguments)
     from src.serve.__main__ import main
 
     main(arguments)
+
+
+def _fetch_weights(arguments: Sequence[str]) -> None:
+    """Get the ImageNet weights unless others are named; not for what is going to be refused."""
+    own = ("--checkpoint_path=", "--mindir_path=", "--config_path=", "-h", "--help")
+    if not any(argument.startswith(own) for argument in arguments):
+        from delf.settings import weights_at_hand
+
+        weights_at_hand()
 
 
 def _match(arguments: Sequence[str]) -> None:
@@ -118,7 +117,7 @@ WORDS = {
         settings=False,
     ),
     "index": Word(
-        "--image_feature_path=FEATURES --index_path=INDEX",
+        "--features_path=FEATURES --index_path=INDEX",
         "build or update the index of described photos",
         "src/build_feature_dataset.py",
         settings=False,
@@ -225,7 +224,14 @@ def _run(name: str, word: Word, arguments: Sequence[str]) -> int:
     # The programs set the first entry of the path; their folder is what Python itself would set.
     path = PROJECT_ROOT / word.program
     sys.path.insert(0, os.fspath(path.parent))
-    runpy.run_path(os.fspath(path), run_name="__main__")
+    # As `runpy.run_path`, which would call the program by its file in its usage and errors.
+    program = types.ModuleType("__main__", None)
+    program.__file__ = os.fspath(path)
+    ours, sys.modules["__main__"] = sys.modules["__main__"], program
+    try:
+        exec(compile(path.read_bytes(), path, "exec"), vars(program))
+    finally:
+        sys.modules["__main__"] = ours
     return 0
 
 

@@ -187,11 +187,7 @@ def _fish(words: Mapping[str, Word], of_words: Mapping[str, Sequence[Option]]) -
     for name, of in _choices(words):
         seen = f"'__fish_seen_subcommand_from {name}'"
         lines.append(f"complete -c delf -f -n {seen} -a '{' '.join(of)}'")
-    words_of: dict[Option, list[str]] = {}
-    for name, own in of_words.items():
-        for option in own:
-            words_of.setdefault(option, []).append(name)
-    for option, names in words_of.items():
+    for option, names in _words_of(of_words).items():
         line = f"complete -c delf -n '__fish_seen_subcommand_from {' '.join(names)}'"
         line += f" -l {option.name}"
         if option.choices:
@@ -209,11 +205,6 @@ def _choices(words: Mapping[str, Word]) -> list[tuple[str, tuple[str, ...]]]:
 
 def _value_cases(of_words: Mapping[str, Sequence[Option]], form: str) -> list[str]:
     """Return a line for each option that has choices: of which words, and which."""
-    words_of: dict[Option, list[str]] = {}
-    for name, own in of_words.items():
-        for option in own:
-            if option.choices:
-                words_of.setdefault(option, []).append(name)
     return [
         form.format(
             word=names[0] if len(names) == 1 else "*",
@@ -221,8 +212,18 @@ def _value_cases(of_words: Mapping[str, Sequence[Option]], form: str) -> list[st
             values=_quoted(" ".join(option.choices)),
             listed=" ".join(map(_quoted, option.choices)),
         )
-        for option, names in words_of.items()
+        for option, names in _words_of(of_words).items()
+        if option.choices
     ]
+
+
+def _words_of(of_words: Mapping[str, Sequence[Option]]) -> dict[Option, list[str]]:
+    """Return which words take each option."""
+    words_of: dict[Option, list[str]] = {}
+    for name, own in of_words.items():
+        for option in own:
+            words_of.setdefault(option, []).append(name)
+    return words_of
 
 
 def _quoted(text: str) -> str:

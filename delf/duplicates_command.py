@@ -5,14 +5,12 @@ Writes a page and a table. Nothing is written to the photos' folder, and no phot
 
 from __future__ import annotations
 
-import argparse
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from delf.arguments import parsed, word_parser
 from delf.photos import PhotoSearch
-from delf.settings import divided
 from src.common.errors import UserError
 from src.pages.document import PAGE_NAME
 from src.photo_search.duplicates import TABLE_NAME, summary
@@ -20,18 +18,12 @@ from src.photo_search.duplicates import TABLE_NAME, summary
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Look for duplicates from the command line."""
-    parser = argparse.ArgumentParser(
-        prog="delf duplicates",
-        description=__doc__,
-        epilog="All settings of delf_config.yaml may follow as --name=value.",
-        allow_abbrev=False,
-    )
+    parser = word_parser("duplicates", __doc__)
     parser.add_argument("photos", metavar="PHOTOS", help="folder of photos, with its sub-folders")
     parser.add_argument(
         "--output", metavar="FOLDER", help="of the page and the table (duplicates in work_path)"
     )
-    taken, settings = divided(sys.argv[1:] if arguments is None else arguments, ["output"])
-    own = parser.parse_args(taken)
+    own, settings = parsed(parser, arguments, ["output"])
     folder = Path(os.path.abspath(own.photos))
     if own.output and Path(os.path.abspath(own.output)).is_relative_to(folder):
         raise UserError(

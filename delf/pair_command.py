@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from delf.settings import divided
+from delf.arguments import parsed, word_parser
 from delf.single import match
 from src.pages.match_picture import draw_matches
 from src.photos.reading import read_image
@@ -15,18 +13,11 @@ from src.photos.reading import read_image
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Match two photos from the command line."""
-    parser = argparse.ArgumentParser(
-        prog="delf match",
-        description=__doc__,
-        epilog="All settings of delf_config.yaml may follow as --name=value.",
-        allow_abbrev=False,
-    )
+    parser = word_parser("match", __doc__)
     parser.add_argument("first", metavar="A", help="a photo")
     parser.add_argument("second", metavar="B", help="another")
     parser.add_argument("--output", default="match.jpg", help="the picture (%(default)s)")
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    taken, settings = divided(given, ["output"])
-    own = parser.parse_args(taken)
+    own, settings = parsed(parser, arguments, ["output"])
     found = match(own.first, own.second, **settings)
     photos = [read_image(path) for path in (own.first, own.second)]
     draw_matches(*photos, found, own.output, (Path(own.first).name, Path(own.second).name))

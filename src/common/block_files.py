@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from src.common.errors import UserError, naming_file
+from src.common.json_files import parse_json, shaped
 from src.common.locks import Lock
 
 _FILE = struct.Struct("<8sId")
@@ -123,7 +124,7 @@ class BlockFile:
         end = start + directory + records
         if zlib.crc32(text) != crc:
             return Block(offset, end, (), start + directory, "its directory is damaged")
-        listed = tuple(json.loads(text))
+        listed = _directory(text)
         if len(listed) != count or sum(about["length"] for about in listed) != records:
             return Block(offset, end, (), start + directory, "its directory does not fit it")
         return Block(offset, end, listed, start + directory)
@@ -255,6 +256,21 @@ class BlockWriter:
         with naming_file(self.path), open(self.path, "wb") as file:
             file.write(head + _sum_of(head))
         return FILE_HEAD
+
+
+def _directory(text: bytes) -> tuple[dict[str, Any], ...]:
+    """Return what a directory says; nothing where it is none, though its sum is right."""
+    try:
+        listed = shaped(parse_json(text), tuple[dict[str, Any], ...])
+    except ValueError:
+        return ()
+    is_one = all(
+        isinstance(about.get("name"), str)
+        and type(about.get("length")) is int
+        and about["length"] >= 0
+        for about in listed
+    )
+    return listed if is_one else ()
 
 
 def _sum_of(data: bytes) -> bytes:

@@ -89,6 +89,11 @@ def records_path(folder: Path, writer: int) -> Path:
     return folder / f"features-{writer:03d}.records"
 
 
+def writer_of(path: Path) -> int:
+    """Return the number of the writer that a file of records is appended to by."""
+    return int(path.stem.rpartition("-")[2])
+
+
 class PackedStore:
     """A packed store, opened for reading: mapped, each block compared with its sums when used.
 

@@ -10,7 +10,13 @@ from typing import Protocol
 from src.common.atomic_files import PathLike
 from src.common.block_files import BlockWriter
 from src.common.packed_arrays import DESCRIPTOR_FACTOR, pack_arrays
-from src.common.packed_store import is_packed, mark_as_packed, record_sum, records_path
+from src.common.packed_store import (
+    PackedStore,
+    is_packed,
+    mark_as_packed,
+    record_sum,
+    records_path,
+)
 from src.describe.record import FileState, Noted
 from src.feature_io import Features, Origin, feature_path, features_checksum, write_features
 
@@ -112,6 +118,23 @@ def packing(
         blocks.flush()
     finally:
         blocks.close()
+
+
+@contextlib.contextmanager
+def keeping(folder: PathLike, settings: str, wanted: str) -> Iterator[Keeper]:
+    """Keep features in a folder, in files or packed: as those that are there, or as is wanted.
+
+    Args:
+        folder: the feature folder.
+        settings: `settings_digest` of the features.
+        wanted: one of `STORES`.
+    """
+    if chosen_store(folder, wanted) == "files":
+        yield FileKeeper(folder)
+        return
+    times = PackedStore(folder).times() if is_packed(folder) else {}
+    with packing(Path(folder), settings, times=times) as keeper:
+        yield keeper
 
 
 def chosen_store(feature_folder: PathLike, wanted: str) -> str:

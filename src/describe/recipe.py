@@ -19,7 +19,7 @@ from src.describe.claim import check_claim, claim_folder
 from src.describe.engines.choice import EngineSettings, KnownWeights, choose_engine
 from src.describe.engines.interface import Engine
 from src.describe.folder import ExtractionSummary, extract_folder
-from src.describe.keepers import FileKeeper
+from src.describe.keepers import keeping
 from src.describe.made_with import feature_settings
 from src.describe.pca import Pca
 from src.describe.stock import take_stock
@@ -159,16 +159,20 @@ class Describer:
         tell_of_before(images_path, results, tasks, settings)
 
     def keep(
-        self, feature_folder: PathLike, pca: Pca | None, photos: Mapping[str, KnownFeatures]
+        self,
+        feature_folder: PathLike,
+        pca: Pca | None,
+        photos: Mapping[str, KnownFeatures],
+        store: str = "files",
     ) -> None:
         """Put features that were made before into a feature folder of ours, for `extract`."""
         settings = feature_settings(self.engine, self.features, pca, ())
         check_claim(feature_folder, settings, is_cache=True)
         claim_folder(feature_folder, settings)
-        keeper = FileKeeper(feature_folder)
-        for name, known in photos.items():
-            origin = Origin(known.photo, settings_digest(settings))
-            keeper.keep(name, known.features, origin, None)
+        digest = settings_digest(settings)
+        with keeping(feature_folder, digest, store) as keeper:
+            for name, known in photos.items():
+                keeper.keep(name, known.features, Origin(known.photo, digest), None)
 
     def extract(
         self,

@@ -7,7 +7,6 @@ is not: in whatever folder it ends, until a person says that it is to be taken.
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import time
@@ -19,6 +18,7 @@ from src.common.archives import Damaged
 from src.common.atomic_files import write_json
 from src.common.digests import md5_of, sha256_of
 from src.common.errors import one_line
+from src.common.json_files import read_json, shaped
 from src.common.locks import wait_for
 from src.common.user_cache import user_cache
 
@@ -98,15 +98,12 @@ def _path() -> Path | None:
 def _read() -> dict[str, Any]:
     path = _path()
     try:
-        known = {} if path is None else json.loads(path.read_text(encoding="utf-8"))
-        if not all(isinstance(value, dict) for value in known.values()):
-            raise ValueError("it is no table of sums")
+        return {} if path is None else shaped(read_json(path), dict[str, dict[str, Any]])
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         LOG.warning("no sums are known: %s cannot be read (%s)", path, one_line(error))
         return {}
-    return known
 
 
 def _note(url: str, facts: dict[str, str]) -> None:

@@ -9,12 +9,15 @@ test photo's id. "Public" is the validation and "Private" the test part; "Ignore
 from __future__ import annotations
 
 import csv
+import io
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from src.common.errors import UserError
+from src.common.regular_files import open_regular
 
 #: Predictions of a query that count in retrieval.
 MOST = 100
@@ -288,9 +291,14 @@ def _number(text: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
+def _opened(path: Path) -> TextIO:
+    """Open a csv file for reading; a pipe is refused before anybody waits for it."""
+    return io.TextIOWrapper(open_regular(path), encoding="utf-8-sig", newline="")
+
+
 def _columns(path: Path) -> list[str]:
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
+        with _opened(path) as file:
             return [name.strip() for name in next(csv.reader(file), [])]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise _unreadable(path, error) from None
@@ -310,7 +318,7 @@ def _rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, tuple[str, 
         )
     at = [there.index(name) for name in columns]
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
+        with _opened(path) as file:
             reader = csv.reader(file)
             next(reader)
             for row in reader:

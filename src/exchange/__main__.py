@@ -25,6 +25,7 @@ import errno
 import logging
 import os
 import shutil
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -144,7 +145,8 @@ def _chosen(photos: PhotoSet, pairs: str | None, top: int) -> Sequence[Pair]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python3 -m src.exchange", description=__doc__.splitlines()[0]
+        prog=sys.argv[0] if sys.argv[0].startswith("delf ") else "python3 -m src.exchange",
+        description=__doc__.splitlines()[0],
     )
     parser.add_argument("--features", type=Path, required=True, help="feature folder")
     parser.add_argument("--photos", type=Path, help="folder of its photos")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ from src.common.errors import UserError
 from src.feature_io import check_settings
 from src.index.choice import IndexSettings
 from src.index.draft import Draft
-from src.index.files import INDEX, check_files, read_description
+from src.index.files import INDEX, VECTORS, check_files, is_two_stage, read_description
 from src.index.folder import load_index
 from src.index.image_table import ImageTable
 from src.index.sources import FeatureFolders, Sources, some_of
+from src.index.stores.photo_table import kept_checksum
+from src.index.two_stage_files import write_two_stage
 
 LOG = logging.getLogger(__name__)
 
@@ -87,11 +90,20 @@ def build_index(
         if INDEX.exists(folder):  # another process was faster
             _keep(folder, wanted)
             return
-        draft = Draft.first(folder, settings, sources.features)
-        draft.append(sources, sources.checksums)
-        draft.make_search()
-        draft.commit()
-    _warn_of_duplicates(draft.images, draft.images.names)
+        _write_new(folder, sources, settings, 1)
+
+
+def _write_new(folder: Path, sources: Sources, settings: IndexSettings, generation: int) -> None:
+    """Write an index of the kind that suits the sources, whatever was there."""
+    if settings.wants_two_stages(len(sources.checksums), sources.has_globals):
+        write_two_stage(folder, sources, settings, generation)
+        _warn_of_duplicates(sources.checksums, sources.checksums)
+        return
+    draft = Draft.first(folder, settings, sources.features, generation)
+    draft.append(sources, sources.checksums)
+    draft.make_search()
+    draft.commit()
+    _warn_of_duplicates(_with_features(draft.images), draft.images.names)
     LOG.info("index %s: %s", folder, draft)
 
 
@@ -122,31 +134,81 @@ def update_index(
     folder = Path(index_folder)
     if not INDEX.exists(folder):
         build_index(features_folders, folder, settings, names)
-        return IndexChanges(added=load_index(folder).names)
+        return IndexChanges(added=tuple(load_index(folder).names))
     sources = Sources.read(features_folders, names)
     with INDEX.writing(folder):
-        draft = Draft.of(folder)
-        there = read_description(folder)["settings"]
-        wanted = {"index": asdict(settings), "features": sources.features}
+        description = read_description(folder)
+        there = description["settings"]
+        wanted = {"index": settings.as_json(), "features": sources.features}
         check_settings({key: there.get(key) for key in wanted}, wanted, f"index {folder}")
-        before = dict(zip(draft.images.names, draft.images.checksums))
-        now = sources.checksums
-        new = [name for name in now if now[name] != before.get(name)]
-        changes = IndexChanges(
-            added=tuple(name for name in new if name not in before),
-            replaced=tuple(name for name in new if name in before),
-            removed=tuple(name for name in before if name not in now),
-        )
-        if not changes and draft.files.summed:
-            LOG.info("the index %s is up to date", folder)
-            return changes
-        draft.images = draft.images.select(now.keys() - set(new))
-        draft.append(sources, new)
-        rebuilt = draft.extend_search()
-        draft.commit()
-    _warn_of_duplicates(draft.images, new)
-    LOG.info("index %s: %s; %s", folder, changes, draft)
-    return IndexChanges(changes.added, changes.replaced, changes.removed, rebuilt)
+        is_so = is_two_stage(description)
+        if is_so or settings.wants_two_stages(len(sources.checksums), sources.has_globals):
+            changes = _update_two_stages(folder, description, sources, settings)
+        else:
+            changes = _update_local(folder, sources)
+    if changes:
+        LOG.info("index %s: %s", folder, changes)
+    else:
+        LOG.info("the index %s is up to date", folder)
+    return changes
+
+
+def _update_local(folder: Path, sources: Sources) -> IndexChanges:
+    """Bring an index of local features up to date; one without sums gets them."""
+    draft = Draft.of(folder)
+    before = dict(zip(draft.images.names, draft.images.checksums))
+    changes = _changes(before, sources.checksums)
+    if not changes and draft.files.summed:
+        return changes
+    new = [*changes.added, *changes.replaced]
+    draft.images = draft.images.select(sources.checksums.keys() - set(new))
+    draft.append(sources, new)
+    rebuilt = draft.extend_search()
+    draft.commit()
+    _warn_of_duplicates(_with_features(draft.images), new)
+    LOG.info("index %s: %s", folder, draft)
+    return replace(changes, rebuilt=rebuilt)
+
+
+def _update_two_stages(
+    folder: Path, description: Mapping[str, Any], sources: Sources, settings: IndexSettings
+) -> IndexChanges:
+    """Bring an index up to date that is searched in two stages, or is to be from now on."""
+    generation, count = description["generation"] + 1, len(sources.checksums)
+    if not is_two_stage(description):
+        before = dict.fromkeys(load_index(folder).names, "")
+        write_two_stage(folder, sources, settings, generation)
+        changes = _changes(before, dict.fromkeys(sources.checksums, ""))
+        return replace(changes, rebuilt=f"{count} images are searched in two stages")
+    index = load_index(folder)
+    kept = {name: digest.hex() for name, digest in index.names.digests().items()}
+    now = {
+        name: kept_checksum(checksum).hex() if checksum else ""
+        for name, checksum in sources.checksums.items()
+    }
+    changes = _changes(kept, now)
+    if settings.wants_two_stages(count, sources.has_globals, is_so=True):
+        same_place = [str(place) for place in index.features] == [
+            str(place.absolute()) for place in dict.fromkeys(sources.folders.values())
+        ]
+        if changes or not same_place:
+            write_two_stage(folder, sources, settings, generation)
+        _warn_of_duplicates(sources.checksums, {*changes.added, *changes.replaced})
+        return changes
+    del index  # its files are mapped; some systems do not remove such
+    _write_new(folder, sources, settings, generation)
+    shutil.rmtree(folder / VECTORS, ignore_errors=True)
+    return replace(changes, rebuilt=f"all features of {count} images can vote")
+
+
+def _changes(before: Mapping[str, str], now: Mapping[str, str]) -> IndexChanges:
+    """Return what has changed of images, name → something that changes with its features."""
+    new = [name for name in now if now[name] != before.get(name)]
+    return IndexChanges(
+        added=tuple(name for name in new if name not in before),
+        replaced=tuple(name for name in new if name in before),
+        removed=tuple(name for name in before if name not in now),
+    )
 
 
 def remove_images(index_folder: PathLike, names: Iterable[str]) -> IndexChanges:
@@ -156,8 +218,10 @@ def remove_images(index_folder: PathLike, names: Iterable[str]) -> IndexChanges:
         UserError: when an image is not in the index, or none with features would be left.
     """
     folder = Path(index_folder)
-    read_description(folder)
+    is_so = is_two_stage(read_description(folder))
     gone = sorted(set(names))
+    if is_so:
+        return _remove_of_two_stages(folder, gone)
     with INDEX.writing(folder):
         draft = Draft.of(folder)
         unknown = sorted(set(gone) - set(draft.images.names))
@@ -173,6 +237,28 @@ def remove_images(index_folder: PathLike, names: Iterable[str]) -> IndexChanges:
     return changes
 
 
+def _remove_of_two_stages(folder: Path, gone: list[str]) -> IndexChanges:
+    index = load_index(folder)
+    there = list(index.names)
+    unknown = sorted(set(gone) - set(there))
+    if unknown:
+        raise UserError(f"the index {folder} holds no image {', '.join(unknown)}")
+    if not gone:
+        return IndexChanges()
+    left = set(there) - set(gone)
+    if not left:
+        raise UserError(f"no image of the index {folder} would be left; delete it instead")
+    made_of = IndexSettings(**index.settings["index"], store=index.store_settings)
+    features = index.features
+    del index
+    with INDEX.writing(folder):
+        generation = read_description(folder)["generation"] + 1
+        write_two_stage(folder, Sources.read(features, left), made_of, generation)
+    changes = IndexChanges(removed=tuple(gone))
+    LOG.info("index %s: %s", folder, changes)
+    return changes
+
+
 def _keep(folder: Path, wanted: dict[str, Any]) -> None:
     """Accept an index that is there already, or refuse it."""
     description = read_description(folder)
@@ -181,13 +267,20 @@ def _keep(folder: Path, wanted: dict[str, Any]) -> None:
     LOG.info("the index %s is complete", folder)
 
 
-def _warn_of_duplicates(images: ImageTable, new: Iterable[str]) -> None:
-    """Say which of the new images have exactly the features of another one."""
-    checksums = {
-        name: checksum
-        for name, checksum, count in zip(images.names, images.checksums, images.counts)
-        if count
-    }
+def _with_features(images: ImageTable) -> dict[str, str]:
+    """Return name → checksum of the images of which there are features to compare."""
+    known = zip(images.names, images.checksums, images.counts)
+    return {name: checksum for name, checksum, count in known if count}
+
+
+def _warn_of_duplicates(checksums: Mapping[str, str], new: Iterable[str]) -> None:
+    """Say which of the new images have exactly the features of another one.
+
+    Args:
+        checksums: name → checksum of its feature file, "" where it has none.
+        new: names.
+    """
+    checksums = {name: checksum for name, checksum in checksums.items() if checksum}
     first: dict[str, str] = {}
     for name, checksum in checksums.items():
         first.setdefault(checksum, name)

@@ -5,18 +5,23 @@ from __future__ import annotations
 import argparse
 import logging
 import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from model_utils.bounds import check_fields, number
 from src.common.errors import UserError
+from src.index.stores.settings import StoreSettings
 
 LOG = logging.getLogger(__name__)
 
 FLAT = "flat"
 #: Kinds that look at the lists nearest to a query, from the most to the least memory.
 LISTED_KINDS = ("ivf", "ivf_fp16", "ivf_sq8", "ivf_pq")
-KINDS = ("auto", FLAT, *LISTED_KINDS)
+#: Global descriptors only; local features are read of the images that these find.
+TWO_STAGE = "two_stage"
+KINDS = ("auto", FLAT, *LISTED_KINDS, TWO_STAGE)
+#: With more images two stages are faster and lose little (docs/ranking.md).
+TWO_STAGE_IMAGES = 10_000
 
 _MB = 2**20
 #: FAISS learns 8 bits for each part of a product-quantised descriptor.
@@ -34,7 +39,10 @@ class IndexSettings:
             into lists (inverted file, IVF) and look into those nearest to the query: "ivf" keeps
             them in float32, "ivf_fp16" in half of the memory and without loss, "ivf_sq8" as one
             byte a dimension, "ivf_pq" as one byte for two dimensions (product quantisation).
-            "auto": flat for few descriptors, else the first of them that fits into `memory`.
+            "two_stage" keeps global descriptors only, in a store; local features are read of the
+            images that these find. "auto": two_stage for more than `TWO_STAGE_IMAGES` images with
+            global descriptors; else flat for few descriptors, else the first of the others that
+            fits into `memory`.
         memory: budget in MB (2**20) of what has to be in memory to search quickly; 0 = no limit.
             Only "auto" heeds it.
         exact_features: "auto" compares with every descriptor up to this number of them.
@@ -48,6 +56,8 @@ class IndexSettings:
         seed: of the choice of descriptors and of k-means.
         growth: an index that has grown by this factor is built anew where another kind or another
             number of lists suits it better.
+        local: local features of all images are to be searched, whatever "auto" would choose.
+        store: where global descriptors are kept by two_stage.
     """
 
     kind: str = "auto"
@@ -60,30 +70,58 @@ class IndexSettings:
     iterations: int = 10
     seed: int = 0
     growth: float = 2.0
+    local: bool = False
+    store: StoreSettings = field(default_factory=StoreSettings)
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise UserError(f"there is no kind of index {self.kind!r}; take {', '.join(KINDS)}")
-        own = {field.name for field in fields(self)} - {"seed"}
-        check_fields(self, {name: f"index_{name}" for name in own})
+        check_fields(self, {name: f"index_{name}" for name in _OWN if name != "seed"})
 
     @classmethod
     def from_config(cls, config: Any) -> IndexSettings:
         """Return the settings of a configuration: its `index_kind`, …, and its `seed`."""
-        names = {field.name for field in fields(cls)} - {"seed"}
-        values = {name: getattr(config, f"index_{name}") for name in names}
-        return cls(**values, seed=config.seed)
+        values = {name: getattr(config, f"index_{name}") for name in _OWN if name != "seed"}
+        wants_local = config.search_kind == "local" or config.plain_ranking
+        return cls(
+            **values,
+            seed=config.seed,
+            local=bool(wants_local or not config.global_weight),
+            store=StoreSettings.from_config(config),
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what decides what an index holds, as JSON values."""
+        return {name: getattr(self, name) for name in _OWN}
+
+    def wants_two_stages(self, images: int, has_globals: bool, is_so: bool = False) -> bool:
+        """Tell whether so many images are to be searched in two stages.
+
+        Args:
+            images: how many.
+            has_globals: whether they have global descriptors.
+            is_so: whether they are so far; only half as many are then too few for it.
+        """
+        if self.kind != "auto":
+            return self.kind == TWO_STAGE
+        enough = TWO_STAGE_IMAGES / (self.growth if is_so else 1)
+        return has_globals and not self.local and images > enough
+
+
+#: Settings of an index itself, as they are called in the configuration behind `index_`.
+_OWN = tuple(field.name for field in fields(IndexSettings) if field.name not in ("local", "store"))
 
 
 def add_index_arguments(parser: argparse.ArgumentParser) -> None:
     """Add an option `--index_...` for each of the `IndexSettings`."""
     group = parser.add_argument_group("the kind of index; see IndexSettings and delf_config.yaml")
-    for field in fields(IndexSettings):
-        choices = KINDS if field.name == "kind" else None
+    for name in _OWN:
+        choices = KINDS if name == "kind" else None
+        default = getattr(IndexSettings, name)
         group.add_argument(
-            f"--index_{field.name}",
-            type=str if choices else number(type(field.default), f"index_{field.name}"),
-            default=field.default,
+            f"--index_{name}",
+            type=str if choices else number(type(default), f"index_{name}"),
+            default=default,
             choices=choices,
             help="(%(default)s)",
         )
@@ -91,8 +129,7 @@ def add_index_arguments(parser: argparse.ArgumentParser) -> None:
 
 def settings_from_arguments(arguments: argparse.Namespace) -> IndexSettings:
     """Return the settings that `add_index_arguments` has read."""
-    names = [field.name for field in fields(IndexSettings)]
-    return IndexSettings(**{name: getattr(arguments, f"index_{name}") for name in names})
+    return IndexSettings(**{name: getattr(arguments, f"index_{name}") for name in _OWN})
 
 
 @dataclass(frozen=True)

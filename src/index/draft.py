@@ -52,10 +52,13 @@ class Draft:
     searched: int = 0
 
     @classmethod
-    def first(cls, folder: Path, settings: IndexSettings, features: dict[str, Any]) -> Draft:
-        """Return the draft of an index where none is."""
+    def first(
+        cls, folder: Path, settings: IndexSettings, features: dict[str, Any], generation: int = 1
+    ) -> Draft:
+        """Return the draft of an index where none is, or one of another kind."""
         images, files = ImageTable.without_rows({}), SummedFiles(folder)
-        return cls(files, settings, features, 1, images, RowFiles.new(files, 1))
+        rows = RowFiles.new(files, generation)
+        return cls(files, settings, features, generation, images, rows)
 
     @classmethod
     def of(cls, folder: Path) -> Draft:

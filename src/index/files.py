@@ -24,9 +24,14 @@ from src.index.summed_files import BLOCK_BYTES, SummedFiles, damaged
 FORMAT = 3
 #: Without sums: a checksum looks at samples of each file. Still read; an update brings the sums.
 FORMAT_OF_SAMPLES = 2
+#: Of an index in two stages (`two_stage`), which has files of other kinds.
+FORMAT_OF_TWO_STAGES = 4
 DESCRIPTION = "index.json"
+#: Folder of the global descriptors of an index in two stages.
+VECTORS = "vectors"
 _FILES = (
     r"(descriptors|locations)-\d+\.bin|images-\d+\.npz|trained-\d+\.faiss|lists-\d+-\d+\.bin|"
+    rf"(names|photos)-\d+\.bin|{VECTORS}|"
     + "|".join([temporary_pattern("index", ".json"), temporary_pattern(r"images-\d+", ".npz")])
 )
 _SAMPLES = 16
@@ -111,6 +116,34 @@ class _SummedDescription(_Description):
     digest: str
 
 
+@dataclass(frozen=True)
+class _TwoStageDescription:
+    """The shape of `index.json` of an index in two stages."""
+
+    generation: Count
+    settings: dict[str, Any]
+    files: dict[str, _File]
+    images: Count
+    dimension: Count
+    global_dimension: Count
+    folders: tuple[str, ...]
+    store: dict[str, Any]
+    block_bytes: Count
+    digest: str
+
+
+_SHAPES = {
+    FORMAT: _SummedDescription,
+    FORMAT_OF_SAMPLES: _Description,
+    FORMAT_OF_TWO_STAGES: _TwoStageDescription,
+}
+
+
+def is_two_stage(description: Mapping[str, Any]) -> bool:
+    """Tell whether a description is one of an index in two stages."""
+    return description["format"] == FORMAT_OF_TWO_STAGES
+
+
 def read_description(index_folder: PathLike) -> dict[str, Any]:
     """Return what `index.json` says: settings, numbers of images and features, kind, files.
 
@@ -126,10 +159,10 @@ def read_description(index_folder: PathLike) -> dict[str, Any]:
         raise_if_of_system(error, path)
         raise UserError(f"cannot read {path} ({error}); delete {index_folder} and build") from None
     found = content.get("format") if isinstance(content, dict) else None
-    if found not in (FORMAT, FORMAT_OF_SAMPLES):
+    if found not in _SHAPES:
         raise UserError(f"{path} is not of format {FORMAT}; delete {index_folder} and build")
     try:
-        shaped(content, _SummedDescription if found == FORMAT else _Description)
+        shaped(content, _SHAPES[found])
     except ValueError as error:
         raise UserError(f"{path} is damaged: {error}; delete {index_folder} and build") from None
     if "digest" in content and content["digest"] != digest_of(content):
@@ -139,15 +172,18 @@ def read_description(index_folder: PathLike) -> dict[str, Any]:
     return content
 
 
-def write_description(folder: Path, content: Mapping[str, Any], files: Mapping[str, Any]) -> None:
+def write_description(
+    folder: Path, content: Mapping[str, Any], files: Mapping[str, Any], format_: int = FORMAT
+) -> None:
     """Make files the index: from this moment on readers see them.
 
     Args:
         folder: the index folder.
         content: what the index is.
         files: what `SummedFiles.described` says of its files.
+        format_: `FORMAT`, or `FORMAT_OF_TWO_STAGES`.
     """
-    content = {"format": FORMAT, "block_bytes": BLOCK_BYTES, **content, "files": files}
+    content = {"format": format_, "block_bytes": BLOCK_BYTES, **content, "files": files}
     write_json(folder / DESCRIPTION, {**content, "digest": digest_of(content)})
 
 

@@ -16,13 +16,16 @@ import faiss
 import numpy as np
 
 from src.common.atomic_files import PathLike
-from src.common.errors import UserError, raise_if_of_system
-from src.index.files import check_files, read_description
+from src.common.errors import raise_if_of_system
+from src.index.files import check_files, is_two_stage, read_description
 from src.index.image_table import ImageTable
 from src.index.lists import SearchedLists
+from src.index.neighbours import checked_queries, in_order
+from src.index.part import IndexPart, LocalFeatures, Similar
 from src.index.rows import RowFiles, Rows
 from src.index.structure import SearchStructure
 from src.index.summed_files import DamagedError, SummedFiles, damaged
+from src.index.two_stage import TwoStageIndex
 
 #: Openings that meet a program which is just replacing the files.
 _OPENINGS = 5
@@ -63,6 +66,16 @@ class Index:
     _lists: tuple[SearchedLists, ...]
 
     @property
+    def has_globals(self) -> bool:
+        """Whether images have global descriptors."""
+        return bool(self.globals.size)
+
+    @property
+    def is_two_stage(self) -> bool:
+        """Whether it can be searched in two stages only: all features of this one can vote."""
+        return False
+
+    @property
     def image_count(self) -> int:
         """Number of images, those without features included."""
         return len(self.names)
@@ -94,14 +107,7 @@ class Index:
             UserError: the descriptors are not as long as those of the index.
             DamagedError: what had to be read of the index is not what was written.
         """
-        queries = np.ascontiguousarray(descriptors, dtype=np.float32)
-        if queries.ndim != 2 or queries.shape[1] != self.dimension:
-            raise UserError(
-                f"the query's descriptors have {queries.shape[-1]} dimensions, those of the index "
-                f"{self.folder} have {self.dimension}; extract both with the same settings"
-            )
-        if k < 1:
-            raise ValueError(f"{k} neighbours asked for")
+        queries = checked_queries(descriptors, self.dimension, self.folder, k)
         if not len(queries):
             return np.zeros((0, k), dtype=np.float32), np.zeros((0, k), dtype=np.int64)
         found = self._in_lists(queries, k) if self._lists else self._in_all(queries, k)
@@ -109,15 +115,46 @@ class Index:
         stored = np.concatenate([part[1] for part in found], axis=1)
         if ((stored < 0) & (squares < _FARTHEST)).any():
             raise self._mixed_up()
-        rows = self._numbered(stored)
-        squares = np.where(rows < 0, np.float32(np.inf), np.maximum(squares, 0))
-        order = np.lexsort((rows, squares), axis=1)[:, :k]
-        squares = np.take_along_axis(squares, order, axis=1)
-        rows = np.take_along_axis(rows, order, axis=1)
-        missing = ((0, 0), (0, k - rows.shape[1]))
-        return (
-            np.pad(squares, missing, constant_values=np.inf),
-            np.pad(rows, missing, constant_values=-1),
+        return in_order(squares, self._numbered(stored), k)
+
+    def similar(self, whole: np.ndarray, k: int) -> Similar:
+        """Find the images whose global descriptors are most like those of a query.
+
+        Args:
+            whole: float32 [R, G], one, or one of each of its rotations: the best counts.
+            k: how many at most.
+        """
+        cosines = (self.globals @ whole.T).max(axis=1)
+        images = np.sort(np.argsort(-cosines, kind="stable")[:k])
+        return Similar(images, self.globals[images])
+
+    def feature_count(self, image: int) -> int:
+        """Return the number of an image's local features."""
+        return int(self.offsets[image + 1] - self.offsets[image])
+
+    def part(self, similar: Similar, featured: np.ndarray) -> IndexPart:
+        """Return images by themselves.
+
+        Args:
+            similar: the images.
+            featured: bool [K], those whose local features are to be compared.
+
+        Raises:
+            DamagedError: what had to be read of the index is not what was written.
+        """
+        features = [
+            self._features_of(image) if wanted else None
+            for image, wanted in zip(similar.images.tolist(), featured)
+        ]
+        return IndexPart.of(self.folder, self.dimension, similar.globals, features)
+
+    def _features_of(self, image: int) -> LocalFeatures:
+        rows = slice(*self.offsets[image : image + 2].tolist())
+        return LocalFeatures(
+            self.descriptors[rows],
+            self.locations[rows],
+            self.extents[image],
+            self.sizes[image].tolist(),
         )
 
     def _in_lists(self, queries: np.ndarray, k: int) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -166,7 +203,10 @@ class Index:
         return damaged(self.folder, "its lists hold rows that no image has")
 
 
-def load_index(index_folder: PathLike) -> Index:
+AnyIndex = Index | TwoStageIndex
+
+
+def load_index(index_folder: PathLike) -> AnyIndex:
     """Open an index folder.
 
     An index that is brought up to date meanwhile stays as it was for those who have it open.
@@ -188,8 +228,10 @@ def load_index(index_folder: PathLike) -> Index:
     raise AssertionError("unreachable")
 
 
-def _open(folder: Path, description: Mapping[str, Any]) -> Index:
+def _open(folder: Path, description: Mapping[str, Any]) -> AnyIndex:
     check_files(folder, description)
+    if is_two_stage(description):
+        return TwoStageIndex.open(folder, description)
     known = SummedFiles(folder, description["files"])
     files = RowFiles.of(known, description)
     images = ImageTable.read(known, description["search"]["images_file"])

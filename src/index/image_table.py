@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import bisect
 import io
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,6 +19,13 @@ from src.index.summed_files import SummedFiles, damaged
 def extent(locations: np.ndarray) -> float:
     """Return the diagonal of the box around points [N, 2], a measure of the image's size, or 1."""
     return float(np.linalg.norm(np.ptp(locations, axis=0))) or 1.0 if len(locations) else 1.0
+
+
+def index_of(names: Sequence[str], name: str | None) -> int | None:
+    """Return the place of a name in sorted names; None where it is not there."""
+    place = 0 if name is None else bisect.bisect_left(names, name)
+    is_there = name is not None and place < len(names) and names[place] == name
+    return place if is_there else None
 
 
 @dataclass(frozen=True)

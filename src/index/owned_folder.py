@@ -90,7 +90,7 @@ class OwnedFolder:
             if path.name in known:
                 if path.stat().st_size > known[path.name]["bytes"]:
                     os.truncate(path, known[path.name]["bytes"])
-            elif self.owns(path.name) and path.name != self.lock:
+            elif self.owns(path.name) and path.name != self.lock and not path.is_dir():
                 path.unlink()
 
     def _sweep(self, folder: Path) -> None:

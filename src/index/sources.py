@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,11 @@ class Sources:
         folders = {name: there.folders[name] for name in wanted}
         return cls(there.settings, folders, {name: there.checksum(name) for name in wanted})
 
+    @property
+    def has_globals(self) -> bool:
+        """Whether the images were described with global descriptors."""
+        return "global" in self.features
+
     def features_of(self, name: str) -> Features | None:
         """Read the features of an image; None where its photo could not be read."""
         if not self.checksums[name]:
@@ -75,7 +80,7 @@ def all_settings(
     for name, content in checksums.items():
         checksum.update(f"{name}\0{content}\n".encode())
     return {
-        "index": asdict(settings),
+        "index": settings.as_json(),
         "features": features,
         "features_checksum": checksum.hexdigest(),
     }

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     import mindspore as ms
     from mindspore import nn
 
+    from src.delf_model import FeatureExtractor
+
 LOG = logging.getLogger(__name__)
 
 NATIVE_VERSION = 0  # whatever this MindSpore writes
@@ -115,6 +117,37 @@ def export_model(checkpoint: str | Path, output: str | Path, settings: ExportSet
     return export_weights(weights, str(checkpoint), output, settings, conv5)
 
 
+def build_extractor(
+    weights: Weights, source: str, conv5: Weights | None = None, portable: bool = True
+) -> tuple[FeatureExtractor, Weights]:
+    """Return the network that describes pictures, loaded, and all of its weights.
+
+    Args:
+        weights: of backbone and attention, folded; without attention all scores are alike.
+        source: names the weights in messages.
+        conv5: with them there is a third output, the vectors [N, 2048] of `GlobalPooling`.
+        portable: as for `FeatureExtractor`.
+
+    Raises:
+        UserError: the weights are not those of this network.
+    """
+    from src.delf_model import FeatureExtractor, PooledExtractor
+
+    extractor = FeatureExtractor if conv5 is None else PooledExtractor
+    network = extractor(portable, layout_of(weights))
+    if not has_attention(weights):
+        attention = {
+            name: np.zeros(parameter.shape, np.float32)
+            for name, parameter in network.parameters_and_names()
+            if name.startswith("attention.")
+        }
+        weights = {**weights, **attention}
+    weights = {**weights, **as_pooling(conv5 or {})}
+    load_weights(network, weights, source)
+    network.set_train(False)
+    return network, weights
+
+
 def export_weights(
     weights: Weights,
     source: str,
@@ -130,8 +163,6 @@ def export_weights(
     picked by their norm.
     """
     set_up_device(settings.device_target, settings.device_id)
-    from src.delf_model import FeatureExtractor, PooledExtractor
-
     layout = layout_of(weights)
     if layout != Layout() and settings.shape[2]:
         raise UserError(
@@ -139,19 +170,8 @@ def export_weights(
             "way, which photos padded to one size do not allow; export with "
             "--export_shape=1,3,0,0, for pictures of any size"
         )
-    extractor = FeatureExtractor if conv5 is None else PooledExtractor
-    network, reference = extractor(True, layout), extractor(layout=layout)
-    if not has_attention(weights):
-        attention = {
-            name: np.zeros(parameter.shape, np.float32)
-            for name, parameter in network.parameters_and_names()
-            if name.startswith("attention.")
-        }
-        weights = {**weights, **attention}
-    weights = {**weights, **as_pooling(conv5 or {})}
-    for cell in (network, reference):
-        load_weights(cell, weights, source)
-        cell.set_train(False)
+    network, weights = build_extractor(weights, source, conv5)
+    reference, _ = build_extractor(weights, source, conv5, portable=False)
     batch, channels, height, width = settings.shape
     dims = [batch, channels, height or None, width or None]
     output = Path(output)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,8 @@ import numpy as np
 from src.common.cpus import cpu_count
 from src.describe.stopwatch import Stopwatch
 from src.feature_io import Features, features_checksum, read_features
-from src.index.folder import Index
+from src.index.folder import AnyIndex
+from src.index.image_table import index_of
 from src.pages.query_sheet import Result
 from src.photo_search.asking import Query, turned_features, upright_features
 from src.photo_search.collection import Collection
@@ -41,7 +43,7 @@ class Answer:
 
 def answer(
     collection: Collection,
-    index: Index,
+    index: AnyIndex,
     retrieval: RetrievalSettings,
     query: Query,
     top: int,
@@ -85,7 +87,7 @@ def answer(
 
 def _results(
     collection: Collection,
-    index: Index,
+    index: AnyIndex,
     itself: str | None,
     ranking: RankedQuery,
     feature_count: int,
@@ -99,10 +101,10 @@ def _results(
         # What shows the same beyond doubt never stands below what does not.
         order = order[np.argsort(probabilities[order] < calibration.same, kind="stable")]
     # What could not be described is in the index, without features.
-    left_out = {itself, *collection.failed}
-    others = [image for image in order.tolist() if index.names[image] not in left_out]
+    left_out = {index_of(index.names, name) for name in (itself, *collection.failed)} - {None}
+    nearest = (image for image in order.tolist() if image not in left_out)
     results = []
-    for rank, image in enumerate(others[:top] if feature_count else [], 1):
+    for rank, image in enumerate(islice(nearest, top if feature_count else 0), 1):
         inliers, votes = ranking.inliers[image].item(), ranking.votes[image].item()
         verdict, probability = "unknown", None
         if probabilities is not None:
@@ -113,7 +115,8 @@ def _results(
         results.append(Result(image, rank, name, photo, verdict, inliers, votes, probability))
     if not feature_count:
         return (), "nothing in this photo can be recognised: is it of one colour?"
-    of_all = f"the nearest of {len(others)} photos in {collection.photos.name}"
+    count = index.image_count - len(left_out)
+    of_all = f"the nearest of {count} photos in {collection.photos.name}"
     if calibration is not None and all(result.verdict == NOT_HERE for result in results):
         of_all = f"{NOT_HERE}, it seems; {of_all}"
     return tuple(results), of_all

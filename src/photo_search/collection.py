@@ -22,12 +22,12 @@ from src.common.locks import HeldError, NoLocksError
 from src.common.progress import part_of
 from src.describe.engines.interface import Engine
 from src.describe.folder import ExtractionSummary
+from src.describe.forgetting import forget_features
 from src.describe.kept_pca import keep_pca, read_kept_pca
 from src.describe.pca_choice import find_pca, fit_asked_pca
 from src.describe.recipe import Describer, KnownFeatures
-from src.describe.record import forget_others
 from src.describe.tasks import PhotoTask
-from src.feature_io import DamagedFeaturesError, feature_path
+from src.feature_io import DamagedFeaturesError
 from src.index.build import update_index
 from src.photo_search.first_pca import fit_first_pca, reduced
 from src.photo_search.settings import SearchSettings
@@ -153,16 +153,12 @@ class Collection:
 
     def forget(self, images: Sequence[tuple[str, str]]) -> None:
         """Drop the features of photos that are not among these, and those of another PCA."""
-        kept = {feature_path(self.features, name) for name, _ in images}
-        dropped = [path for path in self.features.rglob("*.npz") if path not in kept]
-        for path in dropped:
-            path.unlink()
-        forget_others(self.features, [name for name, _ in images])
+        dropped = forget_features(self.features, [name for name, _ in images])
         ours = (self.features, self.queries)
         for folder in (*self.folder.glob("features-*"), *self.folder.glob("queries-*")):
             if folder not in ours:
                 shutil.rmtree(folder)
-        LOG.info("the features of %d photos that are not there are forgotten", len(dropped))
+        LOG.info("the features of %d photos that are not there are forgotten", dropped)
 
     def repair(self, error: UserError) -> None:
         """Look at every feature file, make again what is damaged, and build the index anew.
@@ -227,6 +223,7 @@ class Collection:
             *(self.photos, self.features, self.pca, self._tasks() if tasks is None else tasks),
             max_bad_fraction=1.0,
             trusting=trusting,
+            store=self._settings.describe.feature_store,
         )
 
     def _make_pca(self) -> None:
@@ -251,6 +248,7 @@ class Collection:
         self._whole.keep(
             *(self.features, self.pca),
             {name: reduced(known[name], self.pca, self._whole.features) for name in known},
+            self._settings.describe.feature_store,
         )
 
     def _sweep(self) -> None:

@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import json
 import zlib
-from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, lru_cache
@@ -24,7 +23,8 @@ from src.common.cpus import cpu_count
 from src.common.digests import sha256_of
 from src.common.progress import progress
 from src.feature_io import Features, feature_path, look_at_features, read_features
-from src.index.folder import Index
+from src.index.folder import AnyIndex
+from src.index.image_table import index_of
 from src.photo_search.collection import Collection
 from src.ranking.one_query import rank_images
 from src.ranking.pair import PairMatch, match_pair
@@ -73,7 +73,7 @@ class LinkFinder:
     """
 
     collection: Collection
-    index: Index
+    index: AnyIndex
     retrieval: RetrievalSettings
 
     @cached_property
@@ -99,8 +99,7 @@ class LinkFinder:
 
     def feature_count(self, name: str) -> int:
         """Return the number of a photo's features."""
-        image = bisect_left(self.index.names, name)
-        return int(self.index.offsets[image + 1] - self.index.offsets[image])
+        return self.index.feature_count(index_of(self.index.names, name))
 
     def links(self) -> list[Link]:
         """Return the links between photos; of photos that are one file only the first is asked.

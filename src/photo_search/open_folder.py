@@ -19,7 +19,7 @@ from src.common.progress import told_to
 from src.describe.engines.interface import Engine
 from src.describe.stopwatch import Stopwatch
 from src.feature_io import Features, read_features
-from src.index.folder import Index, load_index
+from src.index.folder import AnyIndex, load_index
 from src.pages.query_sheet import Result
 from src.photo_search.answers import Answer, answer
 from src.photo_search.asking import Query, upright_features
@@ -79,7 +79,7 @@ class OpenFolder:
         self._ranking = threading.Lock()
         self._network = threading.Lock()
         self._collection: Collection | None = None
-        self._index: Index | None = None
+        self._index: AnyIndex | None = None
         self._ready = threading.Event()
         self._begun, self._first = 0.0, 0
         self._what, self._done, self._total = "", 0, 0
@@ -94,7 +94,7 @@ class OpenFolder:
         return dict(self._collection.failed) if self._collection is not None else {}
 
     @property
-    def index(self) -> Index | None:
+    def index(self) -> AnyIndex | None:
         """The index as it is searched now; None before there is one."""
         return self._index
 

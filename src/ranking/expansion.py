@@ -9,6 +9,7 @@ import numpy as np
 
 from src.feature_io import Features
 from src.index.folder import Index
+from src.index.part import IndexPart
 from src.ranking.geometry import Verification
 from src.ranking.settings import RetrievalSettings
 from src.ranking.votes import Votes, cast_votes
@@ -19,7 +20,7 @@ SAME_DESCRIPTOR = 1e-4
 
 def expanded(
     scores: np.ndarray,
-    index: Index,
+    index: Index | IndexPart,
     features: Features,
     votes: Votes,
     verified: dict[int, Verification],
@@ -46,7 +47,7 @@ def expanded(
 
 def _images_to_expand_by(
     scores: np.ndarray,
-    index: Index,
+    index: Index | IndexPart,
     features: Features,
     votes: Votes,
     verified: dict[int, Verification],
@@ -64,7 +65,7 @@ def _images_to_expand_by(
     return chosen
 
 
-def _is_the_query(index: Index, features: Features, votes: Votes, image: int) -> bool:
+def _is_the_query(index: Index | IndexPart, features: Features, votes: Votes, image: int) -> bool:
     """Whether an image holds most of those descriptors of the query that vote for it.
 
     They are looked for among the image's own as they are stored. The distances of the votes do not
@@ -77,7 +78,11 @@ def _is_the_query(index: Index, features: Features, votes: Votes, image: int) ->
 
 
 def _rows_around(
-    index: Index, votes: Votes, image: int, found: Verification, settings: RetrievalSettings
+    index: Index | IndexPart,
+    votes: Votes,
+    image: int,
+    found: Verification,
+    settings: RetrievalSettings,
 ) -> np.ndarray:
     """Return rows of an image's features, int64, that lie in the box around its inliers.
 
@@ -95,7 +100,7 @@ def _rows_around(
 
 
 def _votes_of_rows(
-    index: Index,
+    index: Index | IndexPart,
     image: int,
     rows: np.ndarray,
     settings: RetrievalSettings,

@@ -29,6 +29,8 @@ def fused(
     images: np.ndarray,
     settings: RetrievalSettings,
     similarities: np.ndarray | None = None,
+    collection: int | None = None,
+    refined: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return √(local / second best local) + `global_weight` · global similarity, of each image.
 
@@ -41,6 +43,8 @@ def fused(
         images: float32 [images, G], those of the images; 0 for images without.
         settings: `global_weight` and `rerank_images`.
         similarities: float64 [images], `best_similarities` of the images, where it is known.
+        collection: number of images of the collection, where these are some of it.
+        refined: `refined_images` of these, where they are known.
 
     Returns:
         float64 [images].
@@ -51,10 +55,11 @@ def fused(
         similarities = best_similarities(images, whole)
     scores = shares + weight * similarities
     best = np.argsort(-scores, kind="stable")[: settings.rerank_images]
-    most = len(images) // IMAGES_FOR_EACH
+    collection = collection or len(images)
+    most = collection // IMAGES_FOR_EACH
     if not len(best) or not most:
         return scores
-    refined = _refined(images[best], min(most, DATABASE_NEIGHBOURS))
+    refined = refined_images(images[best], collection) if refined is None else refined[best]
     found = shares[best] + weight * best_similarities(refined, whole)
     for _ in range(QUERY_ROUNDS):
         hits = np.argsort(-found, kind="stable")[: min(most, QUERY_HITS)]
@@ -76,9 +81,16 @@ def best_similarities(images: np.ndarray, whole: np.ndarray) -> np.ndarray:
     return (images @ whole.T).max(axis=1).astype(np.float64)
 
 
-def _refined(images: np.ndarray, neighbours: int) -> np.ndarray:
-    """Return descriptors [N, G] averaged with those of their nearest among them."""
+def refined_images(images: np.ndarray, collection: int) -> np.ndarray:
+    """Return descriptors float32 [N, G] averaged with those of their nearest among them.
+
+    Args:
+        images: float32 [N, G], the best images of a query.
+        collection: number of images of the collection, which says how many may be neighbours.
+    """
+    neighbours = min(collection // IMAGES_FOR_EACH, DATABASE_NEIGHBOURS)
     similarities = images @ images.T
-    nearest = np.argsort(-similarities, axis=1, kind="stable")[:, : neighbours + 1]
+    count = min(neighbours + 1, len(images))
+    nearest = np.argpartition(-similarities, count - 1, axis=1)[:, :count]
     weights = np.maximum(np.take_along_axis(similarities, nearest, axis=1), 0) ** DATABASE_POWER
     return unit_length(np.einsum("nk,nkg->ng", weights, images[nearest]))

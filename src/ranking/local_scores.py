@@ -10,6 +10,7 @@ import numpy as np
 
 from src.feature_io import Features
 from src.index.folder import Index
+from src.index.part import IndexPart
 from src.ranking.expansion import expanded
 from src.ranking.settings import RetrievalSettings
 from src.ranking.shortlist import verify_shortlist
@@ -36,7 +37,10 @@ class LocalScores(NamedTuple):
 
 
 def local_scores(
-    index: Index, features: Features, settings: RetrievalSettings, pool: ThreadPoolExecutor
+    index: Index | IndexPart,
+    features: Features,
+    settings: RetrievalSettings,
+    pool: ThreadPoolExecutor,
 ) -> LocalScores:
     """Return what the local features of a query say of the images of an index.
 

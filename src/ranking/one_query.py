@@ -16,8 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from src.feature_io import Features
-from src.index.folder import Index
-from src.ranking.candidates import searched_part
+from src.index.folder import AnyIndex, Index
+from src.index.part import IndexPart
+from src.ranking.candidates import find_candidates
 from src.ranking.fusion import best_similarities, fused
 from src.ranking.local_scores import local_scores, of_best_turn
 from src.ranking.settings import RetrievalSettings
@@ -49,7 +50,7 @@ class RankedQuery:
 
 
 def rank_images(
-    index: Index,
+    index: AnyIndex,
     features: Features | Sequence[Features],
     settings: RetrievalSettings = RetrievalSettings(),  # noqa: B008 (frozen)
     threads: int = 1,
@@ -60,7 +61,7 @@ def rank_images(
     inliers, plus the same first sum for each image the query is expanded by. No image that was
     not verified passes a verified one but by expansion or by its global descriptor. Global
     descriptors count as `fusion.fused` says. A query without either leaves the images in the order
-    of the index.
+    of the index, and so do, behind all others, images that a search in two stages does not look at.
 
     Args:
         index: the index.
@@ -70,22 +71,44 @@ def rank_images(
         threads: how many to use; the result does not depend on it.
 
     Raises:
-        UserError: when the descriptors are not as long as those of the index.
+        UserError: when the descriptors are not as long as those of the index, or it can be searched
+            in two stages only and settings or query do not allow that.
     """
     by_turn = [features] if isinstance(features, Features) else list(features)
+    count = index.image_count
     settings = settings.fitted(index, by_turn[0])
-    part = searched_part(index, by_turn, settings)
+    chosen = find_candidates(index, by_turn, settings)
+    if chosen is None:
+        return _ranked(index, by_turn, settings, threads, count)
+    found = _ranked(chosen.part, by_turn, settings, threads, count, chosen.refined)
+    # Not looked at, less like the query than any: no cosine is below -1.
+    scores = chosen.spread(found.scores, count, -settings.global_weight)
+    rest = (found.inliers, found.votes, found.turns, found.similarities)
+    spread = (chosen.spread(each, count) for each in rest)
+    ranks = np.argsort(-scores, kind="stable").astype(np.int32)
+    return RankedQuery(ranks, scores, *spread, found.seconds)
+
+
+def _ranked(
+    part: Index | IndexPart,
+    by_turn: Sequence[Features],
+    settings: RetrievalSettings,
+    threads: int,
+    collection: int,
+    refined: np.ndarray | None = None,
+) -> RankedQuery:
+    """Rank the images of an index, or of a part of one that has `collection` images."""
     with thread_pool(threads) as pool:
         local, turns = of_best_turn([local_scores(part, each, settings, pool) for each in by_turn])
     start = time.perf_counter()
     scores = local.scores
     whole = [each.global_descriptor for each in by_turn if each.global_descriptor is not None]
-    similarities = np.zeros(index.image_count)
-    if whole and index.globals.size:
+    similarities = np.zeros(part.image_count)
+    if whole and part.globals.size:
         whole = np.stack(whole)
-        similarities = best_similarities(index.globals, whole)
+        similarities = best_similarities(part.globals, whole)
     if settings.global_weight:
-        scores = fused(scores, whole, index.globals, settings, similarities)
+        scores = fused(scores, whole, part.globals, settings, similarities, collection, refined)
     similarities = similarities.astype(np.float32)
     ranks = np.argsort(-scores, kind="stable").astype(np.int32)
     searched, rest = local.seconds

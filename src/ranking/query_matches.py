@@ -8,8 +8,9 @@ from functools import cached_property
 import numpy as np
 
 from src.feature_io import Features
-from src.index.folder import Index
-from src.ranking.candidates import searched_part
+from src.index.folder import AnyIndex, Index
+from src.index.part import IndexPart
+from src.ranking.candidates import find_candidates
 from src.ranking.pair import PairMatch
 from src.ranking.settings import RetrievalSettings
 from src.ranking.shortlist import shortlist, verify_image
@@ -31,7 +32,7 @@ class QueryMatches:
 
     def __init__(
         self,
-        index: Index,
+        index: AnyIndex,
         features: Features | Sequence[Features],
         settings: RetrievalSettings,
         turns: np.ndarray | None = None,
@@ -39,19 +40,27 @@ class QueryMatches:
         by_turn = [features] if isinstance(features, Features) else list(features)
         settings = settings.fitted(index, by_turn[0])
         self._turns = turns
-        part = searched_part(index, by_turn, settings)
+        self._chosen = find_candidates(index, by_turn, settings)
+        part = self._chosen.part if self._chosen else index
         self._by_turn = [_TurnMatches(part, each, settings) for each in by_turn]
 
     def __call__(self, image: int) -> PairMatch:
         """Return the matches with an image."""
         turn = 0 if self._turns is None else int(self._turns[image])
-        return self._by_turn[turn](image)
+        if self._chosen is None:
+            return self._by_turn[turn](image)
+        position = self._chosen.position(image)
+        return _no_match() if position is None else self._by_turn[turn](position)
+
+
+def _no_match() -> PairMatch:
+    return PairMatch(*np.zeros((2, 0, 2), dtype=np.float32), np.zeros(0, dtype=bool), None)
 
 
 class _TurnMatches:
     """The matches of one turn of a query."""
 
-    def __init__(self, index: Index, features: Features, settings: RetrievalSettings):
+    def __init__(self, index: Index | IndexPart, features: Features, settings: RetrievalSettings):
         self._index = index
         self._features = features
         self._settings = settings

@@ -8,14 +8,13 @@ from typing import Any
 from model_utils.bounds import check_fields
 from src.common.errors import UserError
 from src.feature_io import Features
-from src.index.folder import Index
+from src.index.choice import TWO_STAGE_IMAGES
+from src.index.folder import AnyIndex
 from src.ranking.geometry import VerifySettings
 
 #: In collections too small for all neighbours there is one for so many images, and at least these.
 IMAGES_A_NEIGHBOUR = 4
 LEAST_NEIGHBOURS = 5
-#: With more images two stages are faster and lose nothing that could be measured (docs/ranking.md).
-TWO_STAGE_IMAGES = 10_000
 
 
 @dataclass(frozen=True)
@@ -84,18 +83,39 @@ class RetrievalSettings:
             )
         return tuple(sorted(int(each) // 90 for each in degrees if each != "0"))
 
-    def is_two_stage(self, index: Index) -> bool:
-        """Tell whether an index is searched in two stages; without global descriptors none is."""
-        if not index.globals.size or self.search_kind == "local" or not self.global_weight:
-            return False
-        return self.search_kind == "two_stage" or index.image_count > TWO_STAGE_IMAGES
+    def is_two_stage(self, index: AnyIndex, has_global: bool = True) -> bool:
+        """Tell whether an index is searched in two stages; without global descriptors none is.
 
-    def fitted(self, index: Index, features: Features) -> RetrievalSettings:
+        Args:
+            index: the index.
+            has_global: whether the query has a global descriptor.
+
+        Raises:
+            UserError: it cannot be searched otherwise, and settings or query do not allow that.
+        """
+        if index.is_two_stage and not has_global:
+            raise UserError(
+                f"the index {index.folder} is searched by global descriptors first, and the query "
+                "has none; describe it with the settings of the photos"
+            )
+        wants_local = self.search_kind == "local" or not self.global_weight
+        if index.is_two_stage and wants_local:
+            raise UserError(
+                f"in the index {index.folder} not all local features can vote, as search_kind "
+                "local, global_weight 0 and plain_ranking want it; take search_kind=auto, or make "
+                "another index with index_kind=ivf"
+            )
+        if not index.has_globals or not has_global or wants_local:
+            return False
+        is_large = index.is_two_stage or index.image_count > TWO_STAGE_IMAGES
+        return is_large or self.search_kind == "two_stage"
+
+    def fitted(self, index: AnyIndex, features: Features) -> RetrievalSettings:
         """Return the settings for an index and a query; by local features alone they stay.
 
         In a small collection 60 neighbours of a feature are votes for everything.
         """
-        if features.global_descriptor is None or not index.globals.size:
+        if features.global_descriptor is None or not index.has_globals:
             return replace(self, global_weight=0.0)
         if not self.global_weight:
             return self

@@ -9,13 +9,14 @@ import numpy as np
 from src.feature_io import Features
 from src.index.folder import Index
 from src.index.image_table import extent
+from src.index.part import IndexPart
 from src.ranking.geometry import Frames, Verification, verify
 from src.ranking.settings import RetrievalSettings
 from src.ranking.votes import Votes
 
 
 def verify_shortlist(
-    index: Index,
+    index: Index | IndexPart,
     features: Features,
     votes: Votes,
     settings: RetrievalSettings,
@@ -36,7 +37,11 @@ def shortlist(votes: Votes, settings: RetrievalSettings) -> np.ndarray:
 
 
 def verify_image(
-    index: Index, features: Features, votes: Votes, image: int, settings: RetrievalSettings
+    index: Index | IndexPart,
+    features: Features,
+    votes: Votes,
+    image: int,
+    settings: RetrievalSettings,
 ) -> Verification:
     """Verify the matches of a query with one image."""
     at = votes.of(image)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from src.feature_io import Features
-from src.index.folder import Index
+from src.index.folder import AnyIndex
 from src.ranking.one_query import RankedQuery, rank_images
 from src.ranking.settings import RetrievalSettings
 
@@ -20,7 +20,7 @@ CONVINCING_INLIERS = 60
 
 
 def rank_turned(
-    index: Index,
+    index: AnyIndex,
     upright: Features,
     turned: Callable[[], Sequence[Features]],
     settings: RetrievalSettings,
@@ -52,7 +52,7 @@ def rank_turned(
     return rank_images(index, [upright, *more], settings, threads) if more else found
 
 
-def _is_convincing(found: RankedQuery, index: Index, itself: str | None) -> bool:
+def _is_convincing(found: RankedQuery, index: AnyIndex, itself: str | None) -> bool:
     best = np.argsort(-found.inliers, kind="stable")[:2]
     return any(
         found.inliers[image] >= CONVINCING_INLIERS and index.names[image] != itself

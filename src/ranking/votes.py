@@ -17,6 +17,7 @@ import numpy as np
 
 from src.feature_io import Features
 from src.index.folder import Index
+from src.index.part import IndexPart
 from src.ranking.settings import RetrievalSettings
 
 #: Descriptors searched in one call. A part of the result: the last bits of a distance may depend
@@ -58,7 +59,7 @@ class Votes:
 
 
 def search_votes(
-    index: Index, features: Features, settings: RetrievalSettings, threads: int = 1
+    index: Index | IndexPart, features: Features, settings: RetrievalSettings, threads: int = 1
 ) -> Votes:
     """Search an index for one query and return its matches with all images.
 
@@ -70,7 +71,10 @@ def search_votes(
 
 
 def cast_votes(
-    index: Index, descriptors: np.ndarray, settings: RetrievalSettings, pool: ThreadPoolExecutor
+    index: Index | IndexPart,
+    descriptors: np.ndarray,
+    settings: RetrievalSettings,
+    pool: ThreadPoolExecutor,
 ) -> Votes:
     """Find the images that descriptors, float32 [N, D], vote for.
 

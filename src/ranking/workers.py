@@ -23,7 +23,7 @@ from src.common.log_files import LogFile
 from src.common.signals import blocked
 from src.common.worker_processes import guard_worker
 from src.feature_io import Features, read_features
-from src.index.folder import Index, load_index
+from src.index.folder import AnyIndex, load_index
 from src.ranking.one_query import RankedQuery
 from src.ranking.results import QueryTask
 from src.ranking.settings import RetrievalSettings
@@ -69,7 +69,7 @@ def rank_in_processes(
             pool.shutdown(cancel_futures=True)
 
 
-def _rank(task: QueryTask, index: Index, settings: RetrievalSettings) -> RankedQuery:
+def _rank(task: QueryTask, index: AnyIndex, settings: RetrievalSettings) -> RankedQuery:
     features = read_features(task.features) if task.features else Features.empty(index.dimension)
     if not len(features):
         LOG.warning(

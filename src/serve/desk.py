@@ -18,6 +18,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -25,6 +26,7 @@ import numpy as np
 from src.common.errors import UserError
 from src.describe.tasks import Box
 from src.feature_io import Features
+from src.index.folder import AnyIndex
 from src.pages.query_sheet import Result
 from src.photo_search.answers import Answer
 from src.photo_search.asking import Query
@@ -65,6 +67,15 @@ class Search:
     size: tuple[int, int]
 
 
+class _Listed(NamedTuple):
+    """The names of the photos that can be searched, of an index and what failed, and by key."""
+
+    index: AnyIndex | None
+    failed: dict[str, str]
+    names: tuple[str, ...]
+    by_key: dict[str, str]
+
+
 class Desk:
     """Answers questions about a folder of photos; several threads may ask.
 
@@ -81,7 +92,7 @@ class Desk:
         self._searches: OrderedDict[str, Search] = OrderedDict()
         self._pictures: OrderedDict[tuple, tuple[bytes, tuple[int, int]]] = OrderedDict()
         self._groups: tuple[tuple[str, ...], list[Group]] | None = None
-        self._listed: tuple[tuple[str, ...], dict[str, str]] = ((), {})
+        self._listed = _Listed(None, {}, (), {})
 
     def name_of(self, key: str) -> str:
         """Return the name of a photo that can be searched.
@@ -90,19 +101,20 @@ class Desk:
             UnknownError: there is none that is called so.
         """
         self.names()
-        name = self._listed[1].get(key)
+        name = self._listed.by_key.get(key)
         if name is None:
             raise UnknownError("there is no such photo among those that can be searched")
         return name
 
     def names(self) -> tuple[str, ...]:
         """Return the names of the photos that can be searched."""
-        index = self.photos.index
-        failed = self.photos.failed
-        names = tuple(name for name in (index.names if index else ()) if name not in failed)
-        if self._listed[0] != names:
-            self._listed = (names, {key_of(name): name for name in names})
-        return names
+        index, failed = self.photos.index, self.photos.failed
+        listed = self._listed
+        if listed.index is not index or listed.failed != failed:  # once: there may be a million
+            names = tuple(name for name in (index.names if index else ()) if name not in failed)
+            listed = _Listed(index, failed, names, {key_of(name): name for name in names})
+            self._listed = listed
+        return listed.names
 
     def search_sent(
         self,

@@ -39,7 +39,7 @@ def test_bash_completes_words_options_and_values():
 
 
 def test_a_word_is_offered_only_what_it_takes():
-    assert by_bash("index", "--image") == ["--image_feature_path="]
+    assert by_bash("index", "--feat") == ["--features_path="]
     assert by_bash("describe", "--max_iters") == []
     assert by_bash("match", "--forget") == []
     for word in WORDS:

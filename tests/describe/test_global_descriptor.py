@@ -14,7 +14,6 @@ from PIL import Image
 from model_utils.config import load_config
 from src.common.errors import UserError
 from src.delf_config import DelfConfig
-from src.delf_model import TuningNetwork
 from src.describe import whitening_choice
 from src.describe.engines.choice import EngineSettings, choose_engine
 from src.describe.engines.global_head import GlobalEngine, MindSporeHead, OpenVinoHead
@@ -32,10 +31,10 @@ from src.feature_io import read_features, read_manifest
 from src.network import conv5_source
 from src.network.feature_weights import read_conv5_weights, read_feature_weights
 from src.network.weight_files import write_checkpoint
-from src.network.weights import fingerprint, load_weights
+from src.network.weights import fingerprint
 from tests.helpers.infer import textured
 from tests.helpers.toy_engine import CONFIG, FakeEngine
-from tests.helpers.weights import random_weights
+from tests.helpers.whole_network import whitening_for, whole_network
 
 SETTINGS = DelfConfig(max_level_side=192, use_pca=False, max_feature_num=20, score="norm")
 
@@ -43,11 +42,7 @@ SETTINGS = DelfConfig(max_level_side=192, use_pca=False, max_feature_num=20, sco
 @pytest.fixture(scope="module")
 def network(cpu):
     """The network of the first stage, batch normalisation not folded, with its weights."""
-    whole = TuningNetwork(2)
-    weights = random_weights(whole, seed=4)
-    load_weights(whole, weights, "it")
-    whole.set_train(False)
-    return whole.backbone, {n: v for n, v in weights.items() if n.startswith("backbone.")}
+    return whole_network()
 
 
 @pytest.fixture(scope="module")
@@ -59,13 +54,7 @@ def checkpoint(network, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def whitening(checkpoint):
-    generator = np.random.default_rng(5)
-    return Whitening(
-        generator.normal(0, 0.01, 2048).astype(np.float32),
-        generator.normal(0, 1, (2048, 12)).astype(np.float16),
-        fingerprint(read_feature_weights(checkpoint)),
-        fingerprint(read_conv5_weights(checkpoint)),
-    )
+    return whitening_for(checkpoint)
 
 
 @pytest.fixture

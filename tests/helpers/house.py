@@ -26,7 +26,7 @@ WORDS = (
     "delf_config", "delf_model", "data_augmentation_parallel", "dataset", "feature_io",
     "extract_utils_np", "box_list_np", "box_list_ops_np", "postprocess",
 )  # fmt: skip
-ENTRY_POINTS = ("train", "eval", "export")
+ENTRY_POINTS = ("train", "eval", "export", "mindspore_hub_conf")
 
 FOLDERS = ("delf", "src", "model_utils", "sample_world", "scripts", "tests", "benchmarks")
 # Folders of tests that mirror something else than a room.

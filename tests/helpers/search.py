@@ -57,7 +57,7 @@ def be_killed():
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def configuration(work: Path, rotations: str = "0"):
+def configuration(work: Path, rotations: str = "0", store: str = "files"):
     """Settings for the small network above, whose weights have been seen before."""
     work.mkdir(exist_ok=True)
     checkpoint = work / "weights.ckpt"
@@ -73,17 +73,18 @@ def configuration(work: Path, rotations: str = "0"):
             "--engine=mindspore",
             *("--pca_dim=4", "--max_feature_num=40", "--pca_images=4"),
             f"--query_rotations={rotations}",
+            f"--feature_store={store}",
         ],
         config_path=str(SETTINGS),
     )
     return SearchSettings.from_config(config)
 
 
-def find(photos, *queries, top=10, forget=False, rotations="0", box=None):
+def find(photos, *queries, top=10, forget=False, rotations="0", box=None, store="files"):
     """Search with the small network; return what was found, photos described, networks opened."""
     choice.ENGINES["mindspore"] = CountingEngine
     CountingNetwork.opened = CountingNetwork.photos = 0
-    settings = configuration(photos.parent / "work", rotations)
+    settings = configuration(photos.parent / "work", rotations, store)
     found = search(settings, photos, queries, top, forget, box=box)
     return found, CountingNetwork.photos, CountingNetwork.opened
 

@@ -8,6 +8,7 @@ from model_utils.config import load_config
 from src.common.errors import UserError
 from src.index.build import build_index
 from src.index.choice import IndexSettings, choose_plan
+from src.index.stores.settings import StoreSettings
 
 
 def test_the_kind_follows_from_size_and_memory():
@@ -48,4 +49,5 @@ def test_an_impossible_index_is_one_line(tmp_path, features):
 def test_settings_of_the_configuration():
     assert IndexSettings.from_config(load_config([])) == IndexSettings()
     changed = load_config(["--index_kind=ivf", "--index_recall=0.5", "--seed=3"])
-    assert IndexSettings.from_config(changed) == IndexSettings("ivf", recall=0.5, seed=3)
+    wanted = IndexSettings("ivf", recall=0.5, seed=3, store=StoreSettings(seed=3))
+    assert IndexSettings.from_config(changed) == wanted

@@ -13,6 +13,7 @@ import signal
 import pytest
 
 from src.common.errors import UserError
+from src.common.packed_store import PackedStore
 from src.describe.engines.choice import KnownWeights
 from src.describe.record import RECORD_NAME
 from src.feature_io import MANIFEST_NAME, read_manifest
@@ -162,16 +163,23 @@ def test_photos_that_are_absent_for_a_while_are_not_described_again(photos, how,
     assert features.items() <= of_interest(photos).items()
 
 
-def test_photos_that_are_to_be_forgotten(photos):
-    find(photos)
+@pytest.mark.parametrize("store", ["files", "packed"])
+def test_photos_that_are_to_be_forgotten(photos, store):
+    find(photos, store=store)
     (photos / "a").rename(photos.parent / "a")
-    assert find(photos, forget=True)[1] == 0
-    assert not list((features_folder(photos) / "a").iterdir())
+    assert find(photos, forget=True, store=store)[1] == 0
+    folder = features_folder(photos)
+    if store == "files":
+        assert not list((folder / "a").iterdir())
+    else:
+        assert PackedStore(folder).names == ["b/1.png", "c.png", "d.png", "e.png"]
+        assert not list(folder.glob("*.npz")) or [*folder.glob("*.npz")] == [folder / "table.npz"]
     assert set(read_manifest(features_folder(photos)).names) == {
         *("b/1.png", "c.png", "d.png", "e.png")
     }
     (photos.parent / "a").rename(photos / "a")
-    assert find(photos)[1] == 2
+    assert find(photos, store=store)[1] == 2
+    assert not find(photos, photos / "c.png", store=store)[1]
 
 
 def test_another_photo_that_takes_the_place_of_an_absent_one(photos):

@@ -7,11 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from src.index.narrowed import NarrowedIndex
-from src.ranking.candidates import candidates, searched_part
+from src.index.choice import TWO_STAGE_IMAGES
+from src.index.part import Similar
+from src.ranking.candidates import find_candidates
 from src.ranking.one_query import rank_images
 from src.ranking.query_matches import QueryMatches
-from src.ranking.settings import TWO_STAGE_IMAGES, RetrievalSettings
+from src.ranking.settings import RetrievalSettings
 from tests.helpers.features import features_of
 from tests.helpers.retrieval import index_of
 
@@ -53,18 +54,21 @@ def world(request, tmp_path_factory):
 def test_neighbours_are_those_of_the_chosen_images_alone(world):
     made, index = world
     chosen = [17, 3, 8]
-    narrow = NarrowedIndex.of(index, chosen)
+    similar = Similar(np.array([3, 5, 8, 17]), index.globals[[3, 5, 8, 17]])
+    part = index.part(similar, similar.images != 5)  # whose local features are not compared
     queries = made["p05"].descriptors
-    squares, rows = narrow.nearest(queries, 20)
+    squares, rows = part.nearest(queries, 20)
     inside = np.concatenate([np.arange(*index.offsets[i : i + 2]) for i in sorted(chosen)])
     wanted = ((queries[:, None] - np.asarray(index.descriptors)[inside]) ** 2).sum(axis=2)
-    np.testing.assert_array_equal(rows, inside[np.argsort(wanted, axis=1)[:, :20]])
+    np.testing.assert_array_equal(rows, np.argsort(wanted, axis=1)[:, :20])
     np.testing.assert_allclose(squares, np.sort(wanted, axis=1)[:, :20], atol=1e-4)
-    assert set(narrow.images_of(rows.ravel()).tolist()) <= set(chosen)
-    # More neighbours than there are features, and an index of nothing.
-    squares, rows = NarrowedIndex.of(index, [3]).nearest(queries, 100)
+    assert set(part.images_of(rows.ravel()).tolist()) == {0, 2, 3}
+    np.testing.assert_array_equal(part.descriptors, index.descriptors[inside])
+    np.testing.assert_array_equal(part.locations, index.locations[inside])
+    # More neighbours than there are features, and a part of nothing.
+    squares, rows = index.part(similar, similar.images == 3).nearest(queries, 100)
     assert (rows[:, 70:] == -1).all() and np.isinf(squares[:, 70:]).all()
-    assert (NarrowedIndex.of(index, []).nearest(queries, 2)[1] == -1).all()
+    assert (index.part(similar, similar.images < 0).nearest(queries, 2)[1] == -1).all()
 
 
 def test_all_images_as_candidates_give_the_ranking_of_one_stage(world):
@@ -82,9 +86,10 @@ def test_only_candidates_are_matched_and_all_images_are_ranked(world):
     made, index = world
     settings = replace(TWO_STAGE, candidate_images=8)
     query = made["p02"]
-    chosen = candidates(index, query.global_descriptor[None], settings)
+    found = find_candidates(index, [query], settings.fitted(index, query))
+    chosen = found.images[np.diff(found.part.offsets) > 0]
     wanted = np.argsort(-(index.globals @ query.global_descriptor), kind="stable")[:8]
-    np.testing.assert_array_equal(chosen, wanted)
+    np.testing.assert_array_equal(chosen, np.sort(wanted))
     found = rank_images(index, query, settings)
     others = np.setdiff1d(np.arange(24), chosen)
     assert found.votes[chosen].all() and not found.votes[others].any()
@@ -102,7 +107,7 @@ def test_when_there_are_two_stages(world):
     query = made["p00"]
 
     def is_narrow(settings, by_turn=(query,), of=index):
-        return isinstance(searched_part(of, by_turn, settings), NarrowedIndex)
+        return find_candidates(of, by_turn, settings) is not None
 
     assert is_narrow(TWO_STAGE)
     assert not is_narrow(replace(TWO_STAGE, search_kind="local"))
@@ -112,7 +117,7 @@ def test_when_there_are_two_stages(world):
     assert not RetrievalSettings.plain().is_two_stage(index)
 
     class Many:
-        image_count, globals = TWO_STAGE_IMAGES + 1, index.globals
+        image_count, has_globals, is_two_stage = TWO_STAGE_IMAGES + 1, True, False
 
     assert RetrievalSettings().is_two_stage(Many)
     assert not RetrievalSettings(search_kind="local").is_two_stage(Many)

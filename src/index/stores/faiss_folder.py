@@ -29,6 +29,7 @@ from src.index.stores.interface import (
     VectorStore,
     checked_photos,
     checked_vectors,
+    nothing_near,
     ranked,
 )
 from src.index.stores.photo_lists import FLAT, PhotoLists, choose_kind
@@ -246,24 +247,33 @@ class FaissFolder(VectorStore):
         ]
         return [i for i, waits in enumerate(waiting) if not there[i] and not waits]
 
-    def nearest(self, queries: np.ndarray, k: int, only: Only = Only()) -> list[Nearest]:  # noqa: B008
+    def nearest(
+        self,
+        queries: np.ndarray,
+        k: int,
+        only: Only = Only(),  # noqa: B008 (frozen)
+        with_vectors: bool = False,
+    ) -> list[Nearest]:
         """See `VectorStore`."""
         queries = checked_vectors(self.dimension, queries)
         if k < 1:
             raise ValueError(f"{k} photos asked for")
         self._commit()
         if not self.count():
-            return [Nearest((), np.zeros(0, dtype=np.float32)) for _ in queries]
+            return nothing_near(self.dimension, len(queries), with_vectors)
         try:
             chosen = None if not only and self._table.live.all() else self._table.chosen(only)
             found = []
             for start in range(0, len(queries), _QUERIES):
-                found += self._ranked(queries[start : start + _QUERIES], k, chosen)
+                some = queries[start : start + _QUERIES]
+                found += self._ranked(some, k, chosen, with_vectors)
         except DamagedError as error:
             raise self._damaged(error) from None
         return found
 
-    def _ranked(self, queries: np.ndarray, k: int, chosen: np.ndarray | None) -> list[Nearest]:
+    def _ranked(
+        self, queries: np.ndarray, k: int, chosen: np.ndarray | None, with_vectors: bool
+    ) -> list[Nearest]:
         count = min(k + TIES, len(self._vectors))
         few = chosen is not None and chosen.sum() <= FEW_PHOTOS
         in_lists = 0 if self._lists is None or few else self._lists.rows
@@ -279,7 +289,8 @@ class FaissFolder(VectorStore):
         found = []
         for score, row in zip(products, candidates):
             best = np.argsort(-score, kind="stable")[:count]
-            found.append(ranked(self._table.names_of(row[best]), score[best], k))
+            vectors = self._vectors.stored(row[best]) if with_vectors else None
+            found.append(ranked(self._table.names_of(row[best]), score[best], k, vectors))
         return found
 
     def count(self) -> int:

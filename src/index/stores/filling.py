@@ -18,6 +18,7 @@ from src.common.atomic_files import PathLike
 from src.common.errors import UserError
 from src.common.progress import progress
 from src.feature_io import (
+    Features,
     check_settings,
     comparable,
     feature_path,
@@ -58,6 +59,14 @@ class Described:
         names = tuple(name for name in manifest.names if name not in manifest.failed)
         return cls(Path(folder), names, comparable(manifest.settings))
 
+    def features(self, name: str) -> Features:
+        """Read the features of a photo.
+
+        Raises:
+            DamagedFeaturesError: they cannot be read.
+        """
+        return read_features(feature_path(self.folder, name))
+
     def dimension(self) -> int:
         """Return the length of the global descriptors.
 
@@ -65,7 +74,7 @@ class Described:
             UserError: no photo has one.
         """
         for name in self.names:
-            whole = read_features(feature_path(self.folder, name)).global_descriptor
+            whole = self.features(name).global_descriptor
             if whole is not None:
                 return len(whole)
         raise UserError(
@@ -75,8 +84,7 @@ class Described:
 
     def vectors(self, names: Sequence[str]) -> tuple[list[str], list[np.ndarray]]:
         """Return the global descriptors of those of some photos that have one."""
-        found = [(name, read_features(feature_path(self.folder, name))) for name in names]
-        some = [(name, one.global_descriptor) for name, one in found]
+        some = [(name, self.features(name).global_descriptor) for name in names]
         some = [(name, whole) for name, whole in some if whole is not None]
         return [name for name, _ in some], [whole for _, whole in some]
 

@@ -52,10 +52,12 @@ class Nearest:
     Attributes:
         names: of the photos, at most as many as were asked for.
         scores: float32 [photos], inner products, to `SCORE_DIGITS` digits.
+        vectors: float32 [photos, dimension]; None where they were not asked for.
     """
 
     names: tuple[str, ...]
     scores: np.ndarray
+    vectors: np.ndarray | None = None
 
 
 class VectorStore(ABC):
@@ -94,13 +96,20 @@ class VectorStore(ABC):
         """Return the positions of photos that are not there, or with another checksum."""
 
     @abstractmethod
-    def nearest(self, queries: np.ndarray, k: int, only: Only = Only()) -> list[Nearest]:  # noqa: B008
+    def nearest(
+        self,
+        queries: np.ndarray,
+        k: int,
+        only: Only = Only(),  # noqa: B008 (frozen)
+        with_vectors: bool = False,
+    ) -> list[Nearest]:
         """Find the photos with the largest inner products.
 
         Args:
             queries: float [queries, dimension].
             k: how many of each query, at least 1.
             only: which photos count.
+            with_vectors: return their vectors, too.
 
         Raises:
             UserError: the queries are of another length, or the store cannot answer.
@@ -176,14 +185,24 @@ def checked_vectors(dimension: int, vectors: np.ndarray) -> np.ndarray:
     return vectors
 
 
-def ranked(names: Sequence[str], scores: np.ndarray, k: int) -> Nearest:
+def nothing_near(dimension: int, queries: int, with_vectors: bool) -> list[Nearest]:
+    """Return what an empty store answers to so many queries."""
+    vectors = np.zeros((0, dimension), dtype=np.float32) if with_vectors else None
+    return [Nearest((), np.zeros(0, dtype=np.float32), vectors) for _ in range(queries)]
+
+
+def ranked(
+    names: Sequence[str], scores: np.ndarray, k: int, vectors: np.ndarray | None = None
+) -> Nearest:
     """Return the best k of some photos, of equal scores by name.
 
     Args:
         names: of the photos.
         scores: float [photos].
         k: how many at most.
+        vectors: float [photos, dimension], where they were asked for.
     """
     rounded = np.round(np.asarray(scores, dtype=np.float64), SCORE_DIGITS)
     order = sorted(range(len(names)), key=lambda i: (-rounded[i], names[i]))[:k]
-    return Nearest(tuple(names[i] for i in order), rounded[order].astype(np.float32))
+    found = tuple(names[i] for i in order), rounded[order].astype(np.float32)
+    return Nearest(*found, None if vectors is None else vectors[order].astype(np.float32))

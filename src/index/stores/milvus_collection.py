@@ -25,6 +25,7 @@ from src.index.stores.interface import (
     VectorStore,
     checked_photos,
     checked_vectors,
+    nothing_near,
     ranked,
 )
 from src.index.stores.milvus_connection import CALL_SECONDS, Connection, MilvusAwayError
@@ -224,7 +225,13 @@ class MilvusCollection(VectorStore):
             known |= self._checksums(names[start : start + NAMES_AT_ONCE])
         return [i for i, name in enumerate(names) if known.get(name) != checksums[i]]
 
-    def nearest(self, queries: np.ndarray, k: int, only: Only = Only()) -> list[Nearest]:  # noqa: B008
+    def nearest(
+        self,
+        queries: np.ndarray,
+        k: int,
+        only: Only = Only(),  # noqa: B008 (frozen)
+        with_vectors: bool = False,
+    ) -> list[Nearest]:
         """See `VectorStore`."""
         queries = checked_vectors(self.dimension, queries)
         if k < 1:
@@ -233,7 +240,7 @@ class MilvusCollection(VectorStore):
             raise UserError(f"a Milvus answers with at most {MOST_RESULTS} photos a query, not {k}")
         self._require()
         if only.names == ():
-            return [Nearest((), np.zeros(0, dtype=np.float32)) for _ in queries]
+            return nothing_near(self.dimension, len(queries), with_vectors)
         condition = condition_of(only)
         count = min(k + TIES, MOST_RESULTS)
         kind = self._index()
@@ -253,7 +260,7 @@ class MilvusCollection(VectorStore):
                     limit=count,
                     filter=condition,
                     search_params={"metric_type": "IP", "params": params},
-                    output_fields=["name"],
+                    output_fields=["name", "vector"] if with_vectors else ["name"],
                     consistency_level=self._settings.milvus_consistency,
                     timeout=CALL_SECONDS,
                 ),
@@ -261,7 +268,11 @@ class MilvusCollection(VectorStore):
             for hits in answers:
                 names = [hit["name"] for hit in hits]
                 scores = np.array([hit["distance"] for hit in hits], dtype=np.float64)
-                found.append(ranked(names, scores, k))
+                vectors = None
+                if with_vectors:
+                    vectors = np.array([hit["vector"] for hit in hits], dtype=np.float32)
+                    vectors = vectors.reshape(-1, self.dimension)
+                found.append(ranked(names, scores, k, vectors))
         return found
 
     def count(self) -> int:

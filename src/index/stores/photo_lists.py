@@ -35,6 +35,8 @@ FLAT = "flat"
 CODES = {"ivf_sq8": ("SQ8", 2), "ivf_rabitq": ("RaBitQ", 10)}
 #: Fewest candidates of a query.
 FEWEST = 300
+#: Where many photos are asked for, two candidates for each, and these, hold the first of them.
+MANY = 2000
 #: What RaBitQ keeps of a vector beside its bits: two float32.
 _FACTORS = 8
 #: Photos, and nearest photos of each, that the recall is measured with.
@@ -187,7 +189,7 @@ class PhotoLists:
             k: photos that are asked for.
             chosen: bool [rows], which count; None: all.
         """
-        count = max(FEWEST, CODES[self.kind][1] * k)
+        count = max(FEWEST, min(CODES[self.kind][1] * k, MANY + 2 * k))
         only = None
         if chosen is not None:
             bits = np.packbits(chosen, bitorder="little")

@@ -101,7 +101,10 @@ class PhotoTable:
         """Return whether rows, -1 for none, were made of what has these checksums."""
         kept = self._records["checksum"]
         return np.array(
-            [row >= 0 and kept[row] == _kept(text) for row, text in zip(rows.tolist(), checksums)],
+            [
+                row >= 0 and kept[row] == kept_checksum(text)
+                for row, text in zip(rows.tolist(), checksums)
+            ],
             dtype=bool,
         )
 
@@ -159,7 +162,7 @@ class PhotoTable:
         before = self._names.size if len(live) else 0
         records["end"] = before + np.cumsum([len(name) for name in encoded])
         records["name"] = _name_hashes(names)
-        records["checksum"] = [_kept(text) for text in checksums]
+        records["checksum"] = [kept_checksum(text) for text in checksums]
         records["part"] = [numbers[part] for part in parts]
         for file, content in ((self.names_file, b"".join(encoded)), (self.rows_file, records)):
             with self.files.writing(file, append=True) as write:
@@ -189,6 +192,7 @@ class PhotoTable:
         return PhotoTable(self.files, names_file, rows_file, self.parts, live)
 
 
-def _kept(checksum: str) -> bytes:
+def kept_checksum(checksum: str) -> bytes:
+    """Return what is kept of a checksum, as NumPy gives it back."""
     # NumPy cuts zeros off the end of bytes: what is compared has none.
     return hashed(checksum).rstrip(b"\0")
