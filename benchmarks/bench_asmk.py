@@ -33,7 +33,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
@@ -64,11 +63,11 @@ from src.extract_utils_np import unit_length
 from src.feature_io import open_features
 from src.index.folder import Index
 from src.index.lists import even_sample
-from src.index.narrowed import NarrowedIndex
-from src.ranking.candidates import candidates
+from src.index.part import Similar
 from src.ranking.fusion import fused
-from src.ranking.one_query import rank_images
+from src.ranking.local_scores import local_scores
 from src.ranking.settings import RetrievalSettings
+from src.ranking.votes import thread_pool
 
 FIRST = (20, 50, 100, 200)
 COST_QUERIES = 20
@@ -145,12 +144,17 @@ def by_asmk(
         whole = query.upright.global_descriptor[None]
         return fused(alone(index, query), whole, index.globals, settings)
 
-    def staged(scores: Scores, ranking: RetrievalSettings) -> Scores:
+    def staged(scores: Scores, weight: float) -> Scores:
         def score(index: Index, query: Query) -> np.ndarray:
-            first = scores(index, query)
-            best = np.argsort(-first, kind="stable")[: settings.candidate_images]
-            part = NarrowedIndex.of(index, best)
-            found = rank_images(part, query.upright, ranking, cpu_count()).scores
+            first, whole = scores(index, query), query.upright.global_descriptor[None]
+            featured = np.zeros(index.image_count, dtype=bool)
+            featured[np.argsort(-first, kind="stable")[: settings.candidate_images]] = True
+            part = index.part(Similar(np.arange(len(featured)), index.globals), featured)
+            ranking = replace(settings, global_weight=weight).fitted(index, query.upright)
+            with thread_pool(cpu_count()) as pool:
+                found = local_scores(part, query.upright, ranking, pool).scores
+            if weight:
+                found = fused(found, whole, index.globals, ranking)
             # Only what is not among the candidates is told apart by this.
             return found + 1e-9 * first
 
@@ -160,11 +164,11 @@ def by_asmk(
     found = {name: alone, f"{name}; with global": together}
     if not stages:
         return found
-    upright = replace(settings, search_kind="local", query_rotations="0")
+    weight = settings.global_weight
     return found | {
-        f"{name}; candidates, local": staged(alone, replace(upright, global_weight=0.0)),
-        f"{name}; candidates, together": staged(alone, upright),
-        f"{name}; with global; candidates, together": staged(together, upright),
+        f"{name}; candidates, local": staged(alone, 0.0),
+        f"{name}; candidates, together": staged(alone, weight),
+        f"{name}; with global; candidates, together": staged(together, weight),
     }
 
 
@@ -252,7 +256,7 @@ def cost_table(
     ]
     for many in copies:
         whole = np.tile(index.globals, (many, 1))
-        crowd = SimpleNamespace(globals=whole, image_count=len(whole))
+        crowd = replace(index, globals=whole)
         files = {name: repeated(inverted, many) for name, (inverted, _, _) in kinds.items()}
         known = rankings(settings, has_globals=True)
         beside = {key: known[key] for key in (LOCAL, BESIDE[-1]) if many == 1}
@@ -264,7 +268,9 @@ def cost_table(
                 ranking(index, query)
                 spent[name].append(time.perf_counter() - start)
             start = time.perf_counter()
-            candidates(crowd, query.upright.global_descriptor[None], settings)
+            asked_by = query.upright.global_descriptor[None]
+            near = crowd.similar(asked_by, settings.rerank_images).globals
+            fused(np.zeros(len(near)), asked_by, near, settings, collection=len(whole))
             spent["global"].append(time.perf_counter() - start)
             for name, (_, kind, assignments) in kinds.items():
                 descriptors = kind.cut(query.upright.descriptors)
