@@ -203,6 +203,24 @@ def rootsift_world(settings: EvaluationSettings, benchmark: Benchmark) -> World:
     return load_index(folder / f"index-{key}"), queries
 
 
+def world(settings: EvaluationSettings) -> tuple[Benchmark, World]:
+    """Describe a set, where it is not yet, and return it with its index and queries."""
+    benchmark, distractors = read_questions(settings)
+    photos = describe_photos(settings, benchmark, distractors)
+    _, index_folder = search_folders(settings, photos, benchmark)
+    build_index(list(photos.features.values()), index_folder, settings.index, benchmark.images)
+    index = load_index(index_folder)
+    queries = [
+        Query(
+            read_features(feature_path(photos.query_folder, photos.queries[query.label])),
+            [read_features(path) for path in photos.turned[query.label]],
+            query.name,
+        )
+        for query in benchmark.ground_truth.queries
+    ]
+    return benchmark, (index, queries)
+
+
 def judge_set(
     name: str, settings: EvaluationSettings, leave_out: bool, wanted: Sequence[str] = ()
 ) -> str:
@@ -217,19 +235,7 @@ def judge_set(
     Raises:
         UserError: there is no such ranking.
     """
-    benchmark, distractors = read_questions(settings)
-    photos = describe_photos(settings, benchmark, distractors)
-    _, index_folder = search_folders(settings, photos, benchmark)
-    build_index(list(photos.features.values()), index_folder, settings.index, benchmark.images)
-    index = load_index(index_folder)
-    queries = [
-        Query(
-            read_features(feature_path(photos.query_folder, photos.queries[query.label])),
-            [read_features(path) for path in photos.turned[query.label]],
-            query.name,
-        )
-        for query in benchmark.ground_truth.queries
-    ]
+    benchmark, (index, queries) = world(settings)
     chosen = rankings(settings.retrieval, bool(index.globals.size))
     unknown = sorted({*wanted} - {*chosen, ROOTSIFT})
     if unknown:
