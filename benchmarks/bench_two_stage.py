@@ -12,9 +12,9 @@ settings of a search. Nothing can be said of mAP here: copies of one photo are a
 
 For each number of photos a line: seconds to index, bytes a photo of the index and of the packed
 features, median ms a query warm, cold (a process of its own each, the files dropped from the
-system's cache before: posix_fadvise), resident memory of the process that searches, and the share
-of the 100 nearest by exact search of the global descriptors that the first stage finds. What is
-made is kept and gone on with.
+system's cache before: posix_fadvise), resident memory of the process that searches, what of that is
+its own and no page of a file, and the share of the 100 nearest by exact search of the global
+descriptors that the first stage finds. What is made is kept and gone on with.
 """
 
 from __future__ import annotations
@@ -149,7 +149,9 @@ def warm(folder: Path, queries: Sequence[Features]) -> dict[str, Any]:
         similar = index.similar(query.global_descriptor[None], SEARCH.rerank_images)
         order = np.argsort(-(similar.globals @ query.global_descriptor), kind="stable")[:TOP]
         names.append([index.names[image] for image in similar.images[order].tolist()])
-    return {"seconds": seconds, "names": names, "memory": psutil.Process().memory_info().rss}
+    held = psutil.Process().memory_info()
+    own = held.rss - getattr(held, "shared", 0)
+    return {"seconds": seconds, "names": names, "memory": held.rss, "own": own}
 
 
 def cold(folder: Path, query: Features) -> float:
@@ -180,7 +182,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     asked = np.stack([query.global_descriptor for query in queries])
     print(
         "| photos | index, s | index, bytes a photo | features, bytes a photo | warm, ms "
-        "| cold, ms | memory, MB | recall@100 |\n" + "| --- " * 8 + "|"
+        "| cold, ms | memory, MB | its own, MB | recall@100 |\n" + "| --- " * 9 + "|"
     )
     for count in sorted(given.photos):
         store, folder = given.work / f"packed-{count}", given.work / f"index-{count}"
@@ -197,7 +199,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(
             f"| {count:,} | {seconds:.0f} | {_bytes(folder) / count:.0f} "
             f"| {_bytes(store) / count:.0f} | {1e3 * np.median(found['seconds']):.0f} "
-            f"| {1e3 * np.median(colds):.0f} | {found['memory'] / 1e6:.0f} | {recall:.3f} |",
+            f"| {1e3 * np.median(colds):.0f} | {found['memory'] / 1e6:.0f} "
+            f"| {found['own'] / 1e6:.0f} | {recall:.3f} |",
             flush=True,
         )
 
