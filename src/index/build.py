@@ -19,7 +19,7 @@ from src.index.folder import load_index
 from src.index.image_table import ImageTable
 from src.index.sources import FeatureFolders, Sources, some_of
 from src.index.stores.photo_table import kept_checksum
-from src.index.two_stage_files import write_two_stage
+from src.index.two_stage_files import has_moved, write_two_stage
 
 LOG = logging.getLogger(__name__)
 
@@ -85,6 +85,7 @@ def build_index(
     wanted = sources.settings(settings)
     if INDEX.exists(folder):
         _keep(folder, wanted)
+        _follow(folder, sources, settings)
         return
     with INDEX.writing(folder):
         if INDEX.exists(folder):  # another process was faster
@@ -188,10 +189,7 @@ def _update_two_stages(
     }
     changes = _changes(kept, now)
     if settings.wants_two_stages(count, sources.has_globals, is_so=True):
-        same_place = [str(place) for place in index.features] == [
-            str(place.absolute()) for place in dict.fromkeys(sources.folders.values())
-        ]
-        if changes or not same_place:
+        if changes or has_moved(index, sources):
             write_two_stage(folder, sources, settings, generation)
         _warn_of_duplicates(sources.checksums, {*changes.added, *changes.replaced})
         return changes
@@ -257,6 +255,15 @@ def _remove_of_two_stages(folder: Path, gone: list[str]) -> IndexChanges:
     changes = IndexChanges(removed=tuple(gone))
     LOG.info("index %s: %s", folder, changes)
     return changes
+
+
+def _follow(folder: Path, sources: Sources, settings: IndexSettings) -> None:
+    """Let an index in two stages read local features where they are now."""
+    if not is_two_stage(read_description(folder)) or not has_moved(load_index(folder), sources):
+        return
+    with INDEX.writing(folder):
+        generation = read_description(folder)["generation"] + 1
+        write_two_stage(folder, sources, settings, generation)
 
 
 def _keep(folder: Path, wanted: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ than one of a thousand, and describing one photo more costs no learning of lists
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,7 +71,7 @@ class TwoStageIndex:
             description["dimension"],
             description["settings"],
             dict(description),
-            tuple(map(Path, description["folders"])),
+            tuple(Path(os.path.abspath(folder / place)) for place in description["folders"]),
             open_vectors(folder, settings, made_with, length),
         )
 

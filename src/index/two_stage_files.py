@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from src.index.sources import Sources
 from src.index.stores.filling import Described, Filled, fill
 from src.index.stores.settings import StoreSettings
 from src.index.summed_files import SummedFiles
-from src.index.two_stage import open_vectors
+from src.index.two_stage import TwoStageIndex, open_vectors
 
 LOG = logging.getLogger(__name__)
 
@@ -64,13 +65,30 @@ def write_two_stage(
         "images": len(sources.checksums),
         "dimension": _local_dimension(described),
         "global_dimension": dimension,
-        "folders": [str(each.absolute()) for each in folders],
+        "folders": [_place(each, folder) for each in folders],
         "store": asdict(store),
     }
     known = files.described(NameTable.files(generation))
     write_description(folder, content, known, FORMAT_OF_TWO_STAGES)
     LOG.info("index %s: %d images in two stages, %s", folder, content["images"], searched)
     return filled
+
+
+def has_moved(index: TwoStageIndex, sources: Sources) -> bool:
+    """Tell whether the features of an index are elsewhere than it says."""
+    now = dict.fromkeys(sources.folders.values())
+    return [*map(str, index.features)] != [os.path.abspath(place) for place in now]
+
+
+def _place(features: Path, folder: Path) -> str:
+    """Return where a feature folder is as an index says it.
+
+    Seen from the index where both lie together, so that they may be moved together; else as it is.
+    """
+    features, folder = Path(os.path.abspath(features)), Path(os.path.abspath(folder))
+    if features.is_relative_to(folder.parent.parent):
+        return Path(os.path.relpath(features, folder)).as_posix()
+    return str(features)
 
 
 def _store_of(settings: StoreSettings, folder: Path) -> StoreSettings:

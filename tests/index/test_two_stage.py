@@ -118,6 +118,24 @@ def test_it_follows_its_features(world, tmp_path):
         remove_images(index, ["ü01"])
 
 
+def test_index_and_features_may_be_moved_together_or_apart(world, tmp_path):
+    made, features = world
+    work = tmp_path / "work"
+    work.mkdir()
+    features = features.rename(work / "features")
+    build_index(features, work / "index", TWO)
+    before = rank_images(load_index(work / "index"), made["ü00"], RANKING)
+    moved = work.rename(tmp_path / "moved")
+    assert_same_ranking(rank_images(load_index(moved / "index"), made["ü00"], RANKING), before)
+    # Apart: the next call that names them says where they are.
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    far = (moved / "features").rename(tmp_path / "a" / "b" / "features")
+    with pytest.raises(DamagedFeaturesError):
+        rank_images(load_index(moved / "index"), made["ü00"], RANKING)
+    build_index(far, moved / "index", TWO)
+    assert_same_ranking(rank_images(load_index(moved / "index"), made["ü00"], RANKING), before)
+
+
 def test_a_collection_that_grows_and_shrinks_changes_its_kind(tmp_path, monkeypatch, caplog):
     caplog.set_level(logging.INFO)
     monkeypatch.setattr(choice, "TWO_STAGE_IMAGES", 20)
