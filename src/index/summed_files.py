@@ -29,6 +29,7 @@ from src.common.errors import UserError, naming_file, raise_if_of_system
 
 #: Bytes with one sum: 16 KB of sums for a GB, and little is read for a row that is wanted.
 BLOCK_BYTES = 256 * 1024
+_LARGEST_BLOCK = 2**26
 _SUM = np.dtype("<u4")
 #: Where the n-th reader of a file begins, n times this share of it: two that want all of it
 #: at once then do half of the work each.
@@ -50,18 +51,20 @@ class BlockSums:
     Args:
         size: bytes of the file so far.
         sums: of its blocks, uint32; the last block may not be full.
+        block: bytes of a block; 0: `BLOCK_BYTES`.
     """
 
-    def __init__(self, size: int = 0, sums: Iterable[int] = ()):
+    def __init__(self, size: int = 0, sums: Iterable[int] = (), block: int = 0):
         self.size = size
+        self.block = block or BLOCK_BYTES
         self._sums = list(map(int, sums))
 
     def extend(self, data: Any) -> None:
         """Go on with bytes that are written behind those there are."""
         rest = memoryview(data).cast("B")
         while len(rest):
-            room = BLOCK_BYTES - self.size % BLOCK_BYTES
-            if room == BLOCK_BYTES:
+            room = self.block - self.size % self.block
+            if room == self.block:
                 self._sums.append(0)
             self._sums[-1] = zlib.crc32(rest[:room], self._sums[-1])
             self.size += len(rest[:room])
@@ -74,7 +77,8 @@ class BlockSums:
 
     def as_json(self) -> dict[str, Any]:
         """Return size and sums as they are written down."""
-        return {"bytes": self.size, "sums": base64.b64encode(self.sums.tobytes()).decode()}
+        sums = {"bytes": self.size, "sums": base64.b64encode(self.sums.tobytes()).decode()}
+        return sums if self.block == BLOCK_BYTES else {**sums, "block": self.block}
 
     @classmethod
     def from_json(cls, written: Mapping[str, Any]) -> BlockSums | None:
@@ -89,9 +93,16 @@ class BlockSums:
             sums = np.frombuffer(base64.b64decode(written["sums"], validate=True), dtype=_SUM)
         except (binascii.Error, TypeError) as error:
             raise ValueError(str(error)) from None
-        if len(sums) != -(-written["bytes"] // BLOCK_BYTES):
+        block = written.get("block", BLOCK_BYTES)
+        if type(block) is not int or not 0 < block <= _LARGEST_BLOCK:
+            raise ValueError(f"blocks of {block!r} bytes")
+        if len(sums) != -(-written["bytes"] // block):
             raise ValueError("there is not one sum for each block")
-        return cls(written["bytes"], sums)
+        return cls(written["bytes"], sums, block)
+
+    def copy(self) -> BlockSums:
+        """Return the same, to be gone on with."""
+        return BlockSums(self.size, self._sums, self.block)
 
 
 class SummedFile:
@@ -102,6 +113,7 @@ class SummedFile:
         size: bytes from its start that belong to the index.
         sums: of its blocks, uint32; None: it has none.
         is_sane: says of a block of a file without sums whether it can be what was written.
+        block: bytes of a block; 0: `BLOCK_BYTES`.
 
     Raises:
         DamagedError: it is missing or too short.
@@ -113,6 +125,7 @@ class SummedFile:
         size: int,
         sums: np.ndarray | None,
         is_sane: Callable[[bytes], bool] | None = None,
+        block: int = 0,
     ):
         self.path = path
         self.size = size
@@ -127,7 +140,8 @@ class SummedFile:
             raise self.damaged(f"has {there} bytes, not {size}")
         self._sums = sums
         self._is_sane = is_sane or (lambda block: True)
-        self._compared = np.zeros(-(-size // BLOCK_BYTES), dtype=bool)
+        self._block = block or BLOCK_BYTES
+        self._compared = np.zeros(-(-size // self._block), dtype=bool)
         self._all_compared = not size or (sums is None and is_sane is None)
         self._readers = itertools.count()
         self._one_reader = threading.Lock()
@@ -156,7 +170,7 @@ class SummedFile:
             return
         starts, ends = np.atleast_1d(starts).ravel(), np.atleast_1d(ends).ravel()
         some = ends > starts
-        first, last = starts[some] // BLOCK_BYTES, (ends[some] - 1) // BLOCK_BYTES
+        first, last = starts[some] // self._block, (ends[some] - 1) // self._block
         counts = last - first + 1
         before = np.cumsum(counts) - counts
         blocks = np.repeat(first - before, counts) + np.arange(counts.sum())
@@ -200,8 +214,8 @@ class SummedFile:
             return os.read(self._file, count)
 
     def _compare(self, block: int) -> None:
-        start = block * BLOCK_BYTES
-        end = min(start + BLOCK_BYTES, self.size)
+        start = block * self._block
+        end = min(start + self._block, self.size)
         with naming_file(self.path):
             # Not through the map: a process that maps what a disk cannot read is killed.
             content = self._read_at(start, end - start)
@@ -252,18 +266,26 @@ class SummedFiles:
             raise damaged(self.folder, f"{name} does not belong to it")
         sums = self._sums[name]
         size = self._sizes[name] if sums is None else sums.size
-        return SummedFile(self.folder / name, size, None if sums is None else sums.sums, is_sane)
+        if sums is None:
+            return SummedFile(self.folder / name, size, None, is_sane)
+        return SummedFile(self.folder / name, size, sums.sums, is_sane, sums.block)
 
     @contextlib.contextmanager
-    def writing(self, name: str, append: bool = False) -> Iterator[Callable[[Any], None]]:
+    def writing(
+        self, name: str, append: bool = False, block: int = 0
+    ) -> Iterator[Callable[[Any], None]]:
         """Yield a function that writes bytes to a file; in the end they are on the disk.
 
         Args:
             name: of the file.
             append: behind what is there, of which a new file has nothing.
+            block: bytes of a block of a new file, all of which are read for what is wanted of one;
+                0: `BLOCK_BYTES`.
         """
         path = self.folder / name
-        sums = self._sums_so_far(name) if append else BlockSums()
+        sums = BlockSums(block=block)
+        if append and name in self._sizes:
+            sums = self._sums_so_far(name)
         with path.open("ab" if append else "wb") as file:
 
             def write(data: Any) -> None:
@@ -292,7 +314,7 @@ class SummedFiles:
             return BlockSums()
         sums = self._sums[name]
         if sums is not None:
-            return BlockSums(sums.size, sums.sums)
+            return sums.copy()
         sums = BlockSums()
         content = self.open(name).mapped(np.uint8)
         for start in range(0, len(content), BLOCK_BYTES):

@@ -41,6 +41,9 @@ LOG = logging.getLogger(__name__)
 
 #: Bytes of vectors that wait in memory for the next commit.
 COMMIT_BYTES = 2**25
+#: Of vectors some thousand are looked at for a query, scattered over the file: of each as many
+#: bytes are read and compared with their sum.
+VECTOR_BLOCK = 2**14
 #: Share of rows without a photo above which the files are written anew.
 MAX_WASTE = 0.25
 #: Lists are learnt anew where the photos have become so many times as many.
@@ -152,7 +155,7 @@ class FaissFolder(VectorStore):
         STORE.remove_left_overs(self.folder)  # of a commit that a full disk ended
         names = list(self._pending)
         vectors, checksums, parts = zip(*self._pending.values())
-        with self._files.writing(self._vectors_file, append=True) as write:
+        with self._files.writing(self._vectors_file, True, VECTOR_BLOCK) as write:
             write(np.stack(vectors).tobytes())
         self._write(self._table.append(names, checksums, parts), self._lists)
         self._pending.clear()
@@ -162,7 +165,7 @@ class FaissFolder(VectorStore):
         rows = np.flatnonzero(self._table.live)
         vectors_file = f"vectors-{generation}.bin"
         step = max(1, COMMIT_BYTES // (2 * self.dimension))
-        with self._files.writing(vectors_file) as write:
+        with self._files.writing(vectors_file, block=VECTOR_BLOCK) as write:
             for start in range(0, len(rows), step):
                 write(self._vectors.stored(rows[start : start + step]).tobytes())
         table = self._table.compacted(generation)
