@@ -86,6 +86,7 @@ class BlockFile:
         except OSError as error:
             raise UserError(f"cannot read {path} ({error.strerror})") from None
         weakref.finalize(self, self._map.close)
+        self._advise("MADV_RANDOM")  # else megabytes are read around each record
         head = self._map[:FILE_HEAD]
         magic, version, self.parameter = _FILE.unpack(head[: _FILE.size])
         if magic != _FILE_MAGIC or _SUM.pack(zlib.crc32(head[: _FILE.size])) != head[_FILE.size :]:
@@ -100,15 +101,19 @@ class BlockFile:
         What is left behind the last whole block is none: it has not been written to its end.
         """
         offset = FILE_HEAD
-        while offset < self.size:
-            block = self.block(offset)
-            if block is None:
-                following = self._next(offset)
-                if following is None:
-                    return
-                block = Block(offset, following, (), following, "its head is damaged")
-            yield block
-            offset = block.end
+        self._advise("MADV_SEQUENTIAL")
+        try:
+            while offset < self.size:
+                block = self.block(offset)
+                if block is None:
+                    following = self._next(offset)
+                    if following is None:
+                        return
+                    block = Block(offset, following, (), following, "its head is damaged")
+                yield block
+                offset = block.end
+        finally:
+            self._advise("MADV_RANDOM")
 
     def block(self, offset: int) -> Block | None:
         """Return the block that begins at an offset; None where none does that is all there."""
@@ -148,6 +153,7 @@ class BlockFile:
         Raises:
             DamagedBlockError: the block is not what was written.
         """
+        self._advise("MADV_WILLNEED", offset, 2 * BLOCK_BYTES)
         block = self.block(offset)
         damage = "it is not there" if block is None else self.damage(block)
         if damage:
@@ -161,6 +167,13 @@ class BlockFile:
         for block in self.blocks():
             end = block.end
         return end
+
+    def _advise(self, advice: str, offset: int = 0, size: int = 0) -> None:
+        """Say how the file is read, from an offset on or all of it, where the system listens."""
+        if hasattr(mmap, advice):
+            start = min(offset, self.size - 1) // mmap.PAGESIZE * mmap.PAGESIZE
+            length = min(offset + size, self.size) - start if size else self.size
+            self._map.madvise(getattr(mmap, advice), start, length)
 
     def _head(self, offset: int) -> tuple | None:
         head = self._map[offset : offset + BLOCK_HEAD]
