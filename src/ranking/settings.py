@@ -57,7 +57,7 @@ class RetrievalSettings:
     rerank_images: int = 1000
     query_rotations: str = "auto"
     search_kind: str = "auto"
-    candidate_images: int = 200
+    candidate_images: int = 300
     by_inliers: bool = False
     verify: VerifySettings = field(default_factory=VerifySettings)
 
