@@ -25,8 +25,8 @@ def create_network(name: str, *args: Any, **kwargs: Any) -> nn.Cell:
         kwargs: "delf" and "delf_global" take `checkpoint`, a .ckpt of either stage or the ImageNet
             .h5, whose weights are folded and loaded; it is needed. Of weights without attention all
             scores are alike. "delf_tuning" and "delf_attn" take `num_classes` and the other
-            arguments of `TuningNetwork` and `AttentionNetwork`, and have weights drawn at random:
-            `mindspore.load_checkpoint(path, network)` loads a checkpoint of that stage.
+            arguments of `TuningNetwork` and `AttentionNetwork`, and perhaps `checkpoint`, one of
+            that stage; without it their weights are drawn at random.
 
     Returns:
         "delf": RGB images float32 [N, 3, H, W], (x - 128) / 128, to features [N, 1024, h, w] and
@@ -44,14 +44,25 @@ def create_network(name: str, *args: Any, **kwargs: Any) -> nn.Cell:
     try:
         if name in ("delf", "delf_global"):
             return _extractor(with_global=name == "delf_global", **kwargs)
-        from src.delf_model import AttentionNetwork, TuningNetwork
-
-        return (TuningNetwork if name == "delf_tuning" else AttentionNetwork)(**kwargs)
+        return _stage(name, **kwargs)
     except TypeError as error:
         raise ValueError(f"{name}: {error}") from None
 
 
-def _extractor(with_global: bool, checkpoint: str) -> nn.Cell:
+def _stage(name: str, checkpoint: str = "", **kwargs: Any) -> nn.Cell:
+    from src.delf_model import AttentionNetwork, TuningNetwork
+    from src.network.weight_files import read_weights
+    from src.network.weights import load_weights
+
+    network = (TuningNetwork if name == "delf_tuning" else AttentionNetwork)(**kwargs)
+    if checkpoint:
+        load_weights(network, read_weights(checkpoint), str(checkpoint))
+    return network
+
+
+def _extractor(with_global: bool, checkpoint: str = "") -> nn.Cell:
+    if not checkpoint:
+        raise ValueError("give checkpoint=, a .ckpt of either stage or the ImageNet .h5")
     from src.network.conv5_source import find_conv5, read_conv5
     from src.network.export import build_extractor
     from src.network.feature_weights import read_feature_weights

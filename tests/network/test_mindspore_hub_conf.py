@@ -9,6 +9,7 @@ from src.common.errors import UserError
 from src.delf_model import AttentionNetwork, TuningNetwork
 from src.describe.engines.mindspore_graph import FeatureNetwork
 from src.network.feature_weights import read_feature_weights
+from src.network.weight_files import read_weights
 
 
 def test_it_describes_as_the_programs_do(attention_checkpoint):
@@ -19,6 +20,13 @@ def test_it_describes_as_the_programs_do(attention_checkpoint):
     ours, our_scores = wanted(image[None])
     np.testing.assert_allclose(features.transpose(1, 2, 0), ours, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(scores[0], our_scores, rtol=1e-4, atol=1e-5)
+
+
+def test_a_stage_with_the_weights_of_a_checkpoint(attention_checkpoint):
+    classes = read_weights(attention_checkpoint)["classifier.weight"].shape[0]
+    network = hub.create_network("delf_attn", num_classes=classes, checkpoint=attention_checkpoint)
+    for name, value in read_weights(attention_checkpoint).items():
+        np.testing.assert_array_equal(network.parameters_dict()[name].asnumpy(), value)
 
 
 @pytest.mark.parametrize(
