@@ -142,11 +142,7 @@ class Index:
         Raises:
             DamagedError: what had to be read of the index is not what was written.
         """
-        features = [
-            self._features_of(image) if wanted else None
-            for image, wanted in zip(similar.images.tolist(), featured)
-        ]
-        return IndexPart.of(self.folder, self.dimension, similar.globals, features)
+        return IndexPart.of(self.folder, self.dimension, similar, featured, self._features_of)
 
     def _features_of(self, image: int) -> LocalFeatures:
         rows = slice(*self.offsets[image : image + 2].tolist())

@@ -5,7 +5,7 @@ Nothing here grows with the number of images of the index that they are taken fr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -71,17 +71,23 @@ class IndexPart:
         cls,
         folder: Path,
         dimension: int,
-        globals_: np.ndarray,
-        features: Sequence[LocalFeatures | None],
+        similar: Similar,
+        featured: np.ndarray,
+        features_of: Callable[[int], LocalFeatures],
     ) -> IndexPart:
         """Put images together.
 
         Args:
             folder: of the index.
             dimension: length D of a descriptor.
-            globals_: float32 [K, G].
-            features: of each image; None for one of which no local features are to be compared.
+            similar: the images.
+            featured: bool [K], those whose local features are to be compared.
+            features_of: reads these of an image, by its number.
         """
+        features = [
+            features_of(image) if wanted else None
+            for image, wanted in zip(similar.images.tolist(), featured)
+        ]
         count = len(features)
         there = [each for each in features if each is not None and len(each.descriptors)]
         extents, sizes = np.ones(count), np.zeros((count, 2), dtype=np.int32)
@@ -98,7 +104,7 @@ class IndexPart:
             )
         ]
         offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-        return cls(folder, offsets, *rows, extents, sizes, globals_)
+        return cls(folder, offsets, *rows, extents, sizes, similar.globals)
 
     @property
     def image_count(self) -> int:

@@ -126,11 +126,7 @@ class TwoStageIndex:
         Raises:
             DamagedFeaturesError: the features of one cannot be read.
         """
-        features = [
-            self._features_of(image) if wanted else None
-            for image, wanted in zip(similar.images.tolist(), featured)
-        ]
-        return IndexPart.of(self.folder, self.dimension, similar.globals, features)
+        return IndexPart.of(self.folder, self.dimension, similar, featured, self._features_of)
 
     def feature_count(self, image: int) -> int:
         """Return the number of an image's local features."""

@@ -69,9 +69,8 @@ def find_candidates(
     """
     whole = [each.global_descriptor for each in by_turn if each.global_descriptor is not None]
     if not whole and index.is_two_stage and not any(map(len, by_turn)):  # nothing to ask by
-        nothing = np.zeros((0, 0), dtype=np.float32)
-        part = IndexPart.of(index.folder, index.dimension, nothing, [])
-        return Candidates(np.zeros(0, dtype=np.int64), part)
+        nothing = Similar(np.zeros(0, np.int64), np.zeros((0, 0), np.float32))
+        return Candidates(nothing.images, index.part(nothing, np.zeros(0, dtype=bool)))
     if not settings.is_two_stage(index, bool(whole)):
         return None
     whole = np.stack(whole)

@@ -21,31 +21,16 @@ from src.index.two_stage import TwoStageIndex
 from src.ranking.one_query import rank_images
 from src.ranking.query_matches import QueryMatches
 from src.ranking.settings import RetrievalSettings
-from tests.helpers.features import features_of, write_features_folder
+from tests.helpers.features import write_features_folder
+from tests.helpers.things import photos_of_things, unit
 
 TWO = IndexSettings("two_stage")
 RANKING = RetrievalSettings(neighbours=12, search_kind="two_stage", query_rotations="0")
 
 
-def unit(rows):
-    return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
-
-
 def photos(count=30, seed=0):
-    """Photos of five things; each has local features and a vector of the whole."""
-    rng = np.random.default_rng(seed)
-    points, looks = rng.uniform(100, 600, (5, 40, 2)), rng.normal(size=(5, 40, 16))
-    whole = rng.normal(size=(5, 32))
-    made = {}
-    for number in range(count):
-        thing = number % 5
-        descriptors = looks[thing] + 0.3 * rng.normal(size=(40, 16))
-        features = features_of(points[thing] + 10 * number, descriptors)
-        vector = unit(whole[thing] + 0.6 * rng.normal(size=32)).astype(np.float16)
-        made[f"ü{number:02}"] = replace(
-            features, size=(1000, 1000), global_descriptor=vector.astype(np.float32)
-        )
-    return made
+    """Photos of five things."""
+    return photos_of_things(count, 5, "ü", seed)
 
 
 @pytest.fixture

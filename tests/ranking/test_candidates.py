@@ -13,41 +13,17 @@ from src.ranking.candidates import find_candidates
 from src.ranking.one_query import rank_images
 from src.ranking.query_matches import QueryMatches
 from src.ranking.settings import RetrievalSettings
-from tests.helpers.features import features_of
 from tests.helpers.retrieval import index_of
+from tests.helpers.things import photos_of_things
 
 TWO_STAGE = RetrievalSettings(
     neighbours=12, search_kind="two_stage", rerank_images=0, query_rotations="0"
 )
 
 
-def unit(rows):
-    return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
-
-
-def photos(seed=0, count=24):
-    """Photos of four things, six of each, with local features and a vector of the whole."""
-    rng = np.random.default_rng(seed)
-    points, looks = rng.uniform(100, 600, (4, 40, 2)), rng.normal(size=(4, 40, 16))
-    whole = rng.normal(size=(4, 32))
-    made = {}
-    for number in range(count):
-        thing = number % 4
-        around = rng.uniform(0, 1000, (30, 2))
-        descriptors = np.r_[
-            looks[thing] + 0.3 * rng.normal(size=(40, 16)), rng.normal(size=(30, 16))
-        ]
-        features = features_of(np.r_[points[thing] + 10 * number, around], descriptors)
-        vector = unit(whole[thing] + 0.6 * rng.normal(size=32))
-        made[f"p{number:02}"] = replace(
-            features, size=(1000, 1000), global_descriptor=vector.astype(np.float32)
-        )
-    return made
-
-
 @pytest.fixture(scope="module", params=["flat", "ivf"])
 def world(request, tmp_path_factory):
-    made = photos()
+    made = photos_of_things(24, 4, "p", around=30)
     return made, index_of(tmp_path_factory.mktemp("world"), made, request.param)
 
 
