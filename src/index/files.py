@@ -81,16 +81,22 @@ class _File:
 
 
 @dataclass(frozen=True)
-class _Description:
-    """The shape of `index.json`."""
+class _AnyDescription:
+    """What `index.json` says of every index."""
 
     generation: Count
     settings: dict[str, Any]
     files: dict[str, _File]
     images: Count
+    dimension: Count
+
+
+@dataclass(frozen=True)
+class _Description(_AnyDescription):
+    """The shape of `index.json`."""
+
     rows: Count
     features: Count
-    dimension: Count
     search: _Search
 
     def __post_init__(self) -> None:
@@ -117,14 +123,9 @@ class _SummedDescription(_Description):
 
 
 @dataclass(frozen=True)
-class _TwoStageDescription:
+class _TwoStageDescription(_AnyDescription):
     """The shape of `index.json` of an index in two stages."""
 
-    generation: Count
-    settings: dict[str, Any]
-    files: dict[str, _File]
-    images: Count
-    dimension: Count
     global_dimension: Count
     folders: tuple[str, ...]
     store: dict[str, Any]

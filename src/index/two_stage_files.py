@@ -48,7 +48,9 @@ def write_two_stage(
     for name, checksum in sources.checksums.items():
         if checksum:
             names[sources.folders[name]].append(name)
-    described = [Described(each, tuple(names[each]), made_with) for each in folders]
+    described = [
+        Described(each, tuple(names[each]), made_with, sources.checksums) for each in folders
+    ]
     store = _store_of(settings.store, folder)
     dimension = _global_dimension(described)
     with open_vectors(folder, store, made_with, dimension) as vectors:

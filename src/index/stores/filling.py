@@ -7,7 +7,7 @@ that went away, the same call goes on, and adds what is not there yet.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,11 +42,13 @@ class Described:
         folder: of the features.
         names: of the photos whose features there are, sorted.
         made_with: settings that vectors must share to be compared.
+        checksums: `features_checksum` by name, of more photos perhaps; None: not known yet.
     """
 
     folder: Path
     names: tuple[str, ...]
     made_with: dict[str, Any]
+    checksums: Mapping[str, str] | None = None
 
     @classmethod
     def read(cls, folder: PathLike) -> Described:
@@ -58,6 +60,12 @@ class Described:
         manifest = read_manifest(folder)
         names = tuple(name for name in manifest.names if name not in manifest.failed)
         return cls(Path(folder), names, comparable(manifest.settings))
+
+    def checksum(self, name: str) -> str:
+        """Return `features_checksum` of a photo."""
+        if self.checksums is not None:
+            return self.checksums[name]
+        return features_checksum(feature_path(self.folder, name))
 
     def features(self, name: str) -> Features:
         """Read the features of a photo.
@@ -143,7 +151,7 @@ def fill(
         for start in range(0, len(folder.names), BATCH)
     ]
     for folder, names in progress(batches, "filling the store", "batch"):
-        checksums = [features_checksum(feature_path(folder.folder, name)) for name in names]
+        checksums = [folder.checksum(name) for name in names]
         new = store.absent(names, checksums)
         there += len(names) - len(new)
         some, vectors = folder.vectors([names[i] for i in new])
